@@ -1,0 +1,166 @@
+"""Canonical CBOR (RFC 8949 §4.2.3: shortest forms, length-first map keys) and bounded decoding of bytes from outside.
+
+Two devices hash and sign what they encode, so one value has exactly one encoding here: what does not re-encode to the same bytes
+is refused. Tags, bignums, undefined and non-finite floats have no place in the mesh.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cbor2
+
+from mycelnode.errors import EncodingError
+
+Value = Any  # None | bool | int | float | str | bytes | list | dict, recursively; mypy gains nothing from spelling it
+
+MAX_BYTES = 1 << 20  # one frame; nothing larger is ever decoded in one piece
+MAX_DEPTH = 32  # nesting: far above any format here, far below the recursion limit
+MAX_INT = (1 << 63) - 1
+MIN_INT = -(1 << 63)
+
+
+def encode(value: Value) -> bytes:
+    """The canonical CBOR of ``value``; `EncodingError` if it is not a plain, bounded value."""
+    check(value)
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Value:
+    """Decode one canonical CBOR item that fills ``data`` exactly.
+
+    Arguments: ``max_bytes`` bounds the input, ``max_depth`` the nesting. Raises `EncodingError` for anything else: too long, too deep,
+    trailing bytes, tags, non-canonical forms, duplicate keys.
+    """
+    if len(data) > max_bytes:
+        raise EncodingError(f"{len(data)} bytes are more than the {max_bytes} allowed here")
+    try:
+        value = cbor2.loads(data, max_depth=max_depth + 1)
+        check(value, max_depth)
+        again = cbor2.dumps(value, canonical=True)
+    except EncodingError:
+        raise
+    except (Exception, RecursionError) as error:  # cbor2 raises many kinds on hostile input; all mean the same here
+        raise EncodingError(f"not valid CBOR: {error}") from error
+    if again != data:
+        raise EncodingError("not the canonical encoding")
+    return value
+
+
+def check(value: Value, max_depth: int = MAX_DEPTH) -> None:
+    """Raise `EncodingError` unless ``value`` is made of the plain kinds only, within the depth and integer bounds."""
+    kind = type(value)
+    if kind is bytes or kind is str or kind is bool or value is None:
+        return
+    if kind is int:
+        if not MIN_INT <= value <= MAX_INT:
+            raise EncodingError("an integer is outside the 64-bit range")
+        return
+    if kind is float:
+        if not math.isfinite(value):
+            raise EncodingError("a number is not finite")
+        return
+    if max_depth <= 0:
+        raise EncodingError("nested too deeply")
+    if kind is list or kind is tuple:
+        for item in value:
+            check(item, max_depth - 1)
+        return
+    if kind is dict:
+        for key, item in value.items():
+            if type(key) not in (str, bytes, int):
+                raise EncodingError("a map key is not text, bytes or an integer")
+            check(key)
+            check(item, max_depth - 1)
+        return
+    raise EncodingError(f"a value of kind {kind.__name__} has no encoding here")
+
+
+def blake2b(data: bytes, size: int = 32) -> bytes:
+    """BLAKE2b of ``data``, ``size`` bytes long (RFC 7693)."""
+    return hashlib.blake2b(data, digest_size=size).digest()
+
+
+def base32(data: bytes) -> str:
+    """RFC 4648 base32, lower case, without padding: for ids that people read and paste."""
+    return base64.b32encode(data).decode().rstrip("=").lower()
+
+
+def from_base32(text: str, *, max_chars: int = 4096) -> bytes:
+    """The inverse of `base32`; `EncodingError` on anything else."""
+    if len(text) > max_chars:
+        raise EncodingError("the text is too long")
+    try:
+        data = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
+    except ValueError as error:
+        raise EncodingError("not valid base32") from error
+    if base32(data) != text.lower():
+        raise EncodingError("not valid base32")
+    return data
+
+
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_PEER_PREFIX = bytes((0x00, 0x24, 0x08, 0x01, 0x12, 0x20))  # identity multihash of the protobuf {Type: Ed25519, Data: 32 bytes}
+
+
+def peer_id(key: bytes) -> str:
+    """The libp2p peer id of an Ed25519 public key, in its usual base58 text form (libp2p specs, peer-ids)."""
+    if len(key) != 32:
+        raise EncodingError("an Ed25519 public key has 32 bytes")
+    number, text = int.from_bytes(_PEER_PREFIX + key), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _BASE58[digit] + text
+    return "1" + text  # the prefix's first byte is zero, and only that one
+
+
+def key_of_peer(text: str) -> bytes:
+    """The Ed25519 public key inside a peer id; `EncodingError` if it is not one."""
+    if not 40 <= len(text) <= 60 or any(c not in _BASE58 for c in text):
+        raise EncodingError("not a peer id")
+    number = 0
+    for char in text:
+        number = number * 58 + _BASE58.index(char)
+    data = number.to_bytes(45, "big")[-38:] if number < 1 << 304 else b""
+    if not data.startswith(_PEER_PREFIX) or peer_id(data[6:]) != text:
+        raise EncodingError("not the peer id of an Ed25519 key")
+    return data[6:]
+
+
+def as_list(value: Value, *lengths: int) -> Sequence[Value]:
+    """``value`` if it is a list, of one of ``lengths`` if any are given; else `EncodingError`."""
+    if not isinstance(value, list) or (lengths and len(value) not in lengths):
+        raise EncodingError("a list of another length was expected")
+    return value
+
+
+def as_bytes(value: Value, size: int | None = None) -> bytes:
+    """``value`` if it is a byte string (of ``size``); else `EncodingError`."""
+    if type(value) is not bytes or (size is not None and len(value) != size):
+        raise EncodingError("a byte string of another length was expected")
+    return value
+
+
+def as_text(value: Value, max_chars: int) -> str:
+    """``value`` if it is text of at most ``max_chars``; else `EncodingError`."""
+    if type(value) is not str or len(value) > max_chars:
+        raise EncodingError(f"text of at most {max_chars} characters was expected")
+    return value
+
+
+def as_int(value: Value, low: int = 0, high: int = MAX_INT) -> int:
+    """``value`` if it is an integer in [low, high]; else `EncodingError`."""
+    if type(value) is not int or not low <= value <= high:
+        raise EncodingError("an integer is out of range")
+    return value
+
+
+def as_map(value: Value) -> Mapping[Value, Value]:
+    """``value`` if it is a map; else `EncodingError`."""
+    if not isinstance(value, dict):
+        raise EncodingError("a map was expected")
+    return value

@@ -1,0 +1,166 @@
+"""Every error a user of mycelnode can meet: one class per broken promise.
+
+The docstring's first line is the sentence shown when no better one was given; ``str(error)`` is always one sentence a person can
+act on. Nothing here imports anything else.
+"""
+
+from __future__ import annotations
+
+
+class MycelError(Exception):
+    """Something went wrong in mycelnode."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+    @property
+    def sentence(self) -> str:
+        """The one sentence for the user."""
+        return str(self)
+
+
+# --- the data folder -------------------------------------------------------------------------------------------------
+
+
+class NotInitialised(MycelError):
+    """This folder holds no device yet: run `mycelnode init` or `mycelnode join INVITE` first."""
+
+
+class AlreadyInitialised(MycelError):
+    """This folder already holds a device that belongs to a mesh; `mycelnode leave` takes it out."""
+
+
+class DataDirBusy(MycelError):
+    """Another mycelnode process uses this data folder."""
+
+
+class DataDirUnusable(MycelError):
+    """The data folder cannot be read or written."""
+
+
+class KeyFileError(MycelError):
+    """A key file is missing, damaged, or open to other users."""
+
+
+class ConfigError(MycelError):
+    """A setting is unknown, malformed, or may not be set there."""
+
+
+class DatabaseDamaged(MycelError):
+    """The database is damaged; restore a backup or join again. Nothing was overwritten."""
+
+
+class SchemaTooNew(MycelError):
+    """The database was written by a newer mycelnode; update this one."""
+
+
+class DiskFull(MycelError):
+    """The disk is full; the change was not made. Free some space and try again."""
+
+
+class BackupError(MycelError):
+    """The backup cannot be read: wrong passphrase or a damaged file."""
+
+
+class AuditBroken(MycelError):
+    """The audit chain does not verify: an event was changed or removed."""
+
+
+# --- values, logs, membership ----------------------------------------------------------------------------------------
+
+
+class EncodingError(MycelError):
+    """The bytes are not the canonical encoding of an acceptable value."""
+
+
+class ValueRefused(MycelError):
+    """A value is of a kind or size that the mesh does not carry."""
+
+
+class LogError(MycelError):
+    """A log, head or statement does not verify."""
+
+
+class ForkDetected(MycelError):
+    """One device key has signed two different histories: the identity was cloned."""
+
+
+class DeviceUnknown(MycelError):
+    """No device of this mesh has that name or id."""
+
+
+class NotAMember(MycelError):
+    """This device is not (or no longer) a member of the mesh."""
+
+
+class ClockWrong(MycelError):
+    """The clock of this device is more than a day off; set it and try again."""
+
+
+class PhraseError(MycelError):
+    """The recovery phrase is not 24 valid words, or belongs to another mesh."""
+
+
+class RecoverRefused(MycelError):
+    """Recovering now could put healthy devices out: sync with a peer, load a backup, or say --blind."""
+
+
+# --- pairing ---------------------------------------------------------------------------------------------------------
+
+
+class InviteError(MycelError):
+    """The invite is damaged, expired, withdrawn or already used."""
+
+
+class PairingRefused(MycelError):
+    """The other device refused to pair."""
+
+
+# --- network: trio's contract (closed here, broken by the other end or the line, busy) ---------------------------------
+
+
+class NetworkError(MycelError):
+    """A connection failed."""
+
+
+class ClosedError(NetworkError):
+    """This end of the connection was closed."""
+
+
+class BrokenError(NetworkError):
+    """The other end went away or the line broke."""
+
+
+class BusyError(NetworkError):
+    """Too much is under way; try again."""
+
+
+class PeerUnreachable(NetworkError):
+    """No address of the peer answered."""
+
+
+class PeerMisbehaved(NetworkError):
+    """The other end broke the protocol and was cut off."""
+
+
+# --- the running node --------------------------------------------------------------------------------------------------
+
+
+class NodeNotRunning(MycelError):
+    """No node is running on this data folder: start it with `mycelnode run`."""
+
+
+class NodeRunning(MycelError):
+    """A node is running on this data folder; stop it first."""
+
+
+class ControlError(MycelError):
+    """The request to the node was malformed, too long, or not known."""
+
+
+class Unsupported(MycelError):
+    """This platform or installation does not support that."""
+
+
+class NotInStep(MycelError):
+    """Some devices could not be reached or were not in step in time."""
