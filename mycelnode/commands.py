@@ -1,0 +1,269 @@
+"""What the control socket and the command line can ask of a mesh: JSON in, JSON out (DESIGN's command table).
+
+These work with or without a running node. `mycelnode.node` adds those that need a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from mycelnode import audit
+from mycelnode.crdt import document as ops
+from mycelnode.crdt.changelog import DeviceId, Head
+from mycelnode.crdt.statements import REVOKE, Statement
+from mycelnode.encoding import key_of_peer, peer_id
+from mycelnode.errors import ConfigError, ControlError, DeviceUnknown, EncodingError
+from mycelnode.mesh import Mesh
+from mycelnode.protocols.pairing import clean_name
+from mycelnode.rescue import head_before, rescuable, rescue
+
+Request = Mapping[str, Any]
+Handler = Callable[[Request], Awaitable[dict[str, Any]]]
+
+CONFIG = "mycel.config"
+NAMES = "mycel.names"
+ADDRESSES = "mycel.addrs"
+MIN_ID_CHARS = 6  # of a peer id, to name a device by its end
+
+
+def text(request: Request, key: str, default: str | None = None) -> str:
+    """A text field of a request."""
+    value = request.get(key, default)
+    if not isinstance(value, str):
+        raise ControlError(f"the request needs a text field {key!r}")
+    return value
+
+
+def flag(request: Request, key: str) -> bool:
+    """A yes-or-no field of a request; absent means no."""
+    value = request.get(key, False)
+    if not isinstance(value, bool):
+        raise ControlError(f"the field {key!r} is true or false")
+    return value
+
+
+def rfc3339(milliseconds: int) -> str:
+    """Unix milliseconds as RFC 3339 UTC; years beyond what that can say are cut to it."""
+    seconds = min(max(milliseconds / 1000, 0), 253402300799)
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def device_name(mesh: Mesh, device: DeviceId) -> str:
+    """The shared name of a device, else the one it was enrolled with."""
+    shared = mesh.replica.document.map(NAMES).get(peer_id(device))
+    enrolment = mesh.replica.membership.enrolled.get(device)
+    name = shared if isinstance(shared, str) else enrolment.info.get("name", "") if enrolment else ""
+    return clean_name(name)
+
+
+def all_devices(mesh: Mesh) -> list[DeviceId]:
+    """Every device that was ever enrolled, in the order of their peer ids."""
+    return sorted(mesh.replica.membership.enrolled, key=peer_id)
+
+
+def find_device(mesh: Mesh, reference: str) -> DeviceId:
+    """The device that a person means: its name, its peer id, or the end of it."""
+    devices = all_devices(mesh)
+    exact = [d for d in devices if reference == peer_id(d)]
+    named = [d for d in devices if device_name(mesh, d) == reference]
+    ended = [d for d in devices if len(reference) >= MIN_ID_CHARS and peer_id(d).endswith(reference)]
+    found = exact or named or ended
+    if not found:
+        raise DeviceUnknown(f"no device of this mesh is called {reference!r}; `mycelnode devices` lists them")
+    if len(found) > 1:
+        raise DeviceUnknown(f"several devices are called {reference!r}; use the peer id instead")
+    return found[0]
+
+
+class MeshCommands:
+    """The commands of a mesh that need no network."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+
+    def table(self) -> dict[str, Handler]:
+        """Command name → handler."""
+        return {
+            "devices.list": self.devices_list,
+            "devices.rename": self.devices_rename,
+            "devices.revoke": self.devices_revoke,
+            "devices.rescue": self.devices_rescue,
+            "config.get": self.config_get,
+            "config.set": self.config_set,
+            "config.unset": self.config_unset,
+            "config.list": self.config_list,
+            "collection.list": self.collection_list,
+            "collection.get": self.collection_get,
+            "collection.apply": self.collection_apply,
+            "audit.verify": self.audit_verify,
+            "audit.tail": self.audit_tail,
+        }
+
+    # --- devices -------------------------------------------------------------------------------------------------------
+
+    async def devices_list(self, request: Request) -> dict[str, Any]:
+        """All devices that were ever enrolled."""
+        return {"devices": [self._device(device) for device in all_devices(self.mesh)]}
+
+    def _device(self, device: DeviceId) -> dict[str, Any]:
+        membership = self.mesh.replica.membership
+        author = membership.enrolled[device].author
+        return {
+            "device": peer_id(device),
+            "name": device_name(self.mesh, device),
+            "enrolled_by": "root" if author == self.mesh.root else peer_id(author),
+            "revoked": device in membership.revoked,
+            "forked": device in membership.forked,
+            "this": device == self.mesh.identity.device,
+        }
+
+    async def devices_rename(self, request: Request) -> dict[str, Any]:
+        """Give a device another name, everywhere."""
+        device = find_device(self.mesh, text(request, "device"))
+        name = clean_name(text(request, "name"))
+        await self.mesh.write([ops.map_put(NAMES, peer_id(device), name)])
+        return {"device": peer_id(device), "name": name}
+
+    async def devices_revoke(self, request: Request) -> dict[str, Any]:
+        """Put a device out; with ``preview`` only say what that would do, with ``with_enrolled`` also those it let in."""
+        device = find_device(self.mesh, text(request, "device"))
+        if device == self.mesh.identity.device and not flag(request, "self"):
+            raise ControlError("this is the device you are on; `mycelnode leave` takes it out of the mesh")
+        since = request.get("since_ms")
+        if since is not None and type(since) is not int:
+            raise ControlError("the field 'since_ms' is a time in Unix milliseconds")
+        enrolled = self._enrolled_by(device)
+        out = [device, *enrolled] if flag(request, "with_enrolled") else [device]
+        heads = {d: head_before(self.mesh.replica, d, since) for d in out}
+        if not flag(request, "preview"):
+            info = {"reason": clean_name(text(request, "reason", "revoked"))}
+            for subject, head in heads.items():
+                await self._revoke(subject, head, info)
+        return {
+            "device": peer_id(device),
+            "name": device_name(self.mesh, device),
+            "revoked": [peer_id(d) for d in out] if not flag(request, "preview") else [],
+            "enrolled": [{"device": peer_id(d), "name": device_name(self.mesh, d)} for d in enrolled],
+            "head": heads[device].seq,
+        }
+
+    async def _revoke(self, subject: DeviceId, head: Head, info: Mapping[str, Any]) -> None:
+        fields = {"device": peer_id(subject), "head": head.seq}
+        await self.mesh.commit(
+            lambda replica: replica.declare(REVOKE, subject, head, info),
+            lambda connection: audit.record(connection, "device.revoke", fields, self.mesh.clock.wall()),
+        )
+
+    def _enrolled_by(self, device: DeviceId) -> list[DeviceId]:
+        """Devices that still are members through ``device``, and through those."""
+        found: list[DeviceId] = []
+        authors, members = {device}, self.mesh.replica.membership.members
+        enrolled: Mapping[DeviceId, Statement] = self.mesh.replica.membership.enrolled
+        while True:
+            more = [d for d in all_devices(self.mesh) if d not in found and d in members and enrolled[d].author in authors]
+            if not more:
+                return [d for d in found if d != self.mesh.identity.device]
+            found += more
+            authors.update(more)
+
+    async def devices_rescue(self, request: Request) -> dict[str, Any]:
+        """Re-issue what lies beyond a device's fence, or is held; with ``preview`` only show it."""
+        device = find_device(self.mesh, text(request, "device"))
+        found = rescuable(self.mesh.replica, device)
+        shown = [
+            {"seq": item.row.seq, "time": rfc3339(item.clock >> 16), "operations": [ops.describe(op) for op in item.operations]}
+            for item in found
+        ]
+        rescued = 0 if flag(request, "preview") else await rescue(self.mesh, device, found)
+        return {"device": peer_id(device), "name": device_name(self.mesh, device), "entries": shown, "rescued": rescued}
+
+    # --- config --------------------------------------------------------------------------------------------------------
+
+    async def config_get(self, request: Request) -> dict[str, Any]:
+        """One setting: its value in force, where that comes from, and its scope."""
+        return self.mesh.settings.explain(text(request, "key")).as_json()
+
+    async def config_list(self, request: Request) -> dict[str, Any]:
+        """All settings."""
+        return {"settings": [setting.as_json() for setting in self.mesh.settings.all()]}
+
+    async def config_set(self, request: Request) -> dict[str, Any]:
+        """Set a value: in the mesh for a shared key, in config.toml for a device's own or with ``local``."""
+        key, raw = text(request, "key"), request.get("value")
+        settings = self.mesh.settings
+        value = settings.parse(key, raw)
+        if settings.scope(key) == "mesh" and not flag(request, "local"):
+            await self.mesh.write([ops.map_put(CONFIG, key, value)])
+        else:
+            settings.set_local(key, value)
+        return self._after(key, value)
+
+    async def config_unset(self, request: Request) -> dict[str, Any]:
+        """Take a value back, so that the next layer shows."""
+        key = text(request, "key")
+        settings = self.mesh.settings
+        settings.parse_key(key)
+        if settings.scope(key) == "mesh" and not flag(request, "local"):
+            if key in self.mesh.replica.document.map(CONFIG):
+                await self.mesh.write([ops.map_remove(CONFIG, key)])
+        else:
+            settings.unset_local(key)
+        return self.mesh.settings.explain(key).as_json()
+
+    def _after(self, key: str, value: Any) -> dict[str, Any]:
+        answer = self.mesh.settings.explain(key).as_json()
+        if answer["value"] != value:
+            answer["hidden_by"] = answer["source"]
+        return answer
+
+    # --- collections ---------------------------------------------------------------------------------------------------
+
+    async def collection_list(self, request: Request) -> dict[str, Any]:
+        """Names and types of the shared collections."""
+        return {"collections": [{"name": name, "type": kind} for name, kind in self.mesh.replica.document.names()]}
+
+    async def collection_get(self, request: Request) -> dict[str, Any]:
+        """The value of one collection, as plain JSON (bytes as hex)."""
+        name, kind = text(request, "name"), text(request, "kind", "map")
+        return {"name": name, "kind": kind, "value": ops.plain(self.mesh.replica.document, name, kind)}
+
+    async def collection_apply(self, request: Request) -> dict[str, Any]:
+        """Operations ``[[verb, name, …], …]`` as one transaction: put, delete, add, remove, count, set, append, assign."""
+        operations = request.get("operations")
+        if not isinstance(operations, Sequence) or isinstance(operations, str) or not operations:
+            raise ControlError("the request needs a list of operations")
+        built = [ops.from_verb(self.mesh.replica.document, operation) for operation in operations]
+        head = await self.mesh.write([operation for operation in built if operation is not None])
+        return {"seq": head.seq}
+
+    # --- audit ---------------------------------------------------------------------------------------------------------
+
+    async def audit_verify(self, request: Request) -> dict[str, Any]:
+        """Recompute the whole audit chain."""
+        report = audit.verify(self.mesh.database.read)
+        return {"ok": report.ok, "events": report.events, "head": report.head.hex()}
+
+    async def audit_tail(self, request: Request) -> dict[str, Any]:
+        """The last events."""
+        count = request.get("count", 20)
+        if type(count) is not int or not 1 <= count <= 1000:
+            raise ControlError("the field 'count' is a number from 1 to 1000")
+        return {"events": [event.as_json() for event in audit.tail(self.mesh.database.read, count)]}
+
+
+def device_key(reference: str) -> DeviceId:
+    """The key in a peer id; `DeviceUnknown` if it is not one."""
+    try:
+        return key_of_peer(reference)
+    except EncodingError as error:
+        raise DeviceUnknown(f"{reference!r} is not a peer id") from error
+
+
+def shared_config(mesh: Mesh) -> dict[str, Any]:
+    """The mesh's shared layer of settings."""
+    return dict(mesh.replica.document.map(CONFIG))
+
+
+__all__ = ["ADDRESSES", "CONFIG", "NAMES", "ConfigError", "MeshCommands", "all_devices", "device_name", "find_device"]

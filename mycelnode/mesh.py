@@ -1,0 +1,245 @@
+"""The mesh on one device, without a network: data folder, database, replica, and the one committer that makes writes durable.
+
+`Mesh.commit` is the only way anything changes: proposals queue up, one task lets the replica judge them, stores what they amount to in
+one transaction, and only then answers. Proposals that arrive while a transaction is being synced to disk share the next one (group
+commit), so many writers cost few fsyncs.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import trio
+
+from mycelnode import logstore
+from mycelnode.crdt.changelog import DeviceId, Head
+from mycelnode.crdt.document import Document
+from mycelnode.crdt.statements import Statement, decode_statement
+from mycelnode.database import Database, open_database
+from mycelnode.encoding import decode, encode, peer_id
+from mycelnode.errors import ClosedError, DatabaseDamaged, EncodingError, MycelError, NotInitialised
+from mycelnode.identity import Identity, load_identity, mesh_id, verify
+from mycelnode.logstore import StoredBranch, StoredLogs, StoredRow
+from mycelnode.paths import DataDir
+from mycelnode.ports import Clock
+from mycelnode.protocols.logset import Branch
+from mycelnode.protocols.replica import Base, Batch, Progress, Replica
+from mycelnode.protocols.state_transfer import Offer
+from mycelnode.crdt.changelog import SignedHead
+
+MAX_QUEUED = 10_000  # proposals waiting for the committer; more callers wait
+GROUP_BYTES = 256 << 10  # of proposals in one transaction: signatures stand at most this far (and one entry) apart
+HOLD_CHECK_SECONDS = 30.0  # how often held entries are looked at
+
+T = TypeVar("T")
+Store = Callable[[sqlite3.Connection], None]
+
+
+@dataclass(slots=True)
+class _Request(Generic[T]):
+    """A proposal on its way through the committer."""
+
+    propose: Callable[[Replica], T]
+    store: Store | None
+    size: int
+    done: trio.Event = field(default_factory=trio.Event)
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Mesh:
+    """One device's part of the mesh, opened by `open_mesh`."""
+
+    def __init__(self, data: DataDir, identity: Identity, root: bytes, database: Database, clock: Clock) -> None:
+        self.data, self.identity, self.root, self.database, self.clock = data, identity, root, database, clock
+        self.stored = StoredLogs(database.read)
+        self.replica = Replica(root, identity.device, identity.sign, verify, self.stored)
+        self.listeners: list[Callable[[Progress], None]] = []
+        self._send, self._receive = trio.open_memory_channel[_Request[Any]](MAX_QUEUED)
+
+    @property
+    def id(self) -> str:
+        """The mesh id, as people and JSON see it."""
+        return mesh_id(self.root)
+
+    @property
+    def device(self) -> str:
+        """Our peer id."""
+        return peer_id(self.identity.device)
+
+    # --- writing -------------------------------------------------------------------------------------------------------
+
+    async def write(self, operations: Sequence[Any]) -> Head:
+        """One transaction of document operations; returns its place in our log once it is on disk.
+
+        Raises `ValueRefused`, `NotAMember`, `ForkDetected`, `DiskFull`. Cancelled while waiting, the write may still happen.
+        """
+        size = sum(len(encode(operation)) for operation in operations)
+        return await self.commit(lambda replica: replica.write(operations, self.clock.wall()), size=size)
+
+    async def commit(self, propose: Callable[[Replica], T], store: Store | None = None, *, size: int = 1024) -> T:
+        """Let the replica judge a proposal; returns what ``propose`` returned, once it is on disk.
+
+        ``store`` writes more into the same transaction. ``size`` is about how many bytes it will be. Whatever ``propose`` raises is
+        raised here and nothing is stored.
+        """
+        request = _Request(propose, store, size)
+        try:
+            await self._send.send(request)
+        except trio.ClosedResourceError:
+            raise ClosedError("the node is closing") from None
+        await request.done.wait()
+        if request.error is not None:
+            raise request.error
+        return request.result  # type: ignore[no-any-return]
+
+    async def start_from(self, state: bytes, cut: Mapping[DeviceId, Head]) -> None:
+        """Begin with a peer's folded state. Raises `EncodingError` if it is malformed or does not belong to its cut."""
+        document = await trio.to_thread.run_sync(Document.decode_state, state)
+        if dict(document.applied) != {device: head.seq for device, head in cut.items() if head.seq}:
+            raise EncodingError("a state does not belong to the cut sent with it")
+
+        def propose(replica: Replica) -> Progress:
+            return replica.start_from(document, cut, self.clock.wall())
+
+        def store(connection: sqlite3.Connection) -> None:
+            logstore.save_fact(connection, "document", _pack_document(state, Base(cut, document.digest())))
+
+        self._notify(await self.commit(propose, store))
+
+    def offer(self) -> Offer:
+        """Our folded state, for a newcomer."""
+        document = self.replica.document
+        state = document.encode_state()
+        cut = {device: Head(seq, document.applied_hash(device) or b"") for device, seq in document.applied.items()}
+        return Offer(state, document.digest(), cut)
+
+    # --- the committer ---------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        async with self._receive:
+            while True:
+                group: list[_Request[Any]] = []
+                with trio.move_on_after(HOLD_CHECK_SECONDS):
+                    group.append(await self._receive.receive())
+                if not group:
+                    self._notify(self.replica.tick(self.clock.wall()))
+                    continue
+                size = group[0].size
+                while size < GROUP_BYTES:
+                    try:
+                        group.append(self._receive.receive_nowait())
+                    except trio.WouldBlock:
+                        break
+                    size += group[-1].size
+                with trio.CancelScope(shield=True):  # what was taken from the queue is answered
+                    await self._carry_out(group)
+
+    async def _carry_out(self, group: Sequence[_Request[Any]]) -> None:
+        accepted = []
+        for request in group:
+            try:
+                request.result = request.propose(self.replica)
+                accepted.append(request)
+            except MycelError as error:
+                request.error = error
+                request.done.set()
+        batch = self.replica.take()
+        stores = [request.store for request in accepted if request.store is not None]
+        try:
+            if batch or stores:
+                await self.database.write(lambda connection: self._store(connection, batch, stores))
+        except MycelError as error:
+            self.replica.rollback()
+            for request in accepted:
+                request.error = error
+                request.done.set()
+            return
+        progress = self.replica.durable(self.clock.wall())
+        for request in accepted:
+            request.done.set()
+        self._notify(progress)
+
+    def _store(self, connection: sqlite3.Connection, batch: Batch, stores: Sequence[Store]) -> None:
+        for device, number, branch, rows, _ in batch.additions:
+            logstore.save_branch(connection, _stored(device, number, branch), (StoredRow(*row) for row in rows))
+        logstore.save_statements(connection, ((s.id, s.encoded) for s in batch.statements))
+        logstore.save_fact(connection, "clock", encode(self.replica.clock.last))
+        for store in stores:
+            store(connection)
+
+    def _notify(self, progress: Progress) -> None:
+        for listener in list(self.listeners):
+            listener(progress)
+
+    # --- opening and closing -----------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        """Read what is on disk into the replica."""
+        for stored in self.stored.branches():
+            tip = SignedHead(stored.tip_seq, stored.tip_hash, stored.tip_signature)
+            branch = Branch(stored.parent, Head(stored.base_seq, stored.base_hash), tip)
+            self.replica.logs.durable.setdefault(stored.device, []).append(branch)
+        statements: list[Statement] = [decode_statement(item) for item in self.stored.statements()]
+        packed = self.stored.fact("document")
+        document, base = (None, None) if packed is None else _unpack_document(packed)
+        clock = decode(self.stored.fact("clock") or encode(0))
+        self.replica.load(statements, document, base, clock=clock, now=self.clock.wall())
+
+    async def checkpoint(self) -> None:
+        """Keep the folded state, so that the next start need not fold the logs again."""
+        packed = _pack_document(self.replica.document.encode_state(), self.replica.base)
+        await self.database.write(lambda connection: logstore.save_fact(connection, "document", packed))
+
+
+@asynccontextmanager
+async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
+    """Open the data folder's mesh for this process alone.
+
+    Raises `NotInitialised`, `DataDirBusy`, `KeyFileError`, `DatabaseDamaged`, `SchemaTooNew`, `DataDirUnusable`.
+    """
+    if not data.initialised():
+        raise NotInitialised()
+    with data.lock():
+        identity = load_identity(data)
+        async with open_database(data) as database:
+            root = StoredLogs(database.read).fact("root")
+            if root is None:
+                raise NotInitialised()
+            mesh = Mesh(data, identity, root, database, clock)
+            try:
+                mesh._load()
+            except (MycelError, sqlite3.DatabaseError) as error:
+                raise DatabaseDamaged(f"{data.database} is damaged ({error}); restore a backup or join again") from error
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(mesh._run)
+                try:
+                    yield mesh
+                finally:
+                    with trio.CancelScope(shield=True, deadline=trio.current_time() + math.inf):
+                        await mesh.checkpoint()
+                    nursery.cancel_scope.cancel()
+
+
+def _stored(device: DeviceId, number: int, branch: Branch) -> StoredBranch:
+    tip = branch.tip
+    assert tip is not None  # only an empty log has none, and nothing is stored for it
+    return StoredBranch(device, number, branch.parent, branch.base.seq, branch.base.hash, tip.seq, tip.hash, tip.signature)
+
+
+def _pack_document(state: bytes, base: Base | None) -> bytes:
+    cut = None if base is None else [{device: list(head) for device, head in base.cut.items()}, base.digest]
+    header = encode(cut)
+    return len(header).to_bytes(4, "big") + header + state
+
+
+def _unpack_document(packed: bytes) -> tuple[Document, Base | None]:
+    end = 4 + int.from_bytes(packed[:4], "big")
+    cut = decode(packed[4:end])
+    base = None if cut is None else Base({device: Head(*head) for device, head in cut[0].items()}, cut[1])
+    return Document.decode_state(packed[end:]), base

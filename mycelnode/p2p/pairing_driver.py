@@ -1,0 +1,146 @@
+"""Runs the pairing machines over libp2p streams: `serve_invites` on the inviter, `ask_to_join` on the new device."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from mycelnode import logstore
+from mycelnode.crdt.changelog import DeviceId
+from mycelnode.crdt.statements import ENROL, Statement
+from mycelnode.encoding import peer_id
+from mycelnode.errors import MycelError, PeerMisbehaved
+from mycelnode.mesh import Mesh
+from mycelnode.p2p.framing import FrameStream
+from mycelnode.p2p.host import Host, Stream
+from mycelnode.protocols import pairing
+from mycelnode.protocols.admission import enrolment_chain
+from mycelnode.protocols.pairing import Enrol, Invite, InviteBook, Inviter, Joiner, OpenInvite, Welcome, parse_invite
+from mycelnode.protocols.replica import Replica
+
+EXCHANGE_SECONDS = 10.0  # for the whole exchange, at both ends
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Somebody used an invite: for the inviter's screen."""
+
+    invite: Invite
+    device: DeviceId
+    name: str
+
+
+class PairingDriver:
+    """The inviter's side: open invites live in the database, so that a restart forgets none."""
+
+    def __init__(self, mesh: Mesh, host: Host, joined: Callable[[Joined], None]) -> None:
+        self.mesh, self.host, self._joined = mesh, host, joined
+        self.book = InviteBook()
+        for text, used_by, name in mesh.stored.invites():
+            invite = parse_invite(text)
+            self.book.invites[invite.id] = OpenInvite(invite, used_by, name)
+        self._update()
+
+    async def invite(self, ttl: float, addresses: Sequence[str]) -> Invite:
+        """A new invite, valid for ``ttl`` seconds, naming ``addresses``."""
+        self.mesh.replica.check_writable()
+        expires = int(self.mesh.clock.wall() / 1000 + ttl)
+        secret = secrets.token_bytes(pairing.SECRET_BYTES)
+        invite = Invite(self.mesh.root, self.mesh.identity.device, tuple(addresses), secret, expires)
+        self.book.open(invite, self.mesh.clock.wall() / 1000)
+        await self._save(OpenInvite(invite))
+        self._update()
+        return invite
+
+    async def withdraw(self, key: bytes) -> None:
+        """Forget an invite that nobody used yet."""
+        entry = self.book.invites.get(key)
+        if entry is not None and entry.used_by is None:
+            del self.book.invites[key]
+            await self.mesh.commit(lambda replica: None, lambda connection: logstore.drop_invites(connection, [key]))
+        self._update()
+
+    def _update(self) -> None:
+        """Strangers reach the pairing protocol only while an invite is kept."""
+        if self.book.any_open(self.mesh.clock.wall() / 1000):
+            self.host.set_handler(pairing.PROTOCOL, self._serve, strangers=True)
+        else:
+            self.host.remove_handler(pairing.PROTOCOL)
+
+    async def _save(self, entry: OpenInvite) -> None:
+        await self.mesh.commit(lambda replica: None, _storing(entry))
+
+    async def _serve(self, stream: Stream) -> None:
+        frames = FrameStream(stream)
+        clock = self.mesh.clock
+        machine = Inviter(self.book, self.mesh.identity.device, stream.key, secrets.token_bytes(pairing.NONCE_BYTES))
+        try:
+            with trio.move_on_after(EXCHANGE_SECONDS):
+                while not machine.done:
+                    frame = await frames.receive()
+                    if frame is None:
+                        return
+                    answer = machine.receive(frame, wall_seconds=clock.wall() / 1000, now=clock.monotonic())
+                    if isinstance(answer, Enrol):
+                        answer = await self._enrol(machine, answer)
+                    if answer is not None:
+                        await frames.send(answer)
+        finally:
+            with trio.CancelScope(shield=True):
+                await frames.aclose()
+            self._update()
+
+    async def _enrol(self, machine: Inviter, enrol: Enrol) -> bytes:
+        entry = self.book.claim(enrol)
+        if entry is not None:
+            try:
+                await self.mesh.commit(lambda replica: _declare(replica, enrol), _storing(entry))
+            except MycelError:
+                self.book.release(entry)
+                raise
+            self._joined(Joined(enrol.invite, enrol.device, enrol.name))
+        self.host.promote(peer_id(enrol.device))
+        replica = self.mesh.replica
+        name = replica.document.map("mycel.names").get(self.mesh.device)
+        shown = name if isinstance(name, str) else self.mesh.device
+        return machine.enrolled(enrolment_chain(replica, enrol.device), shown)
+
+
+def _declare(replica: Replica, enrol: Enrol) -> Statement:
+    return replica.declare(ENROL, enrol.device, None, {"name": enrol.name, "invite": enrol.invite.id})
+
+
+def _storing(entry: OpenInvite) -> Callable[[sqlite3.Connection], None]:
+    invite = entry.invite
+    used_by, name = entry.used_by, entry.used_name
+    return lambda connection: logstore.save_invite(connection, invite.id, str(invite), used_by, name)
+
+
+async def ask_to_join(host: Host, invite: Invite, device: DeviceId, name: str, store: Callable[[Welcome], None]) -> Welcome:
+    """The new device's side, on a connection to the inviter: returns the welcome after ``store`` kept it.
+
+    Raises `PairingRefused`, `PeerMisbehaved`, `NetworkError`.
+    """
+    machine = Joiner(invite, device, name, secrets.token_bytes(pairing.NONCE_BYTES))
+    with trio.fail_after(EXCHANGE_SECONDS):
+        stream = await host.open_stream(peer_id(invite.inviter), pairing.PROTOCOL, deadline=EXCHANGE_SECONDS)
+        frames = FrameStream(stream)
+        try:
+            await frames.send(machine.start())
+            while True:
+                frame = await frames.receive()
+                if frame is None:
+                    raise PeerMisbehaved("the inviter left in the middle of pairing; try again")
+                answer = machine.receive(frame)
+                if isinstance(answer, Welcome):
+                    store(answer)
+                    await frames.send(machine.confirm())
+                    return answer
+                await frames.send(answer)
+        finally:
+            with trio.CancelScope(shield=True):
+                await frames.aclose()

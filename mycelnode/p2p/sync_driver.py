@@ -1,0 +1,222 @@
+"""Runs one `SyncSession` per connected member over libp2p streams: bytes in, bytes out, proposals to the committer; nothing is decided here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from mycelnode.crdt.changelog import DeviceId
+from mycelnode.encoding import key_of_peer, peer_id
+from mycelnode.errors import BusyError, EncodingError, LogError, MycelError, NetworkError, PeerMisbehaved
+from mycelnode.mesh import Mesh
+from mycelnode.p2p.framing import FrameStream
+from mycelnode.p2p.host import Host, Stream
+from mycelnode.protocols import admission, sync
+from mycelnode.protocols.admission import Admission, Verdict
+from mycelnode.protocols.replica import Progress
+from mycelnode.protocols.state_transfer import Partial, StateSource
+from mycelnode.protocols.sync import Accept, Learn, Leave, Proposal, StartFrom, SyncSession
+
+EXCHANGE_SECONDS = 10.0  # for one admission exchange
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Link:
+    """A running session and the means to wake and stop it."""
+
+    session: SyncSession
+    scope: trio.CancelScope
+    wake: trio.Event = field(default_factory=trio.Event)
+
+    def nudge(self) -> None:
+        """Let the sender look for something to say."""
+        self.wake.set()
+
+
+class SyncDriver:
+    """All sessions of one node. ``changed`` is called when a session begins or ends."""
+
+    def __init__(self, mesh: Mesh, host: Host, changed: Callable[[str, bool], None]) -> None:
+        self.mesh, self.host, self._changed = mesh, host, changed
+        self.links: dict[str, Link] = {}
+        self.lags: dict[str, int] = {}  # what each peer lacked when last heard of
+        self._source = StateSource(mesh.offer)
+        self._partial = Partial()
+        self._moved = trio.Event()
+        host.set_handler(admission.PROTOCOL, self._serve_admission, strangers=True)
+        host.set_handler(sync.PROTOCOL, self._serve_sync)
+        mesh.listeners.append(self._on_progress)
+
+    def close(self) -> None:
+        """Stop listening to the mesh; the sessions end with their nursery."""
+        self.mesh.listeners.remove(self._on_progress)
+
+    # --- beginning -----------------------------------------------------------------------------------------------------
+
+    async def greet(self, peer: str) -> None:
+        """After we dialled ``peer``: the admission exchange, then a session until the connection ends.
+
+        Raises `NotAMember` when either end does not take the other for a member, `NetworkError` when the line breaks.
+        """
+        verdict = await self._ask_admission(peer)
+        if not (verdict.admitted and verdict.admits_us):
+            await self.host.disconnect(peer)
+            raise PeerMisbehaved("it is no member of this mesh" if not verdict.admitted else "it does not take us for a member")
+        self.host.promote(peer)
+        if peer not in self.links:
+            stream = await self.host.open_stream(peer, sync.PROTOCOL, deadline=EXCHANGE_SECONDS)
+            await self._serve_sync(stream)
+
+    async def _ask_admission(self, peer: str) -> Verdict:
+        machine = Admission(self.mesh.replica, key_of_peer(peer))
+        with trio.fail_after(EXCHANGE_SECONDS):
+            stream = await self.host.open_stream(peer, admission.PROTOCOL, deadline=EXCHANGE_SECONDS)
+            frames = FrameStream(stream)
+            try:
+                await frames.send(machine.request())
+                answer = await frames.receive()
+                if answer is None:
+                    raise PeerMisbehaved("the other device left without an answer")
+                verdict = machine.conclude(answer)
+                await self._learn(verdict)
+                return verdict
+            finally:
+                with trio.CancelScope(shield=True):
+                    await frames.aclose()
+
+    async def _serve_admission(self, stream: Stream) -> None:
+        frames = FrameStream(stream)
+        with trio.move_on_after(EXCHANGE_SECONDS):
+            request = await frames.receive()
+            if request is not None:
+                answer, verdict = Admission(self.mesh.replica, stream.key).respond(request)
+                await self._learn(verdict)
+                if verdict.admitted:
+                    self.host.promote(stream.peer)
+                await frames.send(answer)
+        with trio.CancelScope(shield=True):
+            await frames.aclose()
+
+    async def _learn(self, verdict: Verdict) -> None:
+        if verdict.learn:
+            await self.mesh.commit(lambda replica: replica.learn(verdict.learn))
+
+    # --- one session -----------------------------------------------------------------------------------------------------
+
+    async def _serve_sync(self, stream: Stream) -> None:
+        peer = stream.peer
+        old = self.links.get(peer)
+        if old is not None:
+            old.scope.cancel()  # a newer connection's stream replaces it
+        with trio.CancelScope() as scope:
+            link = Link(self._session(stream.key), scope)
+            self.links[peer] = link
+            self._changed(peer, True)
+            try:
+                await self._run(link, FrameStream(stream))
+            finally:
+                self.lags[peer] = link.session.lacking()
+                if self.links.get(peer) is link:
+                    del self.links[peer]
+                    self._changed(peer, False)
+                self._stir()
+
+    def _session(self, peer: DeviceId) -> SyncSession:
+        replica = self.mesh.replica
+        others = [device for device in replica.document.applied if device != replica.device]
+        partial = None if others or replica.base is not None else self._partial
+        return SyncSession(
+            replica, peer, self._source, partial, wall=self.mesh.clock.wall(), now=self.mesh.clock.monotonic()
+        )
+
+    async def _run(self, link: Link, frames: FrameStream) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._send, link, frames, nursery.cancel_scope)
+                await self._receive(link, frames)
+                nursery.cancel_scope.cancel()
+        except* MycelError as group:
+            for error in group.exceptions:
+                _log.info("session with %s ended: %s", peer_id(link.session.peer), error)
+        finally:
+            with trio.CancelScope(shield=True):
+                await frames.aclose()
+                if link.session.peer not in self.mesh.replica.membership.members:
+                    await self.host.disconnect(peer_id(link.session.peer))
+
+    async def _send(self, link: Link, frames: FrameStream, scope: trio.CancelScope) -> None:
+        session, clock = link.session, self.mesh.clock
+        while not session.finished:
+            frame = session.next_frame(now=clock.monotonic())
+            if frame is not None:
+                await frames.send(frame)
+                continue
+            link.wake = trio.Event()
+            with trio.move_on_after(max(0.0, session.next_due(now=clock.monotonic()) - clock.monotonic())):
+                await link.wake.wait()
+            session.tick(now=clock.monotonic())
+        scope.cancel()
+
+    async def _receive(self, link: Link, frames: FrameStream) -> None:
+        clock = self.mesh.clock
+        while True:
+            frame = await frames.receive()
+            if frame is None:
+                return
+            for proposal in link.session.receive(frame, wall=clock.wall(), now=clock.monotonic()):
+                if isinstance(proposal, Leave):
+                    _log.info("%s said goodbye: %s", peer_id(link.session.peer), proposal.reason)
+                    return
+                await self._carry_out(proposal)
+            link.nudge()
+            self._stir()
+
+    async def _carry_out(self, proposal: Proposal) -> None:
+        try:
+            match proposal:
+                case Accept(device, start, entries, head):
+                    size = sum(map(len, entries))
+                    await self.mesh.commit(lambda replica: replica.accept(device, start, entries, head), size=size)
+                case Learn(statements):
+                    await self.mesh.commit(lambda replica: replica.learn(statements))
+                case StartFrom(state, cut):
+                    await self.mesh.start_from(state, cut)
+        except (LogError, EncodingError) as error:
+            raise PeerMisbehaved(f"what it sent does not verify: {error}") from error
+        except BusyError as error:
+            _log.warning("not stored: %s", error)
+
+    # --- together --------------------------------------------------------------------------------------------------------
+
+    def _on_progress(self, progress: Progress) -> None:
+        now = self.mesh.clock.monotonic()
+        for link in self.links.values():
+            link.session.progress(progress.logs, now=now)
+            link.nudge()
+        self._stir()
+
+    async def in_step(self) -> None:
+        """Return when everything that this node and its connected peers had on disk when it was called is on disk at both ends."""
+        nonces = {peer: link.session.ping(flush=True) for peer, link in self.links.items()}
+        for link in self.links.values():
+            link.nudge()
+        while True:
+            behind = [
+                peer
+                for peer, nonce in nonces.items()
+                if (link := self.links.get(peer)) is not None
+                and not (link.session.ponged(nonce) and not link.session.awaiting() and not link.session.lacking())
+            ]
+            if not behind:
+                return
+            await self._moved.wait()
+
+    def _stir(self) -> None:
+        """Something moved: let `in_step` look again."""
+        self._moved.set()
+        self._moved = trio.Event()

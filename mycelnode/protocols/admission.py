@@ -1,0 +1,95 @@
+"""`/mycel/membership/1`: the first exchange on every mesh connection, one message each way, 64 KiB at most.
+
+Each end shows the statements that lead from the root to its own enrolment, and learns of the other's what it did not know: a device
+enrolled while we were away is admitted, a revoked one is handed its revocation. docs/protocols/admission.md has the states.
+
+Messages: ``[version, [statement, …], admitted | null]``; the dialler speaks first and does not judge yet (null).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mycelnode.crdt.changelog import DeviceId
+from mycelnode.crdt.statements import Statement, decode_statement
+from mycelnode.encoding import as_bytes, as_int, as_list, decode, encode
+from mycelnode.errors import EncodingError, LogError, PeerMisbehaved
+from mycelnode.protocols.replica import Replica
+
+PROTOCOL: Final = "/mycel/membership/1"
+VERSION: Final = 1
+MAX_MESSAGE = 64 << 10  # bytes
+MAX_SHOWN = 24  # statements: a chain of enrolments, or the revocations of one device
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one exchange settles: is the peer a member, does it say that we are one, and which statements are worth keeping."""
+
+    admitted: bool
+    admits_us: bool | None
+    learn: Sequence[Statement]
+
+
+class Admission:
+    """The machine of one exchange with ``peer``, for either end."""
+
+    def __init__(self, replica: Replica, peer: DeviceId) -> None:
+        self.replica, self.peer = replica, peer
+
+    def request(self) -> bytes:
+        """What the dialler sends."""
+        return self._message(enrolment_chain(self.replica, self.replica.device), None)
+
+    def respond(self, message: bytes) -> tuple[bytes, Verdict]:
+        """What the responder makes of it, and its answer. Raises `PeerMisbehaved`."""
+        shown, _ = self._read(message)
+        verdict = self._judge(shown, None)
+        about = enrolment_chain(self.replica, self.replica.device) if verdict.admitted else self._about_peer()
+        return self._message(about, verdict.admitted), verdict
+
+    def conclude(self, message: bytes) -> Verdict:
+        """What the dialler makes of the answer. Raises `PeerMisbehaved`."""
+        shown, admits_us = self._read(message)
+        if admits_us is None:
+            raise PeerMisbehaved("an answer without a decision")
+        return self._judge(shown, admits_us)
+
+    def _judge(self, shown: Sequence[Statement], admits_us: bool | None) -> Verdict:
+        try:
+            new = self.replica.worth_learning(shown)
+        except LogError as error:
+            raise PeerMisbehaved(f"a statement shown does not verify: {error}") from error
+        members = self.replica.membership_with(new).members if new else self.replica.membership.members
+        admitted = self.peer in members
+        about_us = [s for s in new if s.subject == self.replica.device]
+        return Verdict(admitted, admits_us, new if admitted else about_us)
+
+    def _about_peer(self) -> list[Statement]:
+        about = [s for s in self.replica.statements.values() if s.subject == self.peer]
+        return about[-MAX_SHOWN:]
+
+    def _message(self, statements: Sequence[Statement], admitted: bool | None) -> bytes:
+        return encode([VERSION, [s.encoded for s in statements], admitted])
+
+    def _read(self, message: bytes) -> tuple[list[Statement], bool | None]:
+        try:
+            version, items, admitted = as_list(decode(message, max_bytes=MAX_MESSAGE, max_depth=3), 3)
+            as_int(version, 1)
+            if len(as_list(items)) > MAX_SHOWN or admitted not in (None, True, False):
+                raise EncodingError("too many statements, or no clear decision")
+            return [decode_statement(as_bytes(item)) for item in items], admitted
+        except EncodingError as error:
+            raise PeerMisbehaved(f"the other device sent something malformed: {error}") from error
+
+
+def enrolment_chain(replica: Replica, device: DeviceId) -> list[Statement]:
+    """The statements that lead from the root to ``device``'s enrolment, root first, so that each author is known before its statement."""
+    chain: list[Statement] = []
+    enrolled = replica.membership.enrolled
+    while device in enrolled and len(chain) < MAX_SHOWN:
+        chain.append(enrolled[device])
+        device = enrolled[device].author
+    return chain[::-1]

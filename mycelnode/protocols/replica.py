@@ -1,0 +1,397 @@
+"""One device's copy of the mesh: logs, statements, membership and the document folded from them.
+
+Every decision about what to accept, what counts and what is applied is taken here, as a function of the entries and statements held,
+never of the order in which they came. The machine is pure: proposals (`write`, `declare`, `accept`, `learn`) are *tentative*;
+`take` hands the driver what to store in one transaction, and only then `durable` applies it, or `rollback` forgets it. So
+*acknowledged* means fsynced, in the real node and in simnet alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mycelnode.crdt.changelog import (
+    DeviceId,
+    Head,
+    Sign,
+    Verify,
+    chain,
+    decode_entry,
+    encode_entry,
+    sign_head,
+)
+from mycelnode.crdt.clock import HybridClock, to_ms
+from mycelnode.crdt.document import Change, Document
+from mycelnode.crdt.membership import Membership, membership
+from mycelnode.crdt.statements import ENROL, Statement, decode_statement, derived_fork
+from mycelnode.errors import BusyError, ForkDetected, LogError, MycelError, NotAMember
+from mycelnode.protocols.logset import Addition, EntryStore, LogSet, Row
+
+DAY_MS = 24 * 3600 * 1000
+MAX_SKEW_MS = DAY_MS  # an entry further ahead of our clock is held, with the rest of its log
+MAX_STATEMENTS = 10_000  # kept for ever, so bounded: a mesh needs a few per device
+READ_BYTES = 1 << 20  # how much of a log is read at a time while folding
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction must store."""
+
+    additions: list[Addition] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.additions or self.statements)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A log not applied from ``seq`` on, because that entry's clock is more than a day ahead; ``until`` is Unix ms."""
+
+    seq: int
+    until: int
+
+
+@dataclass(slots=True)
+class Progress:
+    """What became true with one durable batch: the driver tells sessions, watchers and the audit."""
+
+    logs: set[DeviceId] = field(default_factory=set)
+    statements: list[Statement] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    membership_changed: bool = False
+    forked: set[DeviceId] = field(default_factory=set)
+    refolded: bool = False
+    base_checked: bool | None = None  # True: the state we started from equals the logs; False: it did not, the logs won
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The folded state a newcomer started from: unverified until the logs up to ``cut`` are held and fold to ``digest``."""
+
+    cut: Mapping[DeviceId, Head]
+    digest: bytes
+
+
+class Replica:
+    """The machine. Times are Unix milliseconds; ``device`` is our own key, ``root`` the mesh's."""
+
+    def __init__(self, root: bytes, device: DeviceId, sign: Sign, verify: Verify, store: EntryStore) -> None:
+        self.root, self.device = root, device
+        self.logs = LogSet(root, store, verify)
+        self.statements: dict[bytes, Statement] = {}
+        self.document = Document()
+        self.clock = HybridClock()
+        self.held: dict[DeviceId, Hold] = {}
+        self.skews: dict[DeviceId, int] = {}  # how far each peer's clock is ahead of ours, as it said; see `clock_wrong`
+        self.base: Base | None = None
+        self.membership: Membership = membership(root, (), self.logs.on_chain, self._common)
+        self._sign, self._verify = sign, verify
+        self._own: list[Row] = []
+        self._batch = Batch()
+        self._subjects: set[DeviceId] = set()
+
+    def load(
+        self,
+        statements: Iterable[Statement],
+        document: Document | None = None,
+        base: Base | None = None,
+        *,
+        clock: int = 0,
+        now: int,
+    ) -> None:
+        """Begin with what is on disk: ``logs.durable`` is filled in already, ``document`` is a checkpoint still to be trusted,
+        ``clock`` is the last reading of our hybrid clock."""
+        for statement in statements:
+            self._know(statement)
+        self.membership = self._membership()
+        self.base = base
+        if document is not None and all(self._applies(device, seq) for device, seq in document.applied.items()):
+            self.document = document
+        progress = Progress()
+        for device in list(self.logs.durable):
+            self._advance(device, now, progress)
+        self.clock.observe(clock, now)
+
+    # --- what we are -------------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> Head:
+        """Our own log's end, tentative entries included."""
+        return Head(self._own[-1].seq, self._own[-1].hash) if self._own else self.logs.tip(self.device)
+
+    @property
+    def cloned(self) -> bool:
+        """Has our own key signed two histories?"""
+        return len(self.logs.branches(self.device)) > 1
+
+    @property
+    def clock_wrong(self) -> bool:
+        """Do two peers agree that our clock is more than a day off? Then it is ours that is wrong, and nothing is held."""
+        ahead = sum(skew > MAX_SKEW_MS for skew in self.skews.values())
+        behind = sum(skew < -MAX_SKEW_MS for skew in self.skews.values())
+        return max(ahead, behind) >= 2
+
+    def check_writable(self) -> None:
+        """Raise `ForkDetected` or `NotAMember` if we may not write any more."""
+        if self.cloned:
+            raise ForkDetected("this device's key was used on another copy too; join again with a new key, then rescue this log")
+        if self.device not in self.membership.members:
+            raise NotAMember("this device was revoked; join again with a new key, then rescue what it wrote")
+
+    # --- proposals ---------------------------------------------------------------------------------------------------
+
+    def write(self, operations: Sequence[Any], now: int) -> Head:
+        """A transaction of our own; returns its place in our log."""
+        self.check_writable()
+        return self._append(encode_entry(self.clock.tick(now), operations))
+
+    def declare(self, kind: str, subject: DeviceId, head: Head | None, info: Mapping[str, Any]) -> Statement:
+        """A statement of our own, as an entry of our log."""
+        self.check_writable()
+        if len(self.statements) >= MAX_STATEMENTS:
+            raise BusyError("this mesh has more statements than it can hold")
+        position = Head(self.head.seq + 1, self.head.hash)
+        statement = Statement(kind, subject, head, self.device, position, info).signed(self.root, self._sign)
+        self._append(statement.entry)
+        self._batch.statements.append(statement)
+        return statement
+
+    def accept(self, device: DeviceId, start: Head, entries: Sequence[bytes], head: Any) -> bool:
+        """Entries from another device, ending in a signed head; False if all are held. Raises `LogError`, `BusyError`."""
+        if device not in self._subjects and not any(s.kind == ENROL and s.subject == device for s in self._batch.statements):
+            raise LogError("a log of a device that nobody enrolled")
+        if device == self.device:
+            self._seal()
+        addition = self.logs.accept(device, start, entries, head)
+        if addition is None:
+            return False
+        self._batch.additions.append(addition)
+        for row in addition.rows:
+            statement = _carried(device, row)
+            if statement is not None and statement.at == Head(row.seq, row.hash):
+                with suppress(MycelError):  # the log is valid whatever a statement in it is worth
+                    self.learn([statement])
+        return True
+
+    def worth_learning(self, statements: Iterable[Statement]) -> list[Statement]:
+        """Those that are new and that somebody known could have signed, verified. Raises `LogError` on a wrong signature."""
+        known = self._subjects | {s.subject for s in self._batch.statements if s.kind == ENROL} | {self.root}
+        seen = {statement.id for statement in self._batch.statements}
+        new: list[Statement] = []
+        for statement in statements:
+            if statement.id in self.statements or statement.id in seen or statement.author not in known:
+                continue
+            statement.verify(self.root, self._verify)
+            seen.add(statement.id)
+            new.append(statement)
+            if statement.kind == ENROL:
+                known.add(statement.subject)
+        return new
+
+    def learn(self, statements: Iterable[Statement]) -> int:
+        """Statements from outside; those that nobody known could have signed are ignored. Returns how many were new."""
+        new = self.worth_learning(statements)
+        if len(self.statements) + len(self._batch.statements) + len(new) > MAX_STATEMENTS:
+            raise BusyError("this mesh has more statements than it can hold")
+        self._batch.statements += new
+        return len(new)
+
+    def membership_with(self, statements: Iterable[Statement]) -> Membership:
+        """The membership if these statements were held too."""
+        return self._membership(statements)
+
+    # --- durability --------------------------------------------------------------------------------------------------
+
+    def take(self) -> Batch:
+        """Everything tentative, our own entries sealed under one signature: to be stored in one transaction."""
+        self._seal()
+        return self._batch
+
+    def rollback(self) -> None:
+        """The transaction failed: nothing of it happened."""
+        self.logs.rollback()
+        self._own.clear()
+        self._batch = Batch()
+
+    def durable(self, now: int) -> Progress:
+        """The transaction is on disk: apply it."""
+        batch, self._batch = self._batch, Batch()
+        self.logs.settle()
+        progress = Progress(logs={a.device for a in batch.additions}, statements=batch.statements)
+        progress.forked = {a.device for a in batch.additions if a.forks}
+        for statement in batch.statements:
+            self._know(statement)
+        fenced = any(device in self.membership.fences for device in progress.logs)
+        if batch.statements or progress.forked or fenced:
+            self._reconsider(now, progress)
+        for addition in batch.additions:
+            self._advance(addition.device, now, progress, addition)
+        self._check_base(now, progress)
+        return progress
+
+    def tick(self, now: int) -> Progress:
+        """Apply what was held until now."""
+        progress = Progress()
+        for device, hold in list(self.held.items()):
+            if hold.until <= now or self.clock_wrong:
+                self._advance(device, now, progress)
+        return progress
+
+    def start_from(self, document: Document, cut: Mapping[DeviceId, Head], now: int) -> Progress:
+        """Begin with a peer's folded state, which the driver has stored; only while nothing is applied that it lacks."""
+        if any(document.applied.get(device, 0) < seq for device, seq in self.document.applied.items()):
+            raise BusyError("this device already holds more than the state offered")
+        progress = Progress(refolded=True)
+        self.base = Base(cut, document.digest())
+        self.document = document
+        for device in list(self.logs.durable):
+            self._advance(device, now, progress)
+        return progress
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _append(self, entry: bytes) -> Head:
+        head = self.head
+        self._own.append(Row(head.seq + 1, chain(head.hash, entry), entry, None))
+        return self.head
+
+    def _seal(self) -> None:
+        if not self._own:
+            return
+        rows, self._own = self._own, []
+        last = rows[-1]
+        tip = sign_head(self.root, self.device, Head(last.seq, last.hash), self._sign)
+        rows[-1] = last._replace(signature=tip.signature)
+        self._batch.additions.append(self.logs.append(self.device, rows, tip))
+
+    def _know(self, statement: Statement) -> None:
+        self.statements[statement.id] = statement
+        if statement.kind == ENROL:
+            self._subjects.add(statement.subject)
+
+    def _membership(self, more: Iterable[Statement] = ()) -> Membership:
+        forks = [
+            derived_fork(device, self.logs.fork_point(device))
+            for device, branches in self.logs.durable.items()
+            if len(branches) > 1
+        ]
+        return membership(self.root, [*self.statements.values(), *more, *forks], self.logs.on_chain, self._common)
+
+    def _common(self, device: DeviceId, one: Head, other: Head) -> Head | None:
+        first, second = self.logs.find(device, one), self.logs.find(device, other)
+        if first is None or second is None:
+            return None
+        common = self.logs.common(device, first, second)
+        return min(common, one, other, key=lambda head: head.seq)
+
+    def _reconsider(self, now: int, progress: Progress) -> None:
+        """Membership anew; if something applied no longer counts, fold again from the start."""
+        before, self.membership = self.membership, self._membership()
+        if before == self.membership:
+            return
+        progress.membership_changed = True
+        if all(self._applies(device, seq) for device, seq in self.document.applied.items()):
+            for device in self.logs.durable:
+                self._advance(device, now, progress)
+        else:
+            self._refold(now, progress)
+
+    def _refold(self, now: int, progress: Progress) -> None:
+        self.document, self.base = Document(), None
+        self.held.clear()
+        progress.refolded = True
+        for device in self.logs.durable:
+            self._advance(device, now, progress)
+
+    def counted(self, device: DeviceId) -> tuple[int, int]:
+        """(branch, up to which seq) of ``device``'s entries count, of those held."""
+        if device not in self.membership.enrolled:
+            return 0, 0
+        fence = self.membership.fences.get(device)
+        if fence is None:
+            return 0, self.logs.tip(device).seq
+        number = self.logs.find(device, fence)
+        if number is not None:
+            return number, fence.seq
+        fork = self.logs.fork_point(device)  # the fence is not held yet: what surely lies before it
+        limit = self.logs.tip(device).seq if fork is None else fork.seq
+        return 0, min(limit, fence.seq)
+
+    def _applies(self, device: DeviceId, seq: int) -> bool:
+        """May the first ``seq`` entries of ``device`` stay applied?"""
+        number, limit = self.counted(device)
+        if self.base is not None and self.logs.tip(device, number).seq < seq:
+            return device in self.membership.enrolled and device not in self.membership.fences
+        applied = self.document.applied_hash(device)
+        return seq <= limit and (applied is None or self.logs.hash_at(device, number, seq) == applied)
+
+    def _advance(self, device: DeviceId, now: int, progress: Progress, addition: Addition | None = None) -> None:
+        """Apply what counts and is not applied yet, up to an entry that must be held."""
+        number, limit = self.counted(device)
+        done = self.document.applied.get(device, 0)
+        ready: Sequence[Row] = ()
+        if addition is not None and addition.number == number and addition.rows[0].seq == done + 1:
+            ready = addition.rows
+        while done < limit:
+            rows = ready or self.logs.rows(device, number, done, READ_BYTES)
+            ready = ()
+            if not rows:
+                return
+            for row in rows:
+                if row.seq > limit:
+                    return
+                if not self._apply(device, row, now, progress):
+                    return
+                done = row.seq
+        self.held.pop(device, None)
+
+    def _apply(self, device: DeviceId, row: Row, now: int, progress: Progress) -> bool:
+        clock, operations = _read(row.entry)
+        if to_ms(clock) > now + MAX_SKEW_MS and not self.clock_wrong:
+            self.held[device] = Hold(row.seq, to_ms(clock) - MAX_SKEW_MS)
+            return False
+        if clock:
+            self.clock.observe(clock, now)
+        progress.changes += self.document.apply(device, row.seq, row.hash, clock, operations)
+        return True
+
+    def _check_base(self, now: int, progress: Progress) -> None:
+        """Once the logs reach the cut that we started from: do they fold to the same state?"""
+        base = self.base
+        if base is None or any(self.logs.tip(device).seq < head.seq for device, head in base.cut.items()):
+            return
+        shadow = Document()
+        honest = all(self.logs.find(device, head) is not None for device, head in base.cut.items())
+        for device, head in base.cut.items() if honest else ():
+            number = self.logs.find(device, head) or 0
+            while shadow.applied.get(device, 0) < head.seq:
+                for row in self.logs.rows(device, number, shadow.applied.get(device, 0), READ_BYTES):
+                    if row.seq <= head.seq:
+                        shadow.apply(device, row.seq, row.hash, *_read(row.entry))
+        progress.base_checked = honest and shadow.digest() == base.digest
+        self.base = None
+        if not progress.base_checked:
+            self._refold(now, progress)
+
+
+def _read(entry: bytes) -> tuple[int, list[Any]]:
+    """(clock, operations); a signed entry that is no transaction counts as one without operations, alike on every device."""
+    try:
+        clock, *operations = decode_entry(entry)
+    except MycelError:
+        return 0, []
+    return (clock, operations) if clock else (0, [])
+
+
+def _carried(device: DeviceId, row: Row) -> Statement | None:
+    """The statement in an entry, if its author is the log's device."""
+    try:
+        entry = decode_entry(row.entry)
+        statement = decode_statement(entry[1]) if entry[0] == 0 else None
+        return statement if statement is not None and statement.author == device else None
+    except MycelError:
+        return None

@@ -1,0 +1,79 @@
+"""Start by state: a newcomer gets the folded document at a cut, in resumable pieces, and is usable before it has the logs.
+
+The sender keeps the state it is sending for as long as somebody fetches it, so that an interrupted newcomer goes on where it stopped.
+What came is whole only when its BLAKE2b-256 equals the digest announced first; whether it is *true* is settled later, against the logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from mycelnode.crdt.changelog import DeviceId, Head
+from mycelnode.encoding import blake2b
+from mycelnode.errors import PeerMisbehaved
+
+PIECE_BYTES = 512 << 10
+MAX_STATE = 1 << 30  # bytes of an encoded document that a newcomer takes
+KEEP_SECONDS = 120.0  # how long a state is kept after its last use
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A folded state: the encoded document, its digest, and the heads it was folded up to."""
+
+    state: bytes
+    digest: bytes
+    cut: Mapping[DeviceId, Head]
+
+
+@dataclass(slots=True)
+class StateSource:
+    """One per node: makes states when newcomers ask, and lets several of them share one."""
+
+    make: Callable[[], Offer]
+    _offer: Offer | None = None
+    _used: float = 0.0
+
+    def offer(self, digest: bytes | None, now: float) -> Offer:
+        """The state with that digest if it is still kept, else a new one."""
+        fresh = self._offer is not None and now - self._used < KEEP_SECONDS
+        if self._offer is None or not fresh or (digest is not None and self._offer.digest != digest):
+            self._offer = self.make()
+        self._used = now
+        return self._offer
+
+    def expire(self, now: float) -> None:
+        """Let go of a state that nobody fetches any more."""
+        if now - self._used >= KEEP_SECONDS:
+            self._offer = None
+
+
+@dataclass(slots=True)
+class Partial:
+    """What a newcomer has received so far; it outlives the connection, not the process."""
+
+    digest: bytes | None = None
+    size: int = 0
+    cut: dict[DeviceId, Head] = field(default_factory=dict)
+    data: bytearray = field(default_factory=bytearray)
+
+    def begin(self, digest: bytes, size: int, cut: dict[DeviceId, Head]) -> None:
+        """A state is announced; what was received of another one is dropped."""
+        if size > MAX_STATE:
+            raise PeerMisbehaved(f"a state of {size:,} bytes is larger than any device takes")
+        if digest != self.digest or size != self.size:
+            self.digest, self.size, self.cut, self.data = digest, size, cut, bytearray()
+
+    def add(self, offset: int, piece: bytes) -> bytes | None:
+        """The next piece; the whole state once it is complete and its digest is right."""
+        if offset != len(self.data) or offset + len(piece) > self.size or (not piece and self.size):
+            raise PeerMisbehaved("a piece of the state does not follow the one before")
+        self.data += piece
+        if len(self.data) < self.size:
+            return None
+        state, digest = bytes(self.data), self.digest
+        self.digest, self.data = None, bytearray()
+        if blake2b(state) != digest:
+            raise PeerMisbehaved("the state received does not have the digest announced")
+        return state

@@ -1,0 +1,407 @@
+"""`/mycel/sync/1`: keep two connected members in step. One `SyncSession` per connection; docs/protocols/sync.md has the states.
+
+Both ends say what they *have* (device → tips of its log, ids of statements), send what the other lacks, and push as it happens. What was
+received is announced (again a HAVE, of the logs concerned) only when it is on disk. Frames are made when the driver asks for one
+(`next_frame`), and bytes sent but not yet on the peer's disk are bounded, so nothing queues up. What arrives becomes a proposal that the
+driver carries out before it reads the next frame.
+
+Frames are canonical CBOR lists ``[code, …]``; see the constants. ``wall`` is Unix ms, ``now`` monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from mycelnode.crdt.changelog import MAX_SEQ, DeviceId, Head, SignedHead
+from mycelnode.crdt.statements import MAX_STATEMENT, Statement, decode_statement
+from mycelnode.encoding import as_bytes, as_int, as_list, as_map, as_text, decode, encode
+from mycelnode.errors import EncodingError, LogError, PeerMisbehaved
+from mycelnode.protocols.logset import MAX_BRANCHES, MAX_LOGS, Row
+from mycelnode.protocols.peer_view import PROBE_FANOUT, PeerView
+from mycelnode.protocols.replica import MAX_STATEMENTS, Replica
+from mycelnode.protocols.state_transfer import PIECE_BYTES, Offer, Partial, StateSource
+
+PROTOCOL: Final = "/mycel/sync/1"
+VERSION: Final = 1
+
+HELLO: Final = 1  # [1, version, wall clock, null | [state digest | null, offset]]: the last asks for a state to start from
+HAVE: Final = 2  # [2, {device: [[seq, hash], …]}, [statement id, …]]: on disk here; all of it first, then what is new
+STATEMENTS: Final = 3  # [3, [statement, …]]
+ENTRIES: Final = 4  # [4, device, start seq, start hash, [entry, …], [seq, hash, signature]]
+PING: Final = 5  # [5, nonce, flush?]: answered when everything before it was handled
+PONG: Final = 6  # [6, nonce]
+PROBE: Final = 7  # [7, device, seq, hash, [position, …]]: your hashes on the chain that ends in (seq, hash)?
+PROBED: Final = 8  # [8, device, [[position, hash | null], …]]
+STATE: Final = 9  # [9, digest, size, offset, piece, {device: [seq, hash]}]
+BYE: Final = 10  # [10, reason]
+
+MAX_FRAME = 1 << 20  # bytes
+BATCH_BYTES = 512 << 10  # entries per frame; in any log, signatures stand at most this far apart
+MAX_BATCH_BYTES = MAX_FRAME - (64 << 10)  # room for the framing of small entries
+WINDOW_BYTES = 4 << 20  # sent, and not yet known to be on the peer's disk
+STATEMENTS_PER_FRAME = 256
+IDS_PER_FRAME = 4096
+PING_AFTER = 5.0  # seconds without sending
+SILENT_AFTER = 15.0  # seconds without receiving: the other end is gone or frozen
+FORWARD_DELAY = 0.25  # seconds before passing on what its author has probably pushed to everybody itself
+MAX_QUEUED = 256  # control frames that a peer can make us owe it
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Proposal: entries for `Replica.accept`."""
+
+    device: DeviceId
+    start: Head
+    entries: Sequence[bytes]
+    head: SignedHead
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """Proposal: statements for `Replica.learn`."""
+
+    statements: Sequence[Statement]
+
+
+@dataclass(frozen=True, slots=True)
+class StartFrom:
+    """Proposal: a peer's folded state, to store and to begin with."""
+
+    state: bytes
+    cut: dict[DeviceId, Head]
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Proposal: the peer said goodbye, for this reason."""
+
+    reason: str
+
+
+Proposal = Accept | Learn | StartFrom | Leave
+
+
+class SyncSession:
+    """The machine of one connection with ``peer``. ``partial`` and ``source`` are the node's, shared by its sessions."""
+
+    def __init__(
+        self, replica: Replica, peer: DeviceId, source: StateSource, partial: Partial | None, *, wall: int, now: float
+    ) -> None:
+        self.replica, self.peer, self.view = replica, peer, PeerView(replica.logs)
+        self.closing: str | None = None
+        self._source, self._partial = source, partial
+        want = None if partial is None else [partial.digest, len(partial.data)]
+        self._queue: list[list[Any]] = [[HELLO, VERSION, wall, want]]
+        self._greeted = self._heard = self._told = self._gone = False
+        self._statements_said = 0  # of replica.statements, in order
+        self._announce: set[DeviceId] = set()
+        self._announce_ids: list[bytes] = []
+        self._ids_said = 0
+        self._due: dict[DeviceId, float] = {}  # logs the peer may lack something of, and from when to send it
+        self._flight: list[tuple[DeviceId, int, int, int]] = []  # (device, branch, seq, bytes) sent, not on the peer's disk
+        self._sending: tuple[Offer, int] | None = None
+        self._sent_at = self._heard_at = now
+        self._nonce, self._pongs = 0, set[int]()
+
+    # --- what the driver tells -----------------------------------------------------------------------------------------
+
+    def receive(self, frame: bytes, *, wall: int, now: float) -> list[Proposal]:
+        """Handle one frame. Raises `PeerMisbehaved`: the driver cuts the connection."""
+        self._heard_at = now
+        try:
+            message = as_list(decode(frame, max_bytes=MAX_FRAME, max_depth=6))
+            code = as_int(message[0] if message else None, 0, 255)
+            if (code == HELLO) == self._greeted:
+                raise EncodingError("a greeting comes first, and once")
+            handler = _HANDLERS.get(code)  # a code we do not know is a newer peer's
+            proposals = [] if handler is None else handler(self, message, wall, now)
+        except (EncodingError, LogError, ValueError) as error:
+            raise PeerMisbehaved(f"the other device sent something malformed: {error}") from error
+        if len(self._queue) > MAX_QUEUED:
+            raise PeerMisbehaved("the other device asks faster than it reads the answers")
+        return proposals
+
+    def progress(self, logs: Iterable[DeviceId], *, now: float) -> None:
+        """Entries of these logs are newly on disk here."""
+        for device in logs:
+            self._announce.add(device)
+            self._due.setdefault(device, now if device == self.replica.device else now + FORWARD_DELAY)
+
+    def tick(self, *, now: float) -> None:
+        """Time passes: heartbeats, giving up on a silent peer, parting from one that is no member any more."""
+        if now - self._heard_at > SILENT_AFTER:
+            self.close("nothing was heard for too long")
+        elif now - self._sent_at > PING_AFTER:
+            self.ping()
+        if not self._member() and self._greeted:
+            self.close("not a member")
+
+    def close(self, reason: str) -> None:
+        """Part: statements still owed and a BYE go out, then `next_frame` has nothing more and `finished` is true."""
+        self.closing = self.closing or reason
+
+    def ping(self, *, flush: bool = False) -> int:
+        """Ask for a sign of life; with ``flush``, also for a full HAVE and for what the peer was leaving to others to send."""
+        self._nonce += 1
+        self._queue.append([PING, self._nonce, flush])
+        return self._nonce
+
+    # --- what the driver asks ------------------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> bool:
+        """Has our BYE been handed out?"""
+        return self._gone
+
+    def ponged(self, nonce: int) -> bool:
+        """Has the peer handled everything sent before that ping?"""
+        return nonce in self._pongs
+
+    @property
+    def ready(self) -> bool:
+        """Have both ends said what they have?"""
+        return self._heard and self._told
+
+    def lacking(self) -> int:
+        """How many entries and statements held here are not known to be on the peer's disk."""
+        entries = sum(
+            branch.head.seq - self.view.known_seq(device, number)
+            for device, branches in self.replica.logs.durable.items()
+            for number, branch in enumerate(branches)
+        )
+        return entries + len(self.replica.statements.keys() - self.view.statements)
+
+    def awaiting(self) -> bool:
+        """Does the peer have something on disk that is not held here?"""
+        return any(map(self.view.unknown_tips, self.view.tips)) or not self.view.statements <= self.replica.statements.keys()
+
+    def next_frame(self, *, now: float) -> bytes | None:
+        """The next frame to send, or None: nothing to say, or too much is under way. Call again after `receive` or `next_due`."""
+        message = self._next(now)
+        if message is None:
+            return None
+        self._sent_at = now
+        return encode(message)
+
+    def next_due(self, *, now: float) -> float:
+        """When `tick` and `next_frame` should be called again at the latest (monotonic seconds)."""
+        due = min(self._sent_at + PING_AFTER, self._heard_at + SILENT_AFTER)
+        if self._due and self.ready and not self._window_full():
+            due = min(due, *self._due.values())
+        return max(now, due)
+
+    # --- sending -------------------------------------------------------------------------------------------------------
+
+    def _next(self, now: float) -> list[Any] | None:
+        if self._gone:
+            return None
+        if self._queue:
+            return self._queue.pop(0)
+        if not self._greeted and self.closing is None:
+            return None
+        statements = list(islice(self.replica.statements.values(), self._statements_said, None))
+        if statements and self._greeted and (self._heard or not self._member()):
+            return self._say_statements(statements[:STATEMENTS_PER_FRAME])
+        if self.closing is not None:
+            self._gone = True
+            return [BYE, self.closing]
+        if not self._member():
+            return None
+        return self._next_have() or self._next_state() or self._next_entries(now)
+
+    def _say_statements(self, statements: list[Statement]) -> list[Any] | None:
+        self._statements_said += len(statements)
+        shown = statements if self._member() else [s for s in statements if s.subject == self.peer]
+        new = [s for s in shown if s.id not in self.view.statements]
+        self.view.statements.update(s.id for s in new)
+        return [STATEMENTS, [s.encoded for s in new]]
+
+    def _next_have(self) -> list[Any] | None:
+        ids = list(islice(self.replica.statements, self._ids_said, self._ids_said + IDS_PER_FRAME))
+        devices = self._announce if self._told else self.replica.logs.durable.keys()
+        if self._told and not devices and not ids:
+            return None
+        durable = self.replica.logs.durable
+        tips = {d: [list(b.head) for b in durable[d] if b.tip is not None] for d in devices if d in durable}
+        self._told, self._announce, self._ids_said = True, set(), self._ids_said + len(ids)
+        return [HAVE, tips, ids]
+
+    def _next_state(self) -> list[Any] | None:
+        if self._sending is None or not self._heard:
+            return None
+        offer, offset = self._sending
+        piece = offer.state[offset : offset + PIECE_BYTES]
+        end = offset + len(piece)
+        self._sending = (offer, end) if end < len(offer.state) else None
+        return [STATE, offer.digest, len(offer.state), offset, piece, {d: list(h) for d, h in offer.cut.items()}]
+
+    def _next_entries(self, now: float) -> list[Any] | None:
+        if not self._heard or self._window_full():
+            return None
+        for device in [d for d, due in self._due.items() if due <= now]:
+            search = self.view.next_search(device)
+            if search is not None:
+                return [PROBE, device, *search.tip, search.positions()]
+            if self.view.settled(device):
+                for number in range(len(self.replica.logs.durable.get(device, ()))):
+                    message = self._batch(device, number)
+                    if message is not None:
+                        return message
+            del self._due[device]
+        return None
+
+    def _batch(self, device: DeviceId, number: int) -> list[Any] | None:
+        """The next signed run of entries on our branch ``number`` that the peer lacks."""
+        logs = self.replica.logs
+        sent = max((seq for d, n, seq, _ in self._flight if (d, n) == (device, number)), default=0)
+        start = max(self.view.known_seq(device, number), sent)
+        rows: list[Row] = []
+        size = 0
+        while start + len(rows) < logs.durable[device][number].head.seq:
+            more = logs.rows(device, number, start + len(rows), BATCH_BYTES)
+            size += sum(len(row.entry) for row in more)
+            if not more or size > MAX_BATCH_BYTES:
+                break
+            rows += more
+            if any(row.signature for row in more):
+                break
+        while rows and rows[-1].signature is None:
+            rows.pop()
+        if not rows:
+            return None
+        last = rows[-1]
+        self._flight.append((device, number, last.seq, sum(len(row.entry) for row in rows)))
+        digest = logs.hash_at(device, number, start)
+        return [ENTRIES, device, start, digest, [row.entry for row in rows], [last.seq, last.hash, last.signature]]
+
+    def _window_full(self) -> bool:
+        return sum(size for *_, size in self._flight) >= WINDOW_BYTES
+
+    # --- receiving -----------------------------------------------------------------------------------------------------
+
+    def _member(self) -> bool:
+        return self.peer in self.replica.membership.members
+
+    def _on_hello(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        _, version, clock, want = as_list(message, 4)
+        as_int(version, 1)
+        self._greeted = True
+        self.replica.skews[self.peer] = as_int(clock) - wall
+        if want is not None and self._member():
+            digest, offset = as_list(want, 2)
+            offer = self._source.offer(None if digest is None else as_bytes(digest, 32), now)
+            start = as_int(offset) if digest == offer.digest else 0
+            self._sending = (offer, min(start, len(offer.state)))
+        return []
+
+    def _on_have(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        _, tips, ids = as_list(message, 3)
+        if len(as_map(tips)) > MAX_LOGS or len(as_list(ids)) > IDS_PER_FRAME:
+            raise EncodingError("more logs or statements than one mesh holds")
+        for device, heads in as_map(tips).items():
+            if len(as_list(heads)) > MAX_BRANCHES:
+                raise EncodingError("more versions of one log than are kept")
+            self.view.tips[as_bytes(device, 32)] = tuple(map(_head, heads))
+            self._due.setdefault(device, now)
+        if not self._heard:
+            for device in self.replica.logs.durable:
+                self._due.setdefault(device, now)
+        if len(self.view.tips) > MAX_LOGS or len(self.view.statements) > 2 * MAX_STATEMENTS:
+            raise EncodingError("more logs or statements than one mesh holds")
+        self.view.statements.update(as_bytes(item, 32) for item in ids)
+        self._flight = [f for f in self._flight if self.view.known_seq(f[0], f[1]) < f[2]]
+        self._heard = True
+        return []
+
+    def _on_statements(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        items = as_list(as_list(message, 2)[1])
+        if len(items) > STATEMENTS_PER_FRAME:
+            raise EncodingError("too many statements in one frame")
+        statements = [decode_statement(as_bytes(item)) for item in items]
+        self.view.statements.update(statement.id for statement in statements)
+        return [Learn(statements)] if statements else []
+
+    def _on_entries(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        _, device, seq, digest, entries, head = as_list(message, 6)
+        if not self._member():
+            return []
+        start = Head(as_int(seq, 0, MAX_SEQ), as_bytes(digest, 32))
+        items = [as_bytes(entry) for entry in as_list(entries)]
+        return [Accept(as_bytes(device, 32), start, items, SignedHead.from_wire(head))]
+
+    def _on_ping(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        _, nonce, flush = as_list(message, 3)
+        if flush is True and self._told:
+            self._due = dict.fromkeys(self._due, now)
+            durable = self.replica.logs.durable
+            tips = {d: [list(b.head) for b in branches if b.tip is not None] for d, branches in durable.items()}
+            self._queue.append([HAVE, tips, []])
+        self._queue.append([PONG, as_int(nonce)])
+        return []
+
+    def _on_pong(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        nonce = as_int(as_list(message, 2)[1])
+        if nonce <= self._nonce:
+            self._pongs = {n for n in self._pongs if n > nonce - MAX_QUEUED} | {nonce}
+        return []
+
+    def _on_probe(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        _, device, seq, digest, positions = as_list(message, 5)
+        if len(as_list(positions)) > PROBE_FANOUT:
+            raise EncodingError("too many positions in one probe")
+        logs, device = self.replica.logs, as_bytes(device, 32)
+        number = logs.find(device, Head(as_int(seq), as_bytes(digest, 32)))
+        answers = [[as_int(p), None if number is None else logs.hash_at(device, number, p)] for p in positions]
+        self._queue.append([PROBED, device, answers])
+        return []
+
+    def _on_probed(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        _, device, answers = as_list(message, 3)
+        search = self.view.searches.get(as_bytes(device, 32))
+        if search is None or len(as_list(answers)) > PROBE_FANOUT:
+            raise EncodingError("an answer to a probe that was not sent")
+        pairs = [(as_int(p), None if h is None else as_bytes(h, 32)) for p, h in (as_list(a, 2) for a in answers)]
+        before = (search.low, search.high)
+        if self.view.narrow(device, pairs):
+            self._due[device] = now
+        elif (search.low, search.high) == before:
+            raise EncodingError("an answer to a probe that says nothing")
+        else:
+            self._queue.append([PROBE, device, *search.tip, search.positions()])
+        return []
+
+    def _on_state(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        _, digest, size, offset, piece, cut = as_list(message, 6)
+        if self._partial is None or not self._member():
+            raise EncodingError("a state that was not asked for")
+        heads = {as_bytes(device, 32): _head(head) for device, head in as_map(cut).items()}
+        self._partial.begin(as_bytes(digest, 32), as_int(size), heads)
+        state = self._partial.add(as_int(offset), as_bytes(piece))
+        return [] if state is None else [StartFrom(state, heads)]
+
+    def _on_bye(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        return [Leave(as_text(as_list(message, 2)[1], 200))]
+
+
+def _head(value: Any) -> Head:
+    seq, digest = as_list(value, 2)
+    return Head(as_int(seq, 0, MAX_SEQ), as_bytes(digest, 32))
+
+
+_Handler = Callable[[SyncSession, Sequence[Any], int, float], list[Proposal]]
+_HANDLERS: Final[dict[int, _Handler]] = {
+    HELLO: SyncSession._on_hello,
+    HAVE: SyncSession._on_have,
+    STATEMENTS: SyncSession._on_statements,
+    ENTRIES: SyncSession._on_entries,
+    PING: SyncSession._on_ping,
+    PONG: SyncSession._on_pong,
+    PROBE: SyncSession._on_probe,
+    PROBED: SyncSession._on_probed,
+    STATE: SyncSession._on_state,
+    BYE: SyncSession._on_bye,
+}

@@ -1,0 +1,262 @@
+"""Two machines and a wire: everything held at one end reaches the other, and nothing else does."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.protocols.world import Device, Link, mesh, sync
+
+from mycelnode.crdt.statements import FENCE, REVOKE
+from mycelnode.encoding import encode
+from mycelnode.errors import ForkDetected, NotAMember, PeerMisbehaved
+from mycelnode.protocols import sync as wire
+
+
+def converged(*devices: Device) -> bool:
+    return len({d.replica.document.digest() for d in devices}) == 1 and len({frozenset(d.replica.statements) for d in devices}) == 1
+
+
+def test_entries_and_statements_reach_the_other_end() -> None:
+    a, b = mesh(2)
+    a.put("k", 1)
+    b.put("l", 2)
+    sync(a, b)
+    assert a.map() == b.map() == {"k": 1, "l": 2}
+    assert converged(a, b)
+
+
+def test_a_third_device_gets_everything_through_one_neighbour() -> None:
+    a, b, c = mesh(3)
+    for i in range(50):
+        a.put(f"a{i}", i)
+        b.put(f"b{i}", i)
+    sync(a, b)
+    sync(b, c)
+    assert c.map() == a.map()
+    assert converged(a, b, c)
+
+
+def test_live_changes_are_pushed_once() -> None:
+    a, b = mesh(2)
+    link = sync(a, b)
+    before = link.bytes
+    head = a.put("k", "v" * 100)
+    link.progress(0, a.progressed[-1])
+    link.run()
+    assert b.map() == {"k": "v" * 100}
+    assert link.bytes - before < 2 * (100 + 64 + 32 + 64) + 300, "a small change must not cost much more than itself"
+    assert b.replica.logs.tip(a.id) == head
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(2, 5))
+def test_any_order_of_edits_and_meetings_converges(seed: int, count: int) -> None:
+    rng = random.Random(seed)
+    devices = mesh(count)
+    for step in range(30):
+        who = rng.choice(devices)
+        if rng.random() < 0.6:
+            who.put(rng.choice("abcdef"), step)
+        else:
+            sync(who, rng.choice([d for d in devices if d is not who]), rng)
+    for _ in range(2):
+        for one, other in zip(devices, devices[1:], strict=False):
+            sync(one, other, rng)
+        for one, other in zip(devices[::-1], devices[-2::-1], strict=False):
+            sync(one, other, rng)
+    assert converged(*devices)
+
+
+def test_a_cut_wire_loses_nothing() -> None:
+    a, b = mesh(2)
+    for i in range(200):
+        a.put(f"k{i}", "x" * 20_000)
+    link = Link(a, b)
+    rng = random.Random(1)
+    while b.replica.logs.tip(a.id).seq < 60:
+        assert link.step(rng)
+    b.restart()
+    held = b.replica.logs.tip(a.id).seq
+    link = Link(a, b)
+    link.run()
+    assert b.map() == a.map()
+    assert link.bytes < (200 - held + 30) * 20_200, "what was on disk is not sent again"
+
+
+def test_a_newcomer_starts_by_state_and_checks_it_against_the_logs() -> None:
+    a, b = mesh(2)
+    for i in range(300):
+        a.put(f"k{i % 50}", "x" * 1000)
+    link = Link(a, b, fresh=True)
+    rng = random.Random(2)
+    while not any(p.refolded for p in b.progressed):
+        assert link.step(rng)
+    assert b.map() == a.map(), "usable before the logs are there"
+    link.run()
+    assert [p.base_checked for p in b.progressed if p.base_checked is not None] == [True]
+    assert converged(a, b)
+
+
+def test_a_wrong_state_is_reported_and_the_logs_win() -> None:
+    a, b = mesh(2)
+    for i in range(20):
+        a.put(f"k{i}", i)
+    liar = a.clone()
+    liar.replica.document.apply(a.id, liar.replica.document.applied[a.id] + 1, b"h" * 32, 1 << 60, [[2, "m", "k1", "lie"]])
+    offer = liar._offer()
+    true = a._offer()
+    wrong = type(offer)(offer.state, offer.digest, {**true.cut, a.id: true.cut[a.id]._replace(seq=offer.cut[a.id].seq)})
+    a.put("k99", 99)
+    a.source.make = lambda: wrong
+    link = Link(a, b, fresh=True)
+    link.run()
+    assert [p.base_checked for p in b.progressed if p.base_checked is not None] == [False]
+    assert b.map() == a.map()
+    assert b.map()["k1"] == 1
+
+
+def test_a_revoked_device_is_told_and_cut_and_its_later_writes_do_not_count() -> None:
+    a, b, c = mesh(3)
+    b.put("before", 1)
+    sync(a, b)
+    sync(a, c)
+    a.revoke(b)
+    b.put("after", 2)
+    sync(a, c)
+    link = Link(a, b)
+    link.run()
+    assert link.left == "not a member"
+    assert a.map() == c.map() == {"before": 1}
+    with pytest.raises(NotAMember):
+        b.put("never", 3)
+
+
+def test_a_clone_is_noticed_by_everybody_and_fences_its_data_at_the_fork() -> None:
+    a, b, c = mesh(3)
+    b.put("shared", 0)
+    twin = b.clone()
+    b.put("left", 1)
+    twin.put("right", 2)
+    sync(a, b)
+    sync(c, twin)
+    with pytest.raises(AssertionError):
+        assert a.map() == c.map()
+    link = Link(a, c)
+    link.run()
+    assert b.id in a.replica.membership.forked
+    assert b.id in c.replica.membership.forked
+    assert a.map() == c.map() == {"shared": 0}
+    with pytest.raises(ForkDetected):
+        b.learn()
+        Link(a, b).run()
+        b.put("never", 1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(shared=st.integers(0, 200), left=st.integers(1, 40), right=st.integers(1, 40))
+def test_the_last_common_entry_of_two_versions_is_found(shared: int, left: int, right: int) -> None:
+    a, b, c = mesh(3)
+    for i in range(shared):
+        b.put("k", i)
+    twin = b.clone()
+    for i in range(left):
+        b.put("l", i)
+    for i in range(right):
+        twin.put("r", i)
+    sync(a, b)
+    sync(c, twin)
+    sync(a, c)
+    for device in (a, c):
+        fork = device.replica.logs.fork_point(b.id)
+        assert fork is not None
+        assert fork.seq == shared
+
+
+def test_a_revocation_of_a_clone_selects_the_branch_it_names() -> None:
+    a, b, c = mesh(3)
+    b.put("shared", 0)
+    twin = b.clone()
+    good = b.put("left", 1)
+    twin.put("right", 2)
+    sync(a, b)
+    sync(c, twin)
+    sync(a, c)
+    a.revoke(b, good)
+    sync(a, c)
+    assert a.map() == c.map() == {"shared": 0, "left": 1}
+
+
+def test_the_root_brings_a_device_back_that_a_thief_revoked() -> None:
+    a, b, thief = mesh(3)
+    thief.put("stolen", 1)
+    sync(a, thief)
+    before = thief.replica.head
+    thief.revoke(b)
+    sync(a, thief)
+    assert b.id not in a.replica.membership.members
+    a.learn(a.root_statement(REVOKE, thief.id, before))
+    assert b.id in a.replica.membership.members
+    assert thief.id not in a.replica.membership.members
+    assert a.map() == {"stolen": 1}
+    a.learn(a.root_statement(FENCE, b.id, None))
+    assert b.id in a.replica.membership.members
+
+
+def test_entries_from_the_far_future_wait_with_the_rest_of_their_log() -> None:
+    a, b = mesh(2)
+    b.skew_ms = 3 * 24 * 3600 * 1000
+    b.put("future", 1)
+    sync(a, b)
+    assert a.map() == {}
+    assert a.replica.held[b.id].seq == 1
+    a.wall += 2 * 24 * 3600 * 1000 + 10
+    progress = a.replica.tick(a.now)
+    assert a.map() == {"future": 1}
+    assert progress.changes
+    assert not a.replica.held
+
+
+def test_a_device_whose_clock_two_peers_contradict_holds_nothing() -> None:
+    a, b, c = mesh(3)
+    a.skew_ms = -3 * 24 * 3600 * 1000
+    b.put("k", 1)
+    link_b, link_c = Link(a, b), Link(a, c)
+    link_b.run()
+    assert a.replica.held
+    link_c.run()
+    assert a.replica.clock_wrong
+    a.replica.tick(a.now)
+    assert a.map() == {"k": 1}
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.binary(max_size=200) | st.recursive(st.none() | st.integers(0, 12) | st.binary(max_size=40), st.lists).map(encode))
+def test_garbage_after_the_greeting_is_refused_not_fatal(data: bytes) -> None:
+    a, b = mesh(2)
+    link = Link(a, b)
+    link.run()
+    try:
+        for proposal in link.sessions[0].receive(data, wall=a.now, now=link.time):
+            if isinstance(proposal, wire.Accept):
+                with pytest.raises(Exception, match="."):
+                    a.replica.accept(proposal.device, proposal.start, proposal.entries, proposal.head)
+    except PeerMisbehaved:
+        pass
+    a.put("still", "alive")
+    link.progress(0, a.progressed[-1])
+    assert a.map()["still"] == "alive"
+
+
+def test_a_silent_peer_is_given_up() -> None:
+    a, b = mesh(2)
+    link = Link(a, b)
+    link.run()
+    session = link.sessions[0]
+    session.tick(now=link.time + wire.SILENT_AFTER + 1)
+    frames = []
+    while (frame := session.next_frame(now=link.time + 20)) is not None:
+        frames.append(frame)
+    assert session.finished

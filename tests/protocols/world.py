@@ -1,0 +1,236 @@
+"""A tiny world for the machines: devices in memory, links that lose, repeat nothing and can be cut, a clock that tests own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey, VerifyKey
+
+from mycelnode.crdt.changelog import DeviceId, Head
+from mycelnode.crdt.document import Document
+from mycelnode.crdt.statements import ENROL, REVOKE, Statement
+from mycelnode.protocols.logset import Row
+from mycelnode.protocols.replica import Progress, Replica
+from mycelnode.protocols.state_transfer import Offer, Partial, StateSource
+from mycelnode.protocols.sync import Accept, Learn, Leave, StartFrom, SyncSession
+
+START_MS = 1_700_000_000_000
+
+
+def verify(key: bytes, message: bytes, signature: bytes) -> bool:
+    try:
+        VerifyKey(key).verify(message, signature)
+    except (BadSignatureError, ValueError, TypeError):
+        return False
+    return True
+
+
+class MemoryStore:
+    """An `EntryStore` in memory; a copy of it is a copied disk."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[DeviceId, int], dict[int, Row]] = {}
+
+    def hash_at(self, device: DeviceId, branch: int, seq: int) -> bytes | None:
+        row = self.rows.get((device, branch), {}).get(seq)
+        return None if row is None else row.hash
+
+    def read(self, device: DeviceId, branch: int, after: int, max_bytes: int) -> Sequence[Row]:
+        rows, size, seq = [], 0, after + 1
+        held = self.rows.get((device, branch), {})
+        first = min(held, default=0)
+        seq = max(seq, first)
+        while seq in held:
+            size += len(held[seq].entry)
+            if rows and size > max_bytes:
+                break
+            rows.append(held[seq])
+            seq += 1
+        return rows
+
+
+@dataclass
+class Device:
+    """One replica with its own disk, signing with ``key``."""
+
+    root: SigningKey
+    key: SigningKey = field(default_factory=SigningKey.generate)
+    skew_ms: int = 0
+
+    def __post_init__(self) -> None:
+        self.store = MemoryStore()
+        self.wall = START_MS
+        self.replica = self._replica()
+        self.progressed: list[Progress] = []
+        self.source = StateSource(self._offer)
+        self.partial = Partial()
+
+    def _replica(self) -> Replica:
+        root, device = bytes(self.root.verify_key), bytes(self.key.verify_key)
+        return Replica(root, device, lambda m: self.key.sign(m).signature, verify, self.store)
+
+    @property
+    def id(self) -> DeviceId:
+        return self.replica.device
+
+    @property
+    def now(self) -> int:
+        return self.wall + self.skew_ms
+
+    def commit(self) -> Progress:
+        batch = self.replica.take()
+        for addition in batch.additions:
+            held = self.store.rows.setdefault((addition.device, addition.number), {})
+            held.update({row.seq: row for row in addition.rows})
+        progress = self.replica.durable(self.now)
+        self.progressed.append(progress)
+        return progress
+
+    def write(self, *operations: Any) -> Head:
+        self.wall += 1
+        head = self.replica.write(operations, self.now)
+        self.commit()
+        return head
+
+    def put(self, key: str, value: Any, name: str = "m") -> Head:
+        return self.write([2, name, key, value])
+
+    def enrol(self, other: Device) -> Statement:
+        statement = self.replica.declare(ENROL, other.id, None, {"name": "x"})
+        self.commit()
+        return statement
+
+    def revoke(self, other: Device, head: Head | None = None) -> Statement:
+        number, _ = self.replica.counted(other.id)
+        statement = self.replica.declare(REVOKE, other.id, head or self.replica.logs.tip(other.id, number), {})
+        self.commit()
+        return statement
+
+    def learn(self, *statements: Statement) -> None:
+        self.replica.learn(statements)
+        self.commit()
+
+    def root_statement(self, kind: str, subject: DeviceId, head: Head | None) -> Statement:
+        root = bytes(self.root.verify_key)
+        return Statement(kind, subject, head, root, None, {}).signed(root, lambda m: self.root.sign(m).signature)
+
+    def map(self, name: str = "m") -> dict[str, Any]:
+        return dict(self.replica.document.map(name))
+
+    def clone(self) -> Device:
+        """The same key and a copy of the disk: what restoring a machine image makes."""
+        other = Device(self.root, self.key, self.skew_ms)
+        other.wall = self.wall
+        other.store.rows = {key: dict(rows) for key, rows in self.store.rows.items()}
+        other.replica.logs.durable = {device: list(branches) for device, branches in self.replica.logs.durable.items()}
+        other.replica.load(self.replica.statements.values(), clock=self.replica.clock.last, now=self.now)
+        return other
+
+    def restart(self) -> None:
+        """Everything from disk again."""
+        before = self.replica
+        self.replica = self._replica()
+        self.replica.logs.durable = before.logs.durable
+        self.replica.load(before.statements.values(), clock=before.clock.last, now=self.now)
+
+    def _offer(self) -> Offer:
+        document = self.replica.document
+        cut = {device: Head(seq, document.applied_hash(device) or b"") for device, seq in document.applied.items()}
+        return Offer(document.encode_state(), document.digest(), cut)
+
+
+class Link:
+    """Two sessions and the wire between them."""
+
+    def __init__(self, left: Device, right: Device, *, fresh: bool = False) -> None:
+        self.ends = (left, right)
+        self.time = 0.0
+        self.sessions = tuple(
+            SyncSession(
+                mine.replica, theirs.id, mine.source, mine.partial if fresh and mine is right else None, wall=mine.now, now=0.0
+            )
+            for mine, theirs in ((left, right), (right, left))
+        )
+        self.wire: tuple[list[bytes], list[bytes]] = ([], [])
+        self.left: str | None = None
+        self.bytes = 0
+
+    def progress(self, end: int, progress: Progress) -> None:
+        self.sessions[end].progress(progress.logs, now=self.time)
+
+    def step(self, rng: random.Random) -> bool:
+        """Move one frame, from or to a random end; False if nothing can move now."""
+        moves = [("send", 0), ("send", 1), ("deliver", 0), ("deliver", 1)]
+        rng.shuffle(moves)
+        for move, end in moves:
+            if move == "send":
+                frame = self.sessions[end].next_frame(now=self.time)
+                if frame is not None:
+                    self.wire[1 - end].append(frame)
+                    self.bytes += len(frame)
+                    return True
+            elif self.wire[end]:
+                self._deliver(end, self.wire[end].pop(0))
+                return True
+        return False
+
+    def _deliver(self, end: int, frame: bytes) -> None:
+        mine = self.ends[end]
+        for proposal in self.sessions[end].receive(frame, wall=mine.now, now=self.time):
+            match proposal:
+                case Accept(device, start, entries, head):
+                    mine.replica.accept(device, start, entries, head)
+                case Learn(statements):
+                    mine.replica.learn(statements)
+                case StartFrom(state, cut):
+                    mine.progressed.append(mine.replica.start_from(Document.decode_state(state), cut, mine.now))
+                case Leave(reason):
+                    self.left = reason
+                    return
+            self.progress(end, mine.commit())
+
+    def run(self, rng: random.Random | None = None, *, limit: int = 100_000) -> None:
+        """Until nothing moves, time included; fails rather than loop for ever."""
+        rng = rng or random.Random(0)
+        for _ in range(limit):
+            if self.left is not None:
+                return
+            if not self.step(rng):
+                if all(s.ready and not s.lacking() and not s.awaiting() for s in self.sessions):
+                    return
+                if all(s.finished for s in self.sessions):
+                    return
+                self.time += 0.3
+                for session in self.sessions:
+                    session.tick(now=self.time)
+                if self.time > 60:
+                    raise AssertionError(f"not in step after a minute: {self.state()}")
+        raise AssertionError(f"still busy after {limit} frames: {self.state()}")
+
+    def state(self) -> str:
+        return "; ".join(f"ready={s.ready} lacking={s.lacking()} awaiting={s.awaiting()}" for s in self.sessions)
+
+
+def mesh(count: int) -> list[Device]:
+    """``count`` devices, the first enrolled by the root and the others by the first, all knowing all statements."""
+    root = SigningKey.generate()
+    devices = [Device(root) for _ in range(count)]
+    first = devices[0]
+    enrolment = first.root_statement(ENROL, first.id, None)
+    first.learn(enrolment)
+    for other in devices[1:]:
+        first.enrol(other)
+    for other in devices[1:]:
+        other.learn(*first.replica.statements.values())
+    return devices
+
+
+def sync(left: Device, right: Device, rng: random.Random | None = None) -> Link:
+    """Connect two devices until they are in step."""
+    link = Link(left, right)
+    link.run(rng)
+    return link
