@@ -62,8 +62,9 @@ class Admission:
             new = self.replica.worth_learning(shown)
         except LogError as error:
             raise PeerMisbehaved(f"a statement shown does not verify: {error}") from error
-        members = self.replica.membership_with(new).members if new else self.replica.membership.members
-        admitted = self.peer in members
+        held = self.replica.membership_with(new) if new else self.replica.membership
+        cloned = self.peer in held.forked and self.peer not in held.revoked  # let in to be shown so; see SyncSession
+        admitted = self.peer in held.members or cloned
         about_us = [s for s in new if s.subject == self.replica.device]
         return Verdict(admitted, admits_us, new if admitted else about_us)
 

@@ -311,9 +311,11 @@ class Replica:
         """(branch, up to which seq) of ``device``'s entries count, of those held."""
         if device not in self.membership.enrolled:
             return 0, 0
-        fence = self.membership.fences.get(device)
-        if fence is None:
+        if device not in self.membership.fences:
             return 0, self.logs.tip(device).seq
+        fence = self.membership.fences[device]
+        if fence is None:
+            return 0, 0
         number = self.logs.find(device, fence)
         if number is not None:
             return number, fence.seq

@@ -137,8 +137,11 @@ class SyncSession:
             self.close("nothing was heard for too long")
         elif now - self._sent_at > PING_AFTER:
             self.ping()
-        if not self._member() and self._greeted:
-            self.close("not a member")
+        if self._greeted and not self._member():
+            if not self._clone():
+                self.close("not a member")
+            elif self.ready and not self._lacking(self.peer):
+                self.close("this device's key was used on another copy too")
 
     def close(self, reason: str) -> None:
         """Part: statements still owed and a BYE go out, then `next_frame` has nothing more and `finished` is true."""
@@ -168,11 +171,7 @@ class SyncSession:
 
     def lacking(self) -> int:
         """How many entries and statements held here are not known to be on the peer's disk."""
-        entries = sum(
-            branch.head.seq - self.view.known_seq(device, number)
-            for device, branches in self.replica.logs.durable.items()
-            for number, branch in enumerate(branches)
-        )
+        entries = sum(map(self._lacking, self.replica.logs.durable))
         return entries + len(self.replica.statements.keys() - self.view.statements)
 
     def awaiting(self) -> bool:
@@ -209,7 +208,7 @@ class SyncSession:
         if self.closing is not None:
             self._gone = True
             return [BYE, self.closing]
-        if not self._member():
+        if not self._member() and not self._clone():
             return None
         return self._next_have() or self._next_state() or self._next_entries(now)
 
@@ -225,10 +224,14 @@ class SyncSession:
         devices = self._announce if self._told else self.replica.logs.durable.keys()
         if self._told and not devices and not ids:
             return None
-        durable = self.replica.logs.durable
-        tips = {d: [list(b.head) for b in durable[d] if b.tip is not None] for d in devices if d in durable}
+        message = [HAVE, self._tips(devices), ids]
         self._told, self._announce, self._ids_said = True, set(), self._ids_said + len(ids)
-        return [HAVE, tips, ids]
+        return message
+
+    def _tips(self, devices: Iterable[DeviceId]) -> dict[DeviceId, list[list[Any]]]:
+        durable = self.replica.logs.durable
+        shown = [device for device in devices if device in durable and self._may_have(device)]
+        return {device: [list(branch.head) for branch in durable[device] if branch.tip is not None] for device in shown}
 
     def _next_state(self) -> list[Any] | None:
         if self._sending is None or not self._heard:
@@ -246,7 +249,7 @@ class SyncSession:
             search = self.view.next_search(device)
             if search is not None:
                 return [PROBE, device, *search.tip, search.positions()]
-            if self.view.settled(device):
+            if self.view.settled(device) and self._may_have(device):
                 for number in range(len(self.replica.logs.durable.get(device, ()))):
                     message = self._batch(device, number)
                     if message is not None:
@@ -281,10 +284,24 @@ class SyncSession:
     def _window_full(self) -> bool:
         return sum(size for *_, size in self._flight) >= WINDOW_BYTES
 
-    # --- receiving -----------------------------------------------------------------------------------------------------
+    def _lacking(self, device: DeviceId) -> int:
+        branches = self.replica.logs.durable.get(device, ())
+        return sum(branch.head.seq - self.view.known_seq(device, number) for number, branch in enumerate(branches))
+
+    # --- who the peer is -----------------------------------------------------------------------------------------------
 
     def _member(self) -> bool:
         return self.peer in self.replica.membership.members
+
+    def _clone(self) -> bool:
+        """Enrolled, not revoked, but its key has signed two histories: it is shown its own log, so that it can stop and say so."""
+        held = self.replica.membership
+        return self.peer in held.forked and self.peer not in held.revoked
+
+    def _may_have(self, device: DeviceId) -> bool:
+        return self._member() or (device == self.peer and self._clone())
+
+    # --- receiving -----------------------------------------------------------------------------------------------------
 
     def _on_hello(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         _, version, clock, want = as_list(message, 4)
@@ -327,19 +344,17 @@ class SyncSession:
 
     def _on_entries(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         _, device, seq, digest, entries, head = as_list(message, 6)
-        if not self._member():
+        if not self._may_have(as_bytes(device, 32)):
             return []
         start = Head(as_int(seq, 0, MAX_SEQ), as_bytes(digest, 32))
         items = [as_bytes(entry) for entry in as_list(entries)]
-        return [Accept(as_bytes(device, 32), start, items, SignedHead.from_wire(head))]
+        return [Accept(device, start, items, SignedHead.from_wire(head))]
 
     def _on_ping(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         _, nonce, flush = as_list(message, 3)
         if flush is True and self._told:
             self._due = dict.fromkeys(self._due, now)
-            durable = self.replica.logs.durable
-            tips = {d: [list(b.head) for b in branches if b.tip is not None] for d, branches in durable.items()}
-            self._queue.append([HAVE, tips, []])
+            self._queue.append([HAVE, self._tips(self.replica.logs.durable), []])
         self._queue.append([PONG, as_int(nonce)])
         return []
 
