@@ -129,7 +129,7 @@ class DataDir:
         return f"DataDir({str(self.path)!r})"
 
     @property
-    def control(self) -> Path:
+    def control_path(self) -> Path:
         """The control socket. Where its path would be too long for a socket, it lies in the user's runtime folder."""
         direct = self.path / "control.sock"
         if len(os.fsencode(direct)) <= SUN_PATH_BYTES:
@@ -142,7 +142,7 @@ class DataDir:
 
         Raises `DataDirUnusable` if another user owns the folder or could replace what lies in it, or no short enough path exists.
         """
-        path = self.control
+        path = self.control_path
         if len(os.fsencode(path)) > SUN_PATH_BYTES:
             raise DataDirUnusable(f"the path of the control socket is too long: {path}; use a shorter --data-dir")
         make_private_folder(path.parent)

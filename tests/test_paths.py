@@ -177,7 +177,7 @@ def test_the_limit_is_the_systems_limit(tmp_path: Path, extra: int) -> None:
     if padding < 0:
         pytest.skip("the temporary folder itself is too long")
     data = DataDir(f"{base}{'x' * padding}")
-    assert (data.control.parent == data.path) is (extra == 0)
+    assert (data.control_path.parent == data.path) is (extra == 0)
 
 
 def test_without_a_runtime_folder_a_private_one_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

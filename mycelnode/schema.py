@@ -1,0 +1,208 @@
+"""The database file: making it, checking it, and bringing its schema up to date by numbered migrations.
+
+All blocking; `mycelnode.database` calls it in its writer thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from mycelnode.errors import DatabaseDamaged, DataDirBusy, DataDirUnusable, DiskFull, MycelError, SchemaTooNew
+from mycelnode.paths import PRIVATE_FILE, TEMPORARY, sync_folder, unusable
+
+APPLICATION_ID = (
+    0x4D59434C  # "MYCL": tells our files from other programs' (sqlite.org/pragma.html#pragma_application_id)
+)
+BUSY_MS = 5_000  # how long to wait for a person's sqlite3 shell to let go
+WAL_KEPT_BYTES = 16 << 20  # a write-ahead log that has grown beyond this is cut after a checkpoint
+CHECKED_BYTES = (
+    256 << 20
+)  # a larger file is not read whole at every start; its damage shows when a damaged page is read
+CURE = "restore a backup (`mycelnode backup restore`) or join again. Nothing was overwritten"
+
+
+class Migration(NamedTuple):
+    """One numbered step of the schema."""
+
+    number: int
+    script: str
+
+
+def shipped_migrations() -> Sequence[Migration]:
+    """The migrations in `mycelnode/migrations`, by number."""
+    found = [
+        Migration(int(match[1]), item.read_text("utf-8"))
+        for item in files("mycelnode").joinpath("migrations").iterdir()
+        if (match := re.fullmatch(r"(\d{4})_\w+\.sql", item.name))
+    ]
+    return sorted(found)
+
+
+def translate(error: BaseException, path: Path) -> BaseException:
+    """What an SQLite error means to the user, as one of ours; other errors are returned as they are."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    if primary == sqlite3.SQLITE_FULL or code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
+        return DiskFull(f"the disk of {path} is full; the change was not made. Free some space and try again")
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DatabaseDamaged(f"{path} is damaged ({error}); {CURE}")
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return DataDirBusy(f"another program keeps {path} locked; close it and try again")
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
+        return DataDirUnusable(
+            f"{path} cannot be read and written ({error}); check the disk, and owner and mode of the folder"
+        )
+    return error
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to an existing file, for one thread; transactions are begun explicitly."""
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write."""
+    connection = connect(path)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def open_writer(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
+    """Open the file for writing, making it if it is not there, with its schema up to date.
+
+    Raises `DatabaseDamaged`, `SchemaTooNew`, `DiskFull`, `DataDirUnusable`, `DataDirBusy`; then the file is as it was.
+    """
+    try:
+        if not path.exists():
+            _make(path, migrations)
+        connection = connect(path)
+        try:
+            _check(connection, path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
+            _migrate(connection, path, migrations)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    except OSError as error:
+        raise unusable(path, "opened", error) from error
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+
+
+def _make(path: Path, migrations: Sequence[Migration]) -> None:
+    """Make the file under another name first, so that an empty or half-made file is never taken for a database."""
+    if path.with_name(path.name + "-wal").exists():
+        raise DatabaseDamaged(f"{path} is missing, though its write-ahead log is there; put it back, {CURE}")
+    new = path.with_name(f".{path.name}{TEMPORARY}")
+    for left in (new, new.with_name(f"{new.name}-journal")):
+        left.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+    try:
+        connection = connect(new)
+        try:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            _apply(connection, migrations)
+        finally:
+            connection.close()
+        new.rename(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID:
+        raise DatabaseDamaged(f"{path} is not a database of mycelnode; {CURE}")
+    if path.stat().st_size <= CHECKED_BYTES:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise DatabaseDamaged(f"{path} is damaged ({found.splitlines()[-1]}); {CURE}")
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """The number of the last migration applied."""
+    (number,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(number)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
+    current, newest = version(connection), max((m.number for m in migrations), default=0)
+    if current > newest:
+        raise SchemaTooNew(
+            f"{path} was written by a newer mycelnode (schema {current}, this one knows {newest}); update this one"
+        )
+    missing = [migration for migration in migrations if migration.number > current]
+    if missing:
+        keep_copy(connection, path.with_name(f"{path.name}.before-{newest}"))
+        _apply(connection, missing)
+
+
+def keep_copy(connection: sqlite3.Connection, copy: Path) -> None:
+    """A consistent, durable copy of the whole database at ``copy`` (0600), which it replaces only once it is complete."""
+    new = copy.with_name(f".{copy.name}{TEMPORARY}")
+    new.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+    try:
+        target = sqlite3.connect(new)
+        try:
+            connection.backup(target)
+        finally:
+            target.close()
+        with open(new, "rb") as file:
+            os.fsync(file.fileno())
+        new.rename(copy)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    sync_folder(copy.parent)
+
+
+def _apply(connection: sqlite3.Connection, migrations: Iterable[Migration]) -> None:
+    """All of ``migrations`` or none of them."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for migration in migrations:
+            for statement in split_statements(migration.script):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {migration.number}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def split_statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: `Connection.executescript` would commit first.
+
+    Raises `MycelError` if the last is cut off.
+    """
+    statement = ""
+    for piece in re.split(r"(?<=;)", script):
+        statement += piece
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if re.sub(r"--[^\n]*", "", statement).strip():
+        raise MycelError("a migration script ends in the middle of a statement")
