@@ -1,0 +1,37 @@
+"""The clock of this process: the operating system's, unless a test or simnet put another in its place before the node opened."""
+
+from __future__ import annotations
+
+import time
+
+from mycelnode.ports import Clock
+
+
+class SystemClock:
+    """The operating system's clocks."""
+
+    def wall(self) -> int:
+        """Unix time in milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Seconds that never jump, not counted while the machine sleeps."""
+        return time.monotonic()
+
+    def boottime(self) -> float:
+        """Seconds since boot, counted also while the machine sleeps; where the system has no such clock, the monotonic one."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+_current: Clock = SystemClock()
+
+
+def system() -> Clock:
+    """The clock that entry points hand to what they open; everything below gets it as an argument."""
+    return _current
+
+
+def use(clock: Clock) -> None:
+    """Replace the process's clock; for a launcher such as simnet's, before anything is opened."""
+    global _current
+    _current = clock
