@@ -1,0 +1,231 @@
+"""Settings in force: environment, then ``config.toml``, then the mesh's shared layer, then the default.
+
+The node pushes the shared layer in with `Settings.set_shared`. What that says about settings that belong to a device is ignored,
+and so is what this version does not understand: other devices must not be able to stop this one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mycelnode.config_keys import KEYS, USER, Key, Scope, find_key, parse_value
+from mycelnode.errors import ConfigError
+from mycelnode.paths import DataDir, unusable, write_durably
+
+MAX_FILE_BYTES = 1 << 20
+ENVIRONMENT, FILE, MESH, DEFAULT = "environment", "config.toml", "mesh", "default"
+
+Watcher = Callable[["Setting"], None]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting with the value in force and the layer it comes from; ``variable`` names the environment variable, if it is that."""
+
+    key: str
+    value: Any
+    source: str
+    scope: Scope
+    about: str = ""
+    variable: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `config get --json` prints."""
+        answer = {"key": self.key, "value": self.value, "source": self.source, "scope": self.scope, "about": self.about}
+        return {**answer, "variable": self.variable} if self.variable else answer
+
+
+class Settings:
+    """All settings of one device.
+
+    Making it raises `ConfigError` if the environment or ``config.toml`` says something impossible.
+    """
+
+    def __init__(self, data: DataDir, *, environ: Mapping[str, str] = os.environ) -> None:
+        self._path = data.config
+        self._environment = dict(_from_environment(environ))
+        self._file = self._read_file()
+        self._shared: dict[str, Any] = {}
+        self._watchers: list[tuple[str, Watcher]] = []
+
+    # --- reading ---------------------------------------------------------------------------------------------------------
+
+    def get(self, key: str) -> Any:
+        """The value in force. Raises `ConfigError` if there is no such setting; a ``user.…`` that nobody has set is None."""
+        return self.explain(key).value
+
+    def explain(self, key: str) -> Setting:
+        """The value in force, and where it comes from. Raises `ConfigError` if there is no such setting."""
+        known = find_key(key)
+        if key in self._environment:
+            value, variable = self._environment[key]
+            return _setting(known, value, ENVIRONMENT, variable)
+        for source, layer in ((FILE, self._file), (MESH, self._shared)):
+            if key in layer:
+                return _setting(known, layer[key], source)
+        return _setting(known, known.default, DEFAULT)
+
+    def all(self) -> list[Setting]:
+        """Every setting there is, by name, with those of the user that are set anywhere."""
+        names = {*KEYS, *self._environment, *self._file, *self._shared}
+        return [self.explain(name) for name in sorted(names)]
+
+    def scope(self, key: str) -> Scope:
+        """Whether a setting belongs to the mesh or to the device. Raises `ConfigError` if there is no such setting."""
+        return find_key(key).scope
+
+    def parse_key(self, key: str) -> str:
+        """``key``, if there is such a setting; else `ConfigError`."""
+        return find_key(key).name
+
+    def parse(self, key: str, raw: object) -> Any:
+        """The checked value of a setting, from a person's text or a plain value. Raises `ConfigError`."""
+        return parse_value(key, raw)
+
+    # --- changing --------------------------------------------------------------------------------------------------------
+
+    def set_local(self, key: str, raw: object) -> None:
+        """Write a value into ``config.toml``, keeping its comments; durable on return. Blocks for the disk.
+
+        Raises `ConfigError` (also if the file was damaged meanwhile), `DiskFull`, `DataDirUnusable`; then nothing has changed.
+        """
+        self._edit(key, parse_value(key, raw))
+
+    def unset_local(self, key: str) -> None:
+        """Take a value out of ``config.toml``, if it is there. Raises as `set_local`."""
+        self._edit(find_key(key).name, None)
+
+    def set_shared(self, shared: Mapping[str, Any]) -> None:
+        """Replace the mesh's layer; watchers of settings whose value in force changed are called."""
+        accepted = {}
+        for key, raw in shared.items():
+            try:
+                if find_key(key).scope == "mesh":
+                    accepted[key] = parse_value(key, raw)
+            except ConfigError as error:
+                log.info("a setting of the mesh is left aside: %s", error)
+        before = self._values()
+        self._shared = accepted
+        self._notify(before)
+
+    def watch(self, key: str, watcher: Watcher) -> Callable[[], None]:
+        """Call ``watcher(setting)`` whenever the value in force of ``key`` changes (``"*"``: of any). Returns what ends that.
+
+        Watchers are called at once and must not block; what one raises is logged.
+        """
+        entry = (key if key == "*" else find_key(key).name, watcher)
+        self._watchers.append(entry)
+
+        def stop() -> None:
+            if entry in self._watchers:
+                self._watchers.remove(entry)
+
+        return stop
+
+    def _values(self) -> dict[str, Any]:
+        return {setting.key: setting.value for setting in self.all()}
+
+    def _notify(self, before: Mapping[str, Any]) -> None:
+        after = self._values()
+        for key in sorted({*before, *after}):
+            if before.get(key) == after.get(key):
+                continue
+            for watched, watcher in list(self._watchers):
+                if watched in ("*", key):
+                    try:
+                        watcher(self.explain(key))
+                    except Exception:
+                        log.exception("a watcher of the setting %s failed", key)
+
+    # --- config.toml -------------------------------------------------------------------------------------------------------
+
+    def _read_text(self) -> str:
+        try:
+            with open(self._path, "rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise unusable(self._path, "read", error) from error
+        if len(content) > MAX_FILE_BYTES:
+            raise ConfigError(f"{self._path} is larger than {MAX_FILE_BYTES} bytes; it cannot be a file of settings")
+        try:
+            return content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise ConfigError(f"{self._path}, line {line}: not UTF-8 text; correct it or move the file away") from None
+
+    def _read_file(self) -> dict[str, Any]:
+        try:
+            parsed = tomllib.loads(self._read_text())
+        except (ValueError, RecursionError) as error:  # also for a number of thousands of digits
+            raise ConfigError(f"{self._path} is not valid TOML: {error}; correct it or move the file away") from None
+        values = {}
+        for key, raw in _flatten(parsed):
+            try:
+                values[key] = parse_value(key, raw)
+            except ConfigError as error:
+                raise ConfigError(f"{self._path}: {error}") from None
+        return values
+
+    def _edit(self, key: str, value: Any) -> None:
+        self._read_file()  # a person may have edited it meanwhile: what is wrong now is said, not overwritten
+        import tomlkit
+        from tomlkit.items import AbstractTable
+
+        document = tomlkit.parse(self._read_text())
+        *sections, last = key.split(".")
+        table: Any = document
+        for section in sections:
+            if section not in table:
+                if value is None:
+                    return
+                table[section] = tomlkit.table()
+            table = table[section]
+            if not isinstance(table, AbstractTable | dict):
+                raise ConfigError(
+                    f"{self._path}: {key} cannot be set, because {section} is a value there, not a section"
+                )
+        if value is None:
+            table.pop(last, None)
+        elif isinstance(table.get(last), dict):
+            raise ConfigError(f"{self._path}: {key} cannot be set, because it is a section there")
+        else:
+            table[last] = list(value) if isinstance(value, tuple) else value
+        write_durably(self._path.resolve(), tomlkit.dumps(document).encode())
+        before = self._values()
+        self._file = self._read_file()
+        self._notify(before)
+
+
+def _setting(key: Key, value: Any, source: str, variable: str = "") -> Setting:
+    value = list(value) if isinstance(value, list | tuple) else value
+    return Setting(key.name, value, source, key.scope, key.about, variable)
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """(key, (value, variable)) of every setting in the environment; empty variables count as not set."""
+    wanted = [(key, variable) for key in KEYS.values() for variable in (*reversed(key.environ), key.variable)]
+    prefix = "MYCEL_" + USER.upper().replace(".", "_")
+    yours = [variable for variable in environ if variable.startswith(prefix) and variable != prefix]
+    wanted += [(find_key(USER + variable.removeprefix(prefix).lower()), variable) for variable in yours]
+    for key, variable in wanted:
+        if text := environ.get(variable, ""):
+            try:
+                yield key.name, (parse_value(key.name, text), variable)
+            except ConfigError as error:
+                raise ConfigError(f"environment variable {variable}: {error}") from None
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
