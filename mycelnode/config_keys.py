@@ -221,7 +221,7 @@ KEYS: Mapping[str, Key] = {
         Key("models.ollama_url", as_url, "http://127.0.0.1:11434", "device", "where Ollama answers", ("OLLAMA_URL",)),
         Key("models.temperature", between(as_float, 0, 2), 0.7, "mesh", "how freely the local model picks its words"),
         Key("near.account", as_text, "", "device", "the NEAR account that pays and publishes"),
-        Key("near.network", one_of("mainnet", "testnet", "devnet"), "testnet", "device", "which NEAR network"),
+        Key("near.network", one_of("mainnet", "testnet", "devchain"), "testnet", "device", "which NEAR network"),
         Key(
             "near.rpc",
             as_urls,
