@@ -1,0 +1,1 @@
+"""simnet: meshes of real node processes on one machine, with faults on purpose, and a check that nothing was lost."""
