@@ -1,0 +1,73 @@
+"""mycelnode: your devices as one. A private mesh that keeps one shared state, offline-first, over libp2p.
+
+>>> import mycelnode
+>>> async with mycelnode.open_node("~/notes") as node:
+...     await node.map("notes").put("shopping", "milk")
+
+Everything public is listed in ``__all__`` and imported when it is first used, so that ``import mycelnode`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mycelnode.api import init, join, open_node
+    from mycelnode.crdt.document import Change
+    from mycelnode.errors import MycelError
+    from mycelnode.joining import Initialised, JoinedMesh
+    from mycelnode.node import Node
+    from mycelnode.protocols.pairing import Invite
+    from mycelnode.shared import SharedCounter, SharedLog, SharedMap, SharedRegister, SharedSet, SharedVersions
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Change": "mycelnode.crdt.document",
+    "Initialised": "mycelnode.joining",
+    "Invite": "mycelnode.protocols.pairing",
+    "JoinedMesh": "mycelnode.joining",
+    "MycelError": "mycelnode.errors",
+    "Node": "mycelnode.node",
+    "SharedCounter": "mycelnode.shared",
+    "SharedLog": "mycelnode.shared",
+    "SharedMap": "mycelnode.shared",
+    "SharedRegister": "mycelnode.shared",
+    "SharedSet": "mycelnode.shared",
+    "SharedVersions": "mycelnode.shared",
+    "init": "mycelnode.api",
+    "join": "mycelnode.api",
+    "open_node": "mycelnode.api",
+}
+
+__all__ = [
+    "Change",
+    "Initialised",
+    "Invite",
+    "JoinedMesh",
+    "MycelError",
+    "Node",
+    "SharedCounter",
+    "SharedLog",
+    "SharedMap",
+    "SharedRegister",
+    "SharedSet",
+    "SharedVersions",
+    "__version__",
+    "init",
+    "join",
+    "open_node",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'mycelnode' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -6,7 +6,7 @@ These work with or without a running node. `mycelnode.node` adds those that need
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from mycelnode import audit
@@ -15,14 +15,13 @@ from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.statements import REVOKE, Statement
 from mycelnode.encoding import key_of_peer, peer_id
 from mycelnode.errors import ConfigError, ControlError, DeviceUnknown, EncodingError
-from mycelnode.mesh import Mesh
+from mycelnode.mesh import CONFIG, Mesh
 from mycelnode.protocols.pairing import clean_name
 from mycelnode.rescue import head_before, rescuable, rescue
 
 Request = Mapping[str, Any]
 Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 
-CONFIG = "mycel.config"
 NAMES = "mycel.names"
 ADDRESSES = "mycel.addrs"
 MIN_ID_CHARS = 6  # of a peer id, to name a device by its end
@@ -47,7 +46,7 @@ def flag(request: Request, key: str) -> bool:
 def rfc3339(milliseconds: int) -> str:
     """Unix milliseconds as RFC 3339 UTC; years beyond what that can say are cut to it."""
     seconds = min(max(milliseconds / 1000, 0), 253402300799)
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def device_name(mesh: Mesh, device: DeviceId) -> str:
@@ -259,11 +258,6 @@ def device_key(reference: str) -> DeviceId:
         return key_of_peer(reference)
     except EncodingError as error:
         raise DeviceUnknown(f"{reference!r} is not a peer id") from error
-
-
-def shared_config(mesh: Mesh) -> dict[str, Any]:
-    """The mesh's shared layer of settings."""
-    return dict(mesh.replica.document.map(CONFIG))
 
 
 __all__ = ["ADDRESSES", "CONFIG", "NAMES", "ConfigError", "MeshCommands", "all_devices", "device_name", "find_device"]

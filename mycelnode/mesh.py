@@ -7,7 +7,6 @@ commit), so many writers cost few fsyncs.
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +16,8 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from mycelnode import logstore
-from mycelnode.crdt.changelog import DeviceId, Head
+from mycelnode.config import Settings
+from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.database import Database, open_database
@@ -30,14 +30,15 @@ from mycelnode.ports import Clock
 from mycelnode.protocols.logset import Branch
 from mycelnode.protocols.replica import Base, Batch, Progress, Replica
 from mycelnode.protocols.state_transfer import Offer
-from mycelnode.crdt.changelog import SignedHead
 
 MAX_QUEUED = 10_000  # proposals waiting for the committer; more callers wait
 GROUP_BYTES = 256 << 10  # of proposals in one transaction: signatures stand at most this far (and one entry) apart
 HOLD_CHECK_SECONDS = 30.0  # how often held entries are looked at
 
+CONFIG = "mycel.config"  # the collection that is the mesh's layer of settings
+
 T = TypeVar("T")
-Store = Callable[[sqlite3.Connection], None]
+Store = Callable[[sqlite3.Connection], object]
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Mesh:
 
     def __init__(self, data: DataDir, identity: Identity, root: bytes, database: Database, clock: Clock) -> None:
         self.data, self.identity, self.root, self.database, self.clock = data, identity, root, database, clock
+        self.settings = Settings(data)
         self.stored = StoredLogs(database.read)
         self.replica = Replica(root, identity.device, identity.sign, verify, self.stored)
         self.listeners: list[Callable[[Progress], None]] = []
@@ -118,6 +120,22 @@ class Mesh:
         state = document.encode_state()
         cut = {device: Head(seq, document.applied_hash(device) or b"") for device, seq in document.applied.items()}
         return Offer(state, document.digest(), cut)
+
+    # --- small things kept -----------------------------------------------------------------------------------------------
+
+    def push_config(self) -> None:
+        """Let the settings see the mesh's layer as it stands in the document."""
+        self.settings.set_shared(dict(self.replica.document.map(CONFIG)))
+
+    def fact(self, name: str, default: Any = None) -> Any:
+        """A small value kept on this device, by name."""
+        packed = self.stored.fact(name)
+        return default if packed is None else decode(packed)
+
+    async def keep_fact(self, name: str, value: Any) -> None:
+        """Keep a small value on this device."""
+        packed = encode(value)
+        await self.database.write(lambda connection: logstore.save_fact(connection, name, packed))
 
     # --- the committer ---------------------------------------------------------------------------------------------------
 
@@ -188,8 +206,7 @@ class Mesh:
         statements: list[Statement] = [decode_statement(item) for item in self.stored.statements()]
         packed = self.stored.fact("document")
         document, base = (None, None) if packed is None else _unpack_document(packed)
-        clock = decode(self.stored.fact("clock") or encode(0))
-        self.replica.load(statements, document, base, clock=clock, now=self.clock.wall())
+        self.replica.load(statements, document, base, clock=self.fact("clock", 0), now=self.clock.wall())
 
     async def checkpoint(self) -> None:
         """Keep the folded state, so that the next start need not fold the logs again."""
@@ -216,12 +233,13 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
                 mesh._load()
             except (MycelError, sqlite3.DatabaseError) as error:
                 raise DatabaseDamaged(f"{data.database} is damaged ({error}); restore a backup or join again") from error
+            mesh.push_config()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(mesh._run)
                 try:
                     yield mesh
                 finally:
-                    with trio.CancelScope(shield=True, deadline=trio.current_time() + math.inf):
+                    with trio.CancelScope(shield=True):
                         await mesh.checkpoint()
                     nursery.cancel_scope.cancel()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -120,7 +120,7 @@ def _storing(entry: OpenInvite) -> Callable[[sqlite3.Connection], None]:
     return lambda connection: logstore.save_invite(connection, invite.id, str(invite), used_by, name)
 
 
-async def ask_to_join(host: Host, invite: Invite, device: DeviceId, name: str, store: Callable[[Welcome], None]) -> Welcome:
+async def ask_to_join(host: Host, invite: Invite, device: DeviceId, name: str, store: Callable[[Welcome], Awaitable[None]]) -> Welcome:
     """The new device's side, on a connection to the inviter: returns the welcome after ``store`` kept it.
 
     Raises `PairingRefused`, `PeerMisbehaved`, `NetworkError`.
@@ -137,7 +137,7 @@ async def ask_to_join(host: Host, invite: Invite, device: DeviceId, name: str, s
                     raise PeerMisbehaved("the inviter left in the middle of pairing; try again")
                 answer = machine.receive(frame)
                 if isinstance(answer, Welcome):
-                    store(answer)
+                    await store(answer)
                     await frames.send(machine.confirm())
                     return answer
                 await frames.send(answer)

@@ -10,7 +10,7 @@ import trio
 
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import key_of_peer, peer_id
-from mycelnode.errors import BusyError, EncodingError, LogError, MycelError, NetworkError, PeerMisbehaved
+from mycelnode.errors import BusyError, EncodingError, LogError, MycelError, PeerMisbehaved
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.framing import FrameStream
 from mycelnode.p2p.host import Host, Stream
@@ -200,21 +200,26 @@ class SyncDriver:
             link.nudge()
         self._stir()
 
-    async def in_step(self) -> None:
-        """Return when everything that this node and its connected peers had on disk when it was called is on disk at both ends."""
-        nonces = {peer: link.session.ping(flush=True) for peer, link in self.links.items()}
-        for link in self.links.values():
+    async def in_step(self, deadline: float) -> set[str]:
+        """The connected peers with which we are in step: what either end had on disk when this was called is on disk at both.
+
+        Returns when that holds for all peers that stay connected, or after ``deadline`` seconds for those of which it holds by then.
+        """
+        asked = {peer: (link, link.session.ping(flush=True)) for peer, link in self.links.items()}
+        for link, _ in asked.values():
             link.nudge()
-        while True:
-            behind = [
-                peer
-                for peer, nonce in nonces.items()
-                if (link := self.links.get(peer)) is not None
-                and not (link.session.ponged(nonce) and not link.session.awaiting() and not link.session.lacking())
-            ]
-            if not behind:
-                return
-            await self._moved.wait()
+        done: set[str] = set()
+        with trio.move_on_after(deadline):
+            while True:
+                for peer, (link, nonce) in list(asked.items()):
+                    if self.links.get(peer) is not link:
+                        del asked[peer]
+                    elif link.session.ponged(nonce) and not link.session.awaiting() and not link.session.lacking():
+                        done.add(peer)
+                if done >= asked.keys():
+                    break
+                await self._moved.wait()
+        return done
 
     def _stir(self) -> None:
         """Something moved: let `in_step` look again."""

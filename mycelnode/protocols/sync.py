@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, Final
 
 from mycelnode.crdt.changelog import MAX_SEQ, DeviceId, Head, SignedHead
-from mycelnode.crdt.statements import MAX_STATEMENT, Statement, decode_statement
+from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.encoding import as_bytes, as_int, as_list, as_map, as_text, decode, encode
 from mycelnode.errors import EncodingError, LogError, PeerMisbehaved
 from mycelnode.protocols.logset import MAX_BRANCHES, MAX_LOGS, Row

@@ -7,12 +7,12 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.protocols.world import Device, Link, mesh, sync
 
 from mycelnode.crdt.statements import FENCE, REVOKE
 from mycelnode.encoding import encode
 from mycelnode.errors import ForkDetected, NotAMember, PeerMisbehaved
 from mycelnode.protocols import sync as wire
+from tests.protocols.world import Device, Link, mesh, sync
 
 
 def converged(*devices: Device) -> bool:

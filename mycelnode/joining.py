@@ -1,0 +1,305 @@
+"""How a data folder comes to belong to a mesh, and how it leaves: init, join, recover, leave."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from mycelnode import audit, logstore
+from mycelnode.commands import device_name, find_device
+from mycelnode.crdt.changelog import DeviceId, Head
+from mycelnode.crdt.membership import membership
+from mycelnode.crdt.statements import ENROL, REVOKE, Statement
+from mycelnode.database import Database, open_database
+from mycelnode.encoding import key_of_peer, peer_id
+from mycelnode.errors import (
+    AlreadyInitialised,
+    DataDirBusy,
+    InviteError,
+    LogError,
+    NodeRunning,
+    PairingRefused,
+    PeerUnreachable,
+    PhraseError,
+    RecoverRefused,
+)
+from mycelnode.identity import (
+    Identity,
+    RootKey,
+    create_identity,
+    load_identity,
+    mesh_id,
+    new_phrase,
+    root_from_phrase,
+    verify,
+)
+from mycelnode.logstore import StoredLogs
+from mycelnode.paths import DataDir, write_durably
+from mycelnode.ports import Clock
+from mycelnode.protocols.pairing import Invite, Welcome, clean_name, parse_invite
+from mycelnode.rescue import head_before
+
+DIAL_SECONDS = 10.0  # for the addresses in an invite
+LAN_SECONDS = 10.0  # then for finding the inviter on the local network
+RECOVER_SYNC_SECONDS = 120.0  # for being in step with a peer before anything is revoked
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """A new mesh: ``phrase`` is shown once and kept nowhere."""
+
+    mesh: str
+    device: str
+    name: str
+    phrase: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedMesh:
+    """A mesh joined; ``inviter`` is the name of the device that let us in."""
+
+    mesh: str
+    device: str
+    name: str
+    inviter: str
+
+
+def default_name() -> str:
+    """This machine's name, for a device that was given none."""
+    return clean_name(platform.node().split(".")[0] or "device")
+
+
+def _refuse_if_member(data: DataDir) -> None:
+    if data.initialised() and not _pending(data).exists():
+        raise AlreadyInitialised(f"{data.path} already holds a device of a mesh; `mycelnode leave` takes it out")
+
+
+def _pending(data: DataDir) -> Path:
+    """The invite of a join that has not been answered yet, next to the key made for it."""
+    return data.path / "joining"
+
+
+async def init_mesh(data: DataDir, name: str | None, *, clock: Clock) -> Initialised:
+    """Begin a new mesh with this device. Raises `AlreadyInitialised`, `DataDirBusy`, `DataDirUnusable`, `DiskFull`."""
+    _refuse_if_member(data)
+    data.create()
+    with data.lock():
+        _refuse_if_member(data)
+        phrase = new_phrase()
+        root = root_from_phrase(phrase)
+        identity = create_identity(data)
+        shown = clean_name(name or default_name())
+        enrolment = _root_statement(root, ENROL, identity.device, None, shown)
+        await _begin(data, root.public, [enrolment], "mesh.init", shown, clock)
+        return Initialised(mesh_id(root.public), identity.peer_id, shown, phrase)
+
+
+async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Clock) -> JoinedMesh:
+    """Join the mesh that an invite leads to. The key and the invite are stored first, so trying again with the same invite is safe.
+
+    Raises `InviteError`, `AlreadyInitialised`, `PeerUnreachable`, `PairingRefused`, `PeerMisbehaved`, `NetworkError`.
+    """
+    invite = parse_invite(pasted)
+    _refuse_if_member(data)
+    data.create()
+    with data.lock():
+        _refuse_if_member(data)
+        before = _pending(data).read_text() if _pending(data).exists() else None
+        if before is not None and before != str(invite):
+            data.device_key.unlink(missing_ok=True)  # made for another invite, and enrolled nowhere that we know of
+        identity = load_identity(data) if data.device_key.exists() else create_identity(data)
+        write_durably(_pending(data), str(invite).encode())
+        shown = clean_name(name or default_name())
+
+        async def store(welcome: Welcome) -> None:
+            _check_welcome(invite, identity.device, welcome)
+            await _begin(data, invite.root, welcome.statements, "mesh.join", shown, clock)
+
+        welcome = await _pair(identity, invite, shown, store)
+        return JoinedMesh(mesh_id(invite.root), identity.peer_id, shown, welcome.inviter_name)
+
+
+async def _pair(identity: Identity, invite: Invite, name: str, store: Callable[[Welcome], Awaitable[None]]) -> Welcome:
+    from mycelnode.p2p.host import Admission, HostConfig, open_host
+    from mycelnode.p2p.lan import find_on_lan
+    from mycelnode.p2p.pairing_driver import ask_to_join
+
+    inviter = peer_id(invite.inviter)
+
+    def admit(key: DeviceId) -> Admission:
+        return Admission.MEMBER if key == invite.inviter else Admission.STRANGER
+
+    async with open_host(identity.seed, HostConfig(listen=()), admit=admit) as host:
+        try:
+            await host.dial(inviter, invite.addresses, deadline=DIAL_SECONDS)
+        except PeerUnreachable as error:
+            found = await find_on_lan(inviter, LAN_SECONDS)
+            if not found:
+                raise PeerUnreachable(
+                    "the inviting device did not answer and was not found on this network; is it running `mycelnode run`,"
+                    " and are both devices on the same network?"
+                ) from error
+            await host.dial(inviter, found, deadline=DIAL_SECONDS)
+        try:
+            return await ask_to_join(host, invite, identity.device, name, store)
+        except PairingRefused as error:
+            raise InviteError(str(error)) from error
+
+
+def _check_welcome(invite: Invite, device: DeviceId, welcome: Welcome) -> None:
+    """Do the statements really lead from the invite's root key to our enrolment?"""
+    try:
+        for statement in welcome.statements:
+            statement.verify(invite.root, verify)
+    except LogError as error:
+        raise PairingRefused(f"what the inviter sent does not verify: {error}") from error
+    result = membership(invite.root, welcome.statements, lambda *_: None, lambda *_: None)
+    if device not in result.members:
+        raise PairingRefused("the inviter could not show that it may let us in: its own enrolment does not lead to the mesh's root")
+
+
+async def recover_mesh(
+    data: DataDir,
+    phrase: str,
+    *,
+    clock: Clock,
+    name: str | None = None,
+    peer: str | None = None,
+    revoke: Sequence[str] = (),
+    blind: bool = False,
+    restored: bool = False,
+) -> dict[str, object]:
+    """Use the recovery phrase: enrol this device if it is none yet, and revoke others by the root key.
+
+    ``peer``: a multiaddr ending in ``/p2p/<peer id>`` to be in step with first. ``restored``: a backup was loaded before. Revoking
+    without either is refused with `RecoverRefused` unless ``blind``. Raises `PhraseError`, `PeerUnreachable`, `DeviceUnknown`.
+    """
+    root = root_from_phrase(phrase)
+    data.create()
+    if not await _belongs(data):
+        with data.lock():
+            identity = load_identity(data) if data.device_key.exists() else create_identity(data)
+            shown = clean_name(name or default_name())
+            enrolment = _root_statement(root, ENROL, identity.device, None, shown)
+            await _begin(data, root.public, [enrolment], "mesh.recover", shown, clock)
+    return await _recover_with_node(data, root, clock, peer, revoke, blind or restored)
+
+
+async def _recover_with_node(
+    data: DataDir, root: RootKey, clock: Clock, peer: str | None, revoke: Sequence[str], may_revoke: bool
+) -> dict[str, object]:
+    from mycelnode.node import open_node
+
+    async with open_node(data, clock=clock, control=False) as node:
+        mesh = node.mesh
+        if mesh.root != root.public:
+            raise PhraseError("this recovery phrase belongs to another mesh than the one in this folder")
+        synced = False
+        if mesh.identity.device not in mesh.replica.membership.members:
+            raise RecoverRefused("this device was revoked or cloned, and a key is enrolled once: `mycelnode leave`, then recover again")
+        if peer is not None:
+            address, _, identifier = peer.rpartition("/p2p/")
+            if not address:
+                raise PeerUnreachable("--peer needs an address that ends in /p2p/<peer id>, as `mycelnode status` shows it")
+            key_of_peer(identifier)
+            await node.finder.connect(identifier, [address])
+            synced = identifier in await node.sync.in_step(RECOVER_SYNC_SECONDS)
+        subjects = [find_device(mesh, reference) for reference in revoke]
+        if subjects and not (synced or may_revoke):
+            falls = ", ".join(f"{reference} (at entry {head_before(mesh.replica, s, None).seq})" for s, reference in zip(subjects, revoke, strict=True))
+            raise RecoverRefused(
+                f"revoking now would fence what this device has not seen: {falls}; give --peer ADDR or --backup FILE, or say --blind"
+            )
+        for subject in subjects:
+            statement = _root_statement(root, REVOKE, subject, head_before(mesh.replica, subject, None), "revoked by the phrase")
+            fields = {"device": peer_id(subject), "by": "root"}
+            await mesh.commit(
+                lambda replica, statement=statement: replica.learn([statement]),  # type: ignore[misc]
+                lambda connection, fields=fields: audit.record(connection, "device.revoke", fields, clock.wall()),  # type: ignore[misc]
+            )
+        if synced:
+            await node.sync.in_step(RECOVER_SYNC_SECONDS)
+        return {
+            "mesh": mesh.id,
+            "device": mesh.device,
+            "name": device_name(mesh, mesh.identity.device),
+            "synced": synced,
+            "revoked": [peer_id(subject) for subject in subjects],
+        }
+
+
+async def leave_mesh(data: DataDir, *, clock: Clock, erase: bool, wait: float) -> dict[str, object]:
+    """Take this device out: revoke itself, tell the others for up to ``wait`` seconds, and put the folder's content aside or erase it."""
+    from mycelnode.node import open_node
+
+    told: list[str] = []
+    async with open_node(data, clock=clock, control=False) as node:
+        mesh = node.mesh
+        if mesh.identity.device in mesh.replica.membership.members:
+            head = mesh.replica.head
+            await mesh.commit(lambda replica: replica.declare(REVOKE, mesh.identity.device, head, {"reason": "left"}))
+            others = {peer_id(d) for d in mesh.replica.membership.members} - {mesh.device}
+            with trio.move_on_after(wait):
+                told = await node.finder.tell(others)
+    with data.lock():
+        _put_aside(data, erase, clock)
+    return {"mesh": mesh.id, "device": mesh.device, "told": told, "erased": erase}
+
+
+def _put_aside(data: DataDir, erase: bool, clock: Clock) -> None:
+    files = [data.device_key, data.swarm_key, data.config, data.database]
+    files += [data.database.with_name(data.database.name + suffix) for suffix in ("-wal", "-shm")]
+    aside = data.path / f"left-{clock.wall() // 1000}"
+    for file in files:
+        with suppress(FileNotFoundError):
+            if erase:
+                file.unlink()
+            else:
+                aside.mkdir(mode=0o700, exist_ok=True)
+                os.rename(file, aside / file.name)
+
+
+# --- what they share ---------------------------------------------------------------------------------------------------------
+
+
+def _root_statement(root: RootKey, kind: str, subject: DeviceId, head: Head | None, said: str) -> Statement:
+    info = {"name": said} if kind == ENROL else {"reason": said}
+    return Statement(kind, subject, head, root.public, None, info).signed(root.public, root.sign)
+
+
+async def _begin(data: DataDir, root: bytes, statements: Sequence[Statement], event: str, name: str, clock: Clock) -> None:
+    """The first content of a folder's database, in one transaction; afterwards the folder belongs to the mesh."""
+
+    def store(connection: sqlite3.Connection) -> None:
+        logstore.save_fact(connection, "root", root)
+        logstore.save_statements(connection, ((s.id, s.encoded) for s in statements))
+        audit.record(connection, event, {"mesh": mesh_id(root), "name": name}, clock.wall())
+
+    async with open_database(data) as database:
+        await database.write(store)
+    _pending(data).unlink(missing_ok=True)
+
+
+async def _belongs(data: DataDir) -> bool:
+    """Does the folder hold a mesh? Raises `NodeRunning` while a node is using it."""
+    if not data.database.exists():
+        return False
+    try:
+        with data.lock():
+            async with open_database(data) as database:
+                return _root_of(database) is not None
+    except DataDirBusy as error:
+        raise NodeRunning() from error
+
+
+def _root_of(database: Database) -> bytes | None:
+    return StoredLogs(database.read).fact("root")
+
+

@@ -1,0 +1,223 @@
+"""A running node: the mesh plus the network. Services open in order and close in reverse; nothing outlives `open_node`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import trio
+
+from mycelnode.commands import ADDRESSES, CONFIG, Handler, MeshCommands, Request, device_name, flag, rfc3339
+from mycelnode.control import serve_control
+from mycelnode.crdt import document as ops
+from mycelnode.crdt.changelog import DeviceId
+from mycelnode.encoding import peer_id
+from mycelnode.errors import ControlError, NetworkError
+from mycelnode.mesh import Mesh, open_mesh
+from mycelnode.p2p.finding import Finder
+from mycelnode.p2p.host import Admission, Host, HostConfig, open_host
+from mycelnode.p2p.pairing_driver import Joined, PairingDriver
+from mycelnode.p2p.sync_driver import SyncDriver
+from mycelnode.paths import DataDir
+from mycelnode.ports import Clock
+from mycelnode.protocols.pairing import Invite
+from mycelnode.protocols.replica import Progress
+from mycelnode.status import status
+
+DEFAULT_INVITE_SECONDS = 600.0
+MAX_INVITE_SECONDS = 7 * 24 * 3600.0
+DEFAULT_SYNC_SECONDS = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Node:
+    """One device of the mesh, on the network. Made by `open_node`."""
+
+    def __init__(self, mesh: Mesh, host: Host, nursery: trio.Nursery) -> None:
+        self.mesh, self.host, self._nursery = mesh, host, nursery
+        self.sync = SyncDriver(mesh, host, self._link_changed)
+        self.pairing = PairingDriver(mesh, host, self._joined)
+        self.finder = Finder(mesh, host, self.sync)
+        self.stopping = trio.Event()
+        self.last_seen: dict[str, int] = {}
+        self._joins: set[trio.MemorySendChannel[Joined]] = set()
+        self.commands: Mapping[str, Handler] = {
+            **MeshCommands(mesh).table(),
+            "status": self._status,
+            "invite": self._invite_once,
+            "invite.withdraw": self._withdraw,
+            "sync": self._sync,
+            "stop": self._stop,
+        }
+        self.streams: Mapping[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = {"invite.wait": self._invite_and_wait}
+
+    @property
+    def ready_line(self) -> dict[str, Any]:
+        """What `mycelnode run` prints when the node is ready."""
+        return {
+            "ready": True,
+            "mesh": self.mesh.id,
+            "device": self.mesh.device,
+            "peer": self.host.peer_id,
+            "addrs": self.host.addrs,
+            "swarm": None,
+            "control": str(self.mesh.data.control_path),
+        }
+
+    # --- what happens ------------------------------------------------------------------------------------------------------
+
+    def _link_changed(self, peer: str, connected: bool) -> None:
+        self.last_seen[peer] = self.mesh.clock.wall()
+        self.finder.link_changed(peer, connected)
+
+    def _joined(self, joined: Joined) -> None:
+        for channel in self._joins:
+            channel.send_nowait(joined)
+
+    def _on_progress(self, progress: Progress) -> None:
+        if progress.refolded or any(change.name == CONFIG for change in progress.changes):
+            self.mesh.push_config()
+        if progress.membership_changed:
+            for peer in list(self.host.connected()):
+                if not self._is_member(peer) and peer not in self.sync.links:
+                    self._nursery.start_soon(self.host.disconnect, peer)
+        if progress.refolded or progress.membership_changed or any(change.name == ADDRESSES for change in progress.changes):
+            self.finder.look_again()
+
+    def _is_member(self, peer: str) -> bool:
+        return any(peer_id(device) == peer for device in self.mesh.replica.membership.members)
+
+    async def publish_addresses(self) -> None:
+        """Tell the mesh where we listen, if that has changed."""
+        addrs = list(self.host.addrs)
+        if self.mesh.replica.document.map(ADDRESSES).get(self.mesh.device) != addrs and addrs:
+            await self.mesh.write([ops.map_put(ADDRESSES, self.mesh.device, addrs)])
+
+    # --- commands ------------------------------------------------------------------------------------------------------------
+
+    async def _status(self, request: Request) -> dict[str, Any]:
+        return status(self.mesh, self)
+
+    async def invite(self, ttl: float = DEFAULT_INVITE_SECONDS) -> Invite:
+        """Open an invite for ``ttl`` seconds; ``str(invite)`` is the one paste."""
+        if not 1 <= ttl <= MAX_INVITE_SECONDS:
+            raise ControlError("an invite is valid for one second to seven days")
+        return await self.pairing.invite(ttl, self.host.addrs)
+
+    async def _invite_once(self, request: Request) -> dict[str, Any]:
+        return self._describe(await self.invite(_seconds(request, "ttl", DEFAULT_INVITE_SECONDS)))
+
+    def _describe(self, invite: Invite) -> dict[str, Any]:
+        return {
+            "invite": str(invite),
+            "id": invite.id.hex(),
+            "expires": rfc3339(invite.expires * 1000),
+            "mesh": self.mesh.id,
+            "device": self.mesh.device,
+            "name": device_name(self.mesh, self.mesh.identity.device),
+        }
+
+    async def _withdraw(self, request: Request) -> dict[str, Any]:
+        key = request.get("id")
+        if not isinstance(key, str) or len(key) != 32:
+            raise ControlError("the request needs the invite's id")
+        await self.pairing.withdraw(bytes.fromhex(key))
+        return {"id": key}
+
+    async def _invite_and_wait(self, request: Request) -> AsyncIterator[dict[str, Any]]:
+        """The invite, then who joined with it; withdrawn when the client goes away."""
+        ttl = _seconds(request, "ttl", DEFAULT_INVITE_SECONDS)
+        send, receive = trio.open_memory_channel[Joined](64)
+        self._joins.add(send)
+        invite = await self.invite(ttl)
+        try:
+            yield {"type": "event", "event": "invite", **self._describe(invite)}
+            joined = None
+            with trio.move_on_after(ttl):
+                async for candidate in receive:
+                    if candidate.invite.id == invite.id:
+                        joined = candidate
+                        break
+            yield {
+                "type": "result",
+                "joined": None if joined is None else {"device": peer_id(joined.device), "name": joined.name},
+                "mesh": self.mesh.id,
+            }
+        finally:
+            self._joins.discard(send)
+            with trio.CancelScope(shield=True):
+                await self.pairing.withdraw(invite.id)
+
+    async def _sync(self, request: Request) -> dict[str, Any]:
+        return await self.sync_now(_seconds(request, "wait", DEFAULT_SYNC_SECONDS))
+
+    async def sync_now(self, wait: float = DEFAULT_SYNC_SECONDS) -> dict[str, Any]:
+        """Connect to every member that can be reached and return when in step with it, or after ``wait`` seconds.
+
+        Returns ``{"synced": [peer id, …], "unreachable": [peer id, …]}``.
+        """
+        others = {peer_id(device) for device in self.mesh.replica.membership.members - {self.mesh.identity.device}}
+        deadline = trio.current_time() + wait
+        with trio.move_on_at(deadline):
+            await self.finder.try_all(others)
+        in_step = await self.sync.in_step(max(0.0, deadline - trio.current_time()))
+        return {"synced": sorted(in_step & others), "unreachable": sorted(others - in_step)}
+
+    async def _stop(self, request: Request) -> dict[str, Any]:
+        self.stopping.set()
+        return {"stopping": flag(request, "now") or True}
+
+
+@asynccontextmanager
+async def open_node(
+    data: DataDir, *, clock: Clock, listen: Sequence[str] | None = None, control: bool = True
+) -> AsyncIterator[Node]:
+    """Open a node on an initialised data folder; it runs until the block is left.
+
+    ``listen``: multiaddrs instead of the setting `mesh.listen`. ``control``: also serve the control socket. Raises what `open_mesh`
+    raises, and `NetworkError` when it cannot listen. Leaving the block closes everything in reverse order, cancelled or not.
+    """
+    async with AsyncExitStack() as stack:
+        mesh = await stack.enter_async_context(open_mesh(data, clock=clock))
+
+        def admit(key: DeviceId) -> Admission:
+            return Admission.MEMBER if key in mesh.replica.membership.members else Admission.STRANGER
+
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        host = await _open_host(stack, mesh, listen, admit)
+        node = Node(mesh, host, nursery)
+        mesh.listeners.append(node._on_progress)
+        stack.callback(mesh.listeners.remove, node._on_progress)
+        stack.callback(node.sync.close)
+        await mesh.keep_fact("port", host.port)
+        await node.publish_addresses()
+        nursery.start_soon(node.finder.run, node.publish_addresses)
+        stack.callback(nursery.cancel_scope.cancel)
+        if control:
+            await nursery.start(serve_control, data, node.commands, node.streams)
+        yield node
+        nursery.cancel_scope.cancel()
+
+
+async def _open_host(
+    stack: AsyncExitStack, mesh: Mesh, listen: Sequence[str] | None, admit: Callable[[DeviceId], Admission]
+) -> Host:
+    wanted = list(listen or mesh.settings.get("mesh.listen"))
+    kept = mesh.fact("port")
+    if kept is not None and any(addr.endswith("/tcp/0") for addr in wanted):
+        again = [addr.removesuffix("/0") + f"/{kept}" if addr.endswith("/tcp/0") else addr for addr in wanted]
+        try:
+            return await stack.enter_async_context(open_host(mesh.identity.seed, HostConfig(listen=again), admit=admit))
+        except NetworkError as error:
+            _log.warning("port %d of the last run is taken (%s); taking another", kept, error)
+    return await stack.enter_async_context(open_host(mesh.identity.seed, HostConfig(listen=wanted), admit=admit))
+
+
+def _seconds(request: Request, key: str, default: float) -> float:
+    value = request.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_INVITE_SECONDS:
+        raise ControlError(f"the field {key!r} is a number of seconds")
+    return float(value)

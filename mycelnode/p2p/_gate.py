@@ -1,0 +1,41 @@
+"""The gate inside Noise: who may connect is decided when the handshake has proved the peer's key, before a muxer exists.
+
+libp2p 0.8.1 can gate by address only, and accepts plaintext, TLS and secio unless Noise is the only security option it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from libp2p.abc import IRawConnection, ISecureConn
+from libp2p.crypto.x25519 import create_new_key_pair
+from libp2p.peer.id import ID
+from libp2p.security.exceptions import HandshakeFailure
+from libp2p.security.noise.transport import Transport
+
+Judge = Callable[[bytes, str], bool]  # (Ed25519 public key, remote address) → may it connect?
+
+
+def key_of(peer: ID) -> bytes:
+    """The 32-byte Ed25519 key that a peer id consists of; b"" for other kinds of key."""
+    data: bytes = peer.to_bytes()
+    return data[6:] if len(data) == 38 and data.startswith(b"\x00\x24\x08\x01\x12\x20") else b""
+
+
+class GatedNoise(Transport):
+    """Noise XX that asks ``judge`` about every inbound peer."""
+
+    def __init__(self, key_pair: Any, judge: Judge) -> None:
+        super().__init__(key_pair, noise_privkey=create_new_key_pair().private_key)
+        self._judge = judge
+
+    async def secure_inbound(self, conn: IRawConnection) -> ISecureConn:
+        """Handshake, then judge. Raises `HandshakeFailure` for a peer that may not connect."""
+        secured = await super().secure_inbound(conn)
+        remote = secured.get_remote_address()
+        key = key_of(secured.get_remote_peer())
+        if not key or not self._judge(key, remote[0] if remote else ""):
+            await secured.close()
+            raise HandshakeFailure("this peer may not connect now")
+        return secured

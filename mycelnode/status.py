@@ -1,0 +1,80 @@
+"""The answer to `mycelnode status`: what this device knows of the mesh, in DESIGN's JSON shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mycelnode.commands import ADDRESSES, all_devices, device_name, rfc3339
+from mycelnode.crdt.changelog import DeviceId
+from mycelnode.encoding import peer_id
+from mycelnode.mesh import Mesh
+
+if TYPE_CHECKING:
+    from mycelnode.node import Node
+
+
+def status(mesh: Mesh, node: Node | None = None) -> dict[str, Any]:
+    """The object of the command table; ``node`` is None when no node is running on this folder."""
+    return {
+        "mesh": mesh.id,
+        "device": mesh.device,
+        "name": device_name(mesh, mesh.identity.device),
+        "running": node is not None,
+        "member": mesh.identity.device in mesh.replica.membership.members,
+        "cloned": mesh.replica.cloned,
+        "clock_wrong": mesh.replica.clock_wrong,
+        "addrs": list(node.host.addrs) if node else [],
+        "devices": [_device(mesh, node, device) for device in all_devices(mesh)],
+        "held": [
+            {"device": peer_id(device), "seq": hold.seq, "until": rfc3339(hold.until)}
+            for device, hold in sorted(mesh.replica.held.items())
+        ],
+        "fenced": _fenced(mesh),
+        "disk": mesh.database.size(),
+        "services": _services(mesh, node),
+    }
+
+
+def _device(mesh: Mesh, node: Node | None, device: DeviceId) -> dict[str, Any]:
+    peer = peer_id(device)
+    link = node.sync.links.get(peer) if node else None
+    this = device == mesh.identity.device
+    addrs = mesh.replica.document.map(ADDRESSES).get(peer)
+    seen = node.last_seen.get(peer) if node else None
+    lag = 0 if this else link.session.lacking() if link else node.sync.lags.get(peer) if node else None
+    return {
+        "device": peer,
+        "name": device_name(mesh, device),
+        "this": this,
+        "connected": this or link is not None,
+        "addrs": [a for a in addrs if isinstance(a, str)] if isinstance(addrs, list) else [],
+        "head": mesh.replica.logs.tip(device, mesh.replica.counted(device)[0]).seq,
+        "lag": lag,
+        "revoked": device in mesh.replica.membership.revoked,
+        "last_seen": None if this or seen is None else rfc3339(mesh.clock.wall() if link else seen),
+        "finding": None if this or link or not node else node.finder.report(peer),
+    }
+
+
+def _fenced(mesh: Mesh) -> list[dict[str, Any]]:
+    """Logs of which a part is stored and does not count."""
+    fenced = []
+    for device, branches in sorted(mesh.replica.logs.durable.items()):
+        _, limit = mesh.replica.counted(device)
+        shared = mesh.replica.logs.fork_point(device)
+        held = sum(branch.head.seq - branch.base.seq for branch in branches)
+        beyond = held - limit
+        if beyond > 0 or shared is not None:
+            reason = mesh.replica.membership.reason(device)
+            fenced.append({"device": peer_id(device), "at": limit, "beyond": beyond, "reason": reason})
+    return fenced
+
+
+def _services(mesh: Mesh, node: Node | None) -> dict[str, dict[str, str]]:
+    services: dict[str, dict[str, str]] = {}
+    if node is None:
+        return {**services, "mesh": {"state": "off", "detail": "no node is running; start it with `mycelnode run`"}}
+    links = len(node.sync.links)
+    others = len(mesh.replica.membership.members) - 1
+    detail = f"{links} of {others} other devices connected"
+    return {**services, "mesh": {"state": "ok", "detail": detail}, **node.finder.services()}
