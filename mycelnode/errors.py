@@ -1,10 +1,12 @@
 """Every error a user of mycelnode can meet: one class per broken promise.
 
 The docstring's first line is the sentence shown when no better one was given; ``str(error)`` is always one sentence a person can
-act on. Nothing here imports anything else.
+act on. Nothing here imports anything else of ours.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class MycelError(Exception):
@@ -137,6 +139,10 @@ class BusyError(NetworkError):
 
 class PeerUnreachable(NetworkError):
     """No address of the peer answered."""
+
+    def __init__(self, message: str = "", tried: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.tried: Mapping[str, str] = tried or {}  # address → what it answered
 
 
 class PeerMisbehaved(NetworkError):

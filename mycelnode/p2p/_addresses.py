@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import ifaddr
@@ -15,6 +15,7 @@ import ifaddr
 from mycelnode.errors import NetworkError
 
 MAX_ADDRESS_CHARS = 256
+MAX_ADDRESSES = 16  # of one device: in the shared register, in an invite, in a record on the local network
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\.?")
 
 
@@ -99,7 +100,23 @@ def advertised(listening: Iterable[Endpoint], interfaces: Iterable[str], *, priv
         for host in interfaces:
             if ipaddress.ip_address(host).version == version and not (private_only and is_public(host)):
                 result.append(str(Endpoint(endpoint.kind, host, endpoint.port)))
-    return list(dict.fromkeys(result))
+    return list(dict.fromkeys(result))[:MAX_ADDRESSES]
+
+
+def usable(claimed: Sequence[object]) -> list[str]:
+    """Those of a peer's claimed addresses that may be dialled: well-formed, with a port, one host each; at most `MAX_ADDRESSES`."""
+    good: dict[str, None] = {}
+    for item in claimed[: 4 * MAX_ADDRESSES]:
+        try:
+            endpoint = parse(item) if isinstance(item, str) else None
+        except NetworkError:
+            continue
+        if endpoint is None or not endpoint.port or endpoint.wildcard:
+            continue
+        if endpoint.kind in ("ip4", "ip6") and ipaddress.ip_address(endpoint.host).is_multicast:
+            continue
+        good[str(endpoint)] = None
+    return list(good)[:MAX_ADDRESSES]
 
 
 def group_of(host: str, *, wide: bool) -> str:

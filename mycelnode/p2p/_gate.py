@@ -14,7 +14,9 @@ from libp2p.peer.id import ID
 from libp2p.security.exceptions import HandshakeFailure
 from libp2p.security.noise.transport import Transport
 
-Judge = Callable[[bytes, str], bool]  # (Ed25519 public key, remote address) → may it connect?
+from mycelnode.p2p._sockets import ends
+
+Judge = Callable[[bytes, str], bool]  # (Ed25519 public key, remote IP address) → may it connect?
 
 
 def key_of(peer: ID) -> bytes:
@@ -24,7 +26,7 @@ def key_of(peer: ID) -> bytes:
 
 
 class GatedNoise(Transport):
-    """Noise XX that asks ``judge`` about every inbound peer."""
+    """Noise XX that asks ``judge`` about every inbound peer, and notes on each secured connection the raw one under it."""
 
     def __init__(self, key_pair: Any, judge: Judge) -> None:
         super().__init__(key_pair, noise_privkey=create_new_key_pair().private_key)
@@ -33,9 +35,16 @@ class GatedNoise(Transport):
     async def secure_inbound(self, conn: IRawConnection) -> ISecureConn:
         """Handshake, then judge. Raises `HandshakeFailure` for a peer that may not connect."""
         secured = await super().secure_inbound(conn)
-        remote = secured.get_remote_address()
+        both = ends(conn)
         key = key_of(secured.get_remote_peer())
-        if not key or not self._judge(key, remote[0] if remote else ""):
+        if both is None or not key or not self._judge(key, both[1].host):
             await secured.close()
             raise HandshakeFailure("this peer may not connect now")
+        secured.mycel_raw = conn
+        return secured
+
+    async def secure_outbound(self, conn: IRawConnection, peer_id: ID) -> ISecureConn:
+        """Handshake; fails unless the other end has the key of ``peer_id``."""
+        secured = await super().secure_outbound(conn, peer_id)
+        secured.mycel_raw = conn
         return secured

@@ -1,29 +1,31 @@
 """Limits on what peers can make a host spend, and the cures for libp2p 0.8.1's faults in accepting, keeping and ending connections.
 
 The faults, each of which a peer can cause at will: an inbound slot is given back only when the connection *fails* (250 connections in
-total deafen a node for good); an exception in any stream handler, even a non-UTF-8 protocol name, cancels the whole host; nothing
-idle is ever evicted; a frozen peer stays for ever, and disconnecting it politely hangs; unread streams buffer without limit beyond the window.
+total deafen a node for good); nothing idle is ever evicted; a frozen peer stays for ever, and disconnecting it politely hangs; unread
+streams buffer without limit beyond the window.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import trio
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee
 from multiaddr import Multiaddr
 
+from mycelnode.p2p._addresses import group_of, is_public
 from mycelnode.p2p._gate import key_of
+from mycelnode.p2p._sockets import cut, ends
 
 _log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 1.0  # how often connections are looked at
-CUT_SECONDS = 1.0  # for closing a socket
+SIMULTANEOUS_SECONDS = 5.0  # two connections with one peer that began further apart: the older one is taken for dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,9 @@ class Limits:
     connections: int = 512  # in all
     strangers: int = 32  # connections of peers that are not members
     strangers_per_address: int = 8  # of one IPv4 address or IPv6 /64
+    strangers_per_prefix: int = 16  # of one IPv4 /24 or IPv6 /48
     stranger_seconds: float = 10.0  # to show that they belong here
-    handshakes: int = 64  # unfinished inbound handshakes; beyond it the oldest is cut, so that a flood of silent ones shuts nobody out
+    handshakes: int = 64  # unfinished inbound ones; beyond it the oldest is cut, so that a flood of silent ones shuts nobody out
     handshake_seconds: float = 5.0
     streams_per_peer: int = 64  # inbound and unfinished
     buffered_bytes: int = 32 << 20  # received and not read, of one connection
@@ -47,21 +50,17 @@ class Connection:
     inner: Any  # SwarmConn
     peer: str
     key: bytes
-    address: str
+    host: str  # remote IP address
     dialled_here: bool
     since: float
     member: bool
     streams: int = 0
-    cut: bool = field(default=False)
+    gone: bool = False
 
-    async def close(self) -> None:
-        """Close the socket under it: the only close that a frozen peer cannot hang."""
-        self.cut = True
-        with trio.CancelScope(shield=True), trio.move_on_after(CUT_SECONDS):
-            try:
-                await self.inner.muxed_conn.secured_conn.close()
-            except Exception:
-                _log.debug("closing a connection with %s failed", self.peer)
+    def cut(self) -> None:
+        """Close the socket under it now: the only end that a frozen peer cannot hang."""
+        self.gone = True
+        cut(self.inner.muxed_conn.secured_conn.mycel_raw)
 
 
 class _Notifee(INotifee):
@@ -71,10 +70,10 @@ class _Notifee(INotifee):
         self._guard = guard
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:
-        await self._guard.on_connected(conn)
+        self._guard.enter(conn)
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:
-        self._guard.on_disconnected(conn)
+        self._guard.leave(conn)
 
     async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
         return
@@ -90,155 +89,161 @@ class _Notifee(INotifee):
 
 
 class Guard:
-    """Keeps the books of one host."""
+    """Keeps the books of one host. ``private_only``: connections to our public addresses are cut before a byte is read."""
 
-    def __init__(self, limits: Limits, is_member: Callable[[bytes], bool], may_enter: Callable[[bytes], bool]) -> None:
-        self._limits, self._judge_member, self._may_enter = limits, is_member, may_enter
+    def __init__(
+        self,
+        limits: Limits,
+        is_member: Callable[[bytes], bool],
+        may_enter: Callable[[bytes], bool],
+        *,
+        private_only: bool,
+    ) -> None:
+        self.limits, self._judge_member, self._may_enter, self._private_only = limits, is_member, may_enter, private_only
         self._connections: dict[int, Connection] = {}
         self._by_peer: dict[str, list[Connection]] = {}
-        self._handshakes: OrderedDict[object, trio.CancelScope] = OrderedDict()
+        self._handshakes: OrderedDict[object, Any] = OrderedDict()  # token → raw connection
         self._own_id = ""
-        self._inner: Any = None
+        self._peerstore: Any = None
+        self._changed = trio.Event()
 
     def attach(self, inner: Any, swarm: Any) -> None:
-        """Put the guards into a host before it runs."""
-        self._inner, self._own_id = inner, str(inner.get_id())
+        """Put the guard into a host before it runs."""
+        self._own_id, self._peerstore = str(inner.get_id()), inner.get_peerstore()
         swarm.register_notifee(_Notifee(self))
-        handle = inner._swarm_stream_handler
-
-        async def guarded(stream: INetStream) -> None:
-            connection = self._connections.get(id(stream.muxed_conn))
-            if connection is None or connection.streams >= self._limits.streams_per_peer:
-                await _reset(stream)
-                return
-            connection.streams += 1
-            try:
-                await handle(stream)
-            except Exception as error:  # nothing may escape a handler: it would cancel the swarm
-                _log.debug("a stream of %s was dropped: %s", connection.peer, error)
-                await _reset(stream)
-            finally:
-                connection.streams -= 1
-
+        swarm._inbound_limiter.total_tokens = self.limits.connections + self.limits.handshakes
         upgrade = swarm.upgrade_inbound_raw_conn
 
         async def upgrade_and_give_back(raw: Any, addr: Multiaddr) -> None:
+            both = ends(raw)
+            if both is None or (self._private_only and is_public(both[0].host)):
+                cut(raw)
+                raise ConnectionError("not on this address")
             token = object()
-            with trio.CancelScope() as scope:
-                self._handshakes[token] = scope
-                if len(self._handshakes) > self._limits.handshakes:
-                    self._handshakes.popitem(last=False)[1].cancel()
-                try:
-                    muxed = await upgrade(raw, addr)
-                finally:
-                    self._handshakes.pop(token, None)
-            if scope.cancelled_caught:
-                await raw.close()
-                raise ConnectionError("pushed out by newer handshakes")
+            self._handshakes[token] = raw
+            if len(self._handshakes) > self.limits.handshakes:
+                cut(self._handshakes.popitem(last=False)[1])
+            try:
+                muxed = await upgrade(raw, addr)
+            finally:
+                self._handshakes.pop(token, None)
             await muxed.event_closed.wait()
             raise ConnectionError("closed")  # only a failure gives the inbound slot back
 
-        swarm.set_stream_handler(guarded)
         swarm.upgrade_inbound_raw_conn = upgrade_and_give_back
         inner.upgrade_inbound_connection = upgrade  # relays need the original
 
     # --- the gate --------------------------------------------------------------------------------------------------------
 
-    def may_connect(self, key: bytes, address: str) -> bool:
+    def may_connect(self, key: bytes, host: str) -> bool:
         """Asked inside the handshake of an inbound peer."""
         if self._judge_member(key):
             return True
         if not self._may_enter(key):
             return False
-        strangers = [c for c in self._connections.values() if not c.member and not c.cut]
-        near = [c for c in strangers if _prefix(c.address) == _prefix(address)]
-        if len(strangers) >= self._limits.strangers or len(near) >= self._limits.strangers_per_address:
-            return False
-        return True
+        limits = self.limits
+        strangers = [c.host for c in self._connections.values() if not c.member and not c.gone]
+        near = sum(group_of(other, wide=False) == group_of(host, wide=False) for other in strangers)
+        around = sum(group_of(other, wide=True) == group_of(host, wide=True) for other in strangers)
+        return len(strangers) < limits.strangers and near < limits.strangers_per_address and around < limits.strangers_per_prefix
 
     # --- the books -------------------------------------------------------------------------------------------------------
 
-    async def on_connected(self, conn: Any) -> None:
-        """A connection is up: enter it, and keep one of two with the same peer."""
+    def enter(self, conn: Any) -> Connection | None:
+        """The entry of a connection, made when it is first seen; of two with the same peer one is kept. None if it is gone already."""
         muxed = conn.muxed_conn
-        remote = muxed.get_remote_address()
+        known = self._connections.get(id(muxed))
+        if known is not None:
+            return known
+        both = ends(getattr(muxed.secured_conn, "mycel_raw", None))
+        if both is None or muxed.is_closed:
+            return None
         key = key_of(muxed.peer_id)
         entry = Connection(
             inner=conn,
             peer=str(muxed.peer_id),
             key=key,
-            address=remote[0] if remote else "",
+            host=both[1].host,
             dialled_here=bool(muxed.is_initiator),
             since=trio.current_time(),
             member=self._judge_member(key),
         )
         self._connections[id(muxed)] = entry
-        others = self._by_peer.setdefault(entry.peer, [])
-        others.append(entry)
-        for loser in self._losers(others):
-            await loser.close()
+        same = self._by_peer.setdefault(entry.peer, [])
+        same.append(entry)
+        for loser in self._losers(same):
+            _log.debug("of two connections with %s one is kept", entry.peer)
+            loser.cut()
+        self._stir()
+        return entry
 
     def _losers(self, same_peer: list[Connection]) -> list[Connection]:
         """All but one of the connections with a peer: both ends keep the newest of those dialled by the smaller peer id."""
-        live = [c for c in same_peer if not c.cut]
-        if len(live) < 2:
-            return []
-        here_is_smaller = self._own_id < live[0].peer
-        preferred = [c for c in live if c.dialled_here == here_is_smaller] or live
+        live = [c for c in same_peer if not c.gone]
+        recent = [c for c in live if live[-1].since - c.since <= SIMULTANEOUS_SECONDS]
+        here_is_smaller = self._own_id < live[-1].peer
+        preferred = [c for c in recent if c.dialled_here == here_is_smaller] or recent
         return [c for c in live if c is not preferred[-1]]
 
-    def on_disconnected(self, conn: Any) -> None:
+    def leave(self, conn: Any) -> None:
         """A connection is down: forget it, and what libp2p learned of the peer."""
         entry = self._connections.pop(id(conn.muxed_conn), None)
         if entry is None:
             return
-        entry.cut = True
+        entry.gone = True
         same = self._by_peer.get(entry.peer, [])
         if entry in same:
             same.remove(entry)
         if not same:
             self._by_peer.pop(entry.peer, None)
-            try:
-                self._inner.get_peerstore().clear_peerdata(conn.muxed_conn.peer_id)
-            except Exception:
-                _log.debug("nothing was remembered of %s", entry.peer)
+            with suppress(Exception):  # it raises for peers of which it knows nothing
+                self._peerstore.clear_peerdata(conn.muxed_conn.peer_id)
+        self._stir()
 
-    def _of(self, peer: str) -> list[Connection]:
-        return [c for c in self._by_peer.get(peer, ()) if not c.cut]
+    def _stir(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def until_gone(self, entry: Connection) -> None:
+        """Wait until a connection is over."""
+        while not entry.gone and id(entry.inner.muxed_conn) in self._connections:
+            await self._changed.wait()
+
+    def find(self, peer: str) -> Connection | None:
+        """The connection to use with a peer."""
+        for entry in reversed(self._by_peer.get(peer, ())):
+            if not entry.gone and not entry.inner.muxed_conn.is_closed:
+                return entry
+        return None
 
     def peers(self) -> set[str]:
         """Peers with a live connection."""
-        return {c.peer for c in self._connections.values() if not c.cut}
-
-    def connection(self, peer: str) -> Any:
-        """The connection to use with a peer, or None."""
-        live = self._of(peer)
-        return live[-1].inner if live else None
-
-    def address_of(self, peer: str) -> str | None:
-        """The peer's IP address."""
-        live = self._of(peer)
-        return live[-1].address if live else None
+        return {peer for peer in self._by_peer if self.find(peer) is not None}
 
     def is_member(self, peer: str) -> bool:
-        """Was the peer let in, or promoted?"""
-        return any(c.member for c in self._of(peer))
+        """Was the peer let in as a member, or promoted?"""
+        entry = self.find(peer)
+        return entry is not None and entry.member
 
     def promote(self, peer: str) -> None:
         """The stranger belongs here after all."""
-        for entry in self._of(peer):
+        for entry in self._by_peer.get(peer, ()):
             entry.member = True
 
-    async def disconnect(self, peer: str) -> None:
+    def disconnect(self, peer: str) -> None:
         """Cut all connections with a peer."""
-        for entry in self._of(peer):
-            await entry.close()
+        for entry in list(self._by_peer.get(peer, ())):
+            entry.cut()
 
     async def close_all(self) -> None:
-        """Cut everything, at once."""
-        async with trio.open_nursery() as nursery:
-            for entry in list(self._connections.values()):
-                nursery.start_soon(entry.close)
+        """Cut everything, and wait a moment for libp2p to take note."""
+        for raw in list(self._handshakes.values()):
+            cut(raw)
+        for entry in list(self._connections.values()):
+            entry.cut()
+        with trio.move_on_after(WATCH_SECONDS):
+            while self._connections:
+                await self._changed.wait()
 
     # --- the watch -------------------------------------------------------------------------------------------------------
 
@@ -248,31 +253,10 @@ class Guard:
             await trio.sleep(WATCH_SECONDS)
             now = trio.current_time()
             for entry in list(self._connections.values()):
-                if entry.cut:
+                if entry.gone:
                     continue
-                over_time = not entry.member and now - entry.since > self._limits.stranger_seconds
+                over_time = not entry.member and now - entry.since > self.limits.stranger_seconds
                 buffered = sum(map(len, entry.inner.muxed_conn.stream_buffers.values()))
-                if over_time or buffered > self._limits.buffered_bytes:
-                    _log.debug("cutting %s: %s", entry.peer, "its time is over" if over_time else "it floods")
-                    await entry.close()
-
-
-async def _reset(stream: INetStream) -> None:
-    with trio.CancelScope(shield=True), trio.move_on_after(CUT_SECONDS):
-        try:
-            await stream.reset()
-        except Exception:
-            _log.debug("resetting a stream failed")
-
-
-def _prefix(address: str) -> str:
-    """What counts as one address: an IPv4 address, or an IPv6 /64."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+                if over_time or buffered > self.limits.buffered_bytes:
+                    _log.info("cutting %s: %s", entry.peer, "its time is over" if over_time else "it floods")
+                    entry.cut()

@@ -65,7 +65,7 @@ class SyncDriver:
         """
         verdict = await self._ask_admission(peer)
         if not (verdict.admitted and verdict.admits_us):
-            await self.host.disconnect(peer)
+            self.host.disconnect(peer)
             raise PeerMisbehaved("it is no member of this mesh" if not verdict.admitted else "it does not take us for a member")
         self.host.promote(peer)
         if peer not in self.links:
@@ -147,7 +147,7 @@ class SyncDriver:
             with trio.CancelScope(shield=True):
                 await frames.aclose()
                 if link.session.peer not in self.mesh.replica.membership.members:
-                    await self.host.disconnect(peer_id(link.session.peer))
+                    self.host.disconnect(peer_id(link.session.peer))
 
     async def _send(self, link: Link, frames: FrameStream, scope: trio.CancelScope) -> None:
         session, clock = link.session, self.mesh.clock
