@@ -111,9 +111,9 @@ class Contents:
         for name, counter in other.counters.items():
             self.counter(name).merge(counter)
         for name in {**self.orsets, **other.orsets}:
-            self.orset(name).absorb(other.orsets.get(name) or ORSet(other.context))
+            self.orset(name).absorb(other.orsets.get(name, ORSet(other.context)))  # an empty one may remember removes
         for name in {**self.multis, **other.multis}:
-            self.multi(name).absorb(other.multis.get(name) or MVRegister(other.context))
+            self.multi(name).absorb(other.multis.get(name, MVRegister(other.context)))
         for device, seq in other.context.vector.items():
             if seq > self.context.vector.get(device, 0):
                 self.hashes[device] = other.hashes[device]
