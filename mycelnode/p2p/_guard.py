@@ -178,12 +178,18 @@ class Guard:
         return entry
 
     def _losers(self, same_peer: list[Connection]) -> list[Connection]:
-        """All but one of the connections with a peer: both ends keep the newest of those dialled by the smaller peer id."""
+        """The connections with a peer that are one too many.
+
+        Of simultaneous ones both ends keep those that the smaller peer id dialled; of several dialled by one end, as when two of the
+        peer's addresses answered, that end alone chooses: it keeps the first.
+        """
         live = [c for c in same_peer if not c.gone]
         recent = [c for c in live if live[-1].since - c.since <= SIMULTANEOUS_SECONDS]
         here_is_smaller = self._own_id < live[-1].peer
-        preferred = [c for c in recent if c.dialled_here == here_is_smaller] or recent
-        return [c for c in live if c is not preferred[-1]]
+        kept = [c for c in recent if c.dialled_here == here_is_smaller] or recent
+        if kept[0].dialled_here:
+            kept = kept[:1]
+        return [c for c in live if c not in kept]
 
     def leave(self, conn: Any) -> None:
         """A connection is down: forget it, and what libp2p learned of the peer."""
@@ -211,7 +217,7 @@ class Guard:
 
     def find(self, peer: str) -> Connection | None:
         """The connection to use with a peer."""
-        for entry in reversed(self._by_peer.get(peer, ())):
+        for entry in self._by_peer.get(peer, ()):
             if not entry.gone and not entry.inner.muxed_conn.is_closed:
                 return entry
         return None
