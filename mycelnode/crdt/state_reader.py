@@ -179,6 +179,8 @@ class _Reader:
 
     def _cells(self, stamps: list[Any], keys: list[str], values: list[bytes]) -> Iterator[tuple[str, Cell]]:
         rows = len(keys)
+        if len(values) != rows:
+            raise EncodingError("a column does not have as many rows as the others")
         millis, counts, devices, seqs, indexes = stamps
         clocks = map(
             lambda ms, count: ms << COUNTER_BITS | count,
