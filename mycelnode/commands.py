@@ -96,6 +96,7 @@ class MeshCommands:
             "collection.list": self.collection_list,
             "collection.get": self.collection_get,
             "collection.apply": self.collection_apply,
+            "mesh.digest": self.mesh_digest,
             "audit.verify": self.audit_verify,
             "audit.tail": self.audit_tail,
         }
@@ -236,6 +237,15 @@ class MeshCommands:
         built = [ops.from_verb(self.mesh.replica.document, operation) for operation in operations]
         head = await self.mesh.write([operation for operation in built if operation is not None])
         return {"seq": head.seq}
+
+    async def mesh_digest(self, request: Request) -> dict[str, Any]:
+        """How far this device is, in a form that devices in step answer alike: document digest, entries counted, members."""
+        replica = self.mesh.replica
+        return {
+            "digest": replica.document.digest().hex(),
+            "applied": {peer_id(device): seq for device, seq in sorted(replica.document.applied.items())},
+            "members": sorted(peer_id(device) for device in replica.membership.members),
+        }
 
     # --- audit ---------------------------------------------------------------------------------------------------------
 
