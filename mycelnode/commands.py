@@ -137,6 +137,7 @@ class MeshCommands:
         enrolled = self._enrolled_by(device)
         out = [device, *enrolled] if flag(request, "with_enrolled") else [device]
         heads = {d: head_before(self.mesh.replica, d, since) for d in out}
+        tip = head_before(self.mesh.replica, device, None)
         if not flag(request, "preview"):
             info = {"reason": clean_name(text(request, "reason", "revoked"))}
             for subject, head in heads.items():
@@ -147,6 +148,7 @@ class MeshCommands:
             "revoked": [peer_id(d) for d in out] if not flag(request, "preview") else [],
             "enrolled": [{"device": peer_id(d), "name": device_name(self.mesh, d)} for d in enrolled],
             "head": heads[device].seq,
+            "beyond": tip.seq - heads[device].seq,
         }
 
     async def _revoke(self, subject: DeviceId, head: Head, info: Mapping[str, Any]) -> None:
@@ -196,6 +198,7 @@ class MeshCommands:
         value = settings.parse(key, raw)
         if settings.scope(key) == "mesh" and not flag(request, "local"):
             await self.mesh.write([ops.map_put(CONFIG, key, value)])
+            self.mesh.push_config()
         else:
             settings.set_local(key, value)
         return self._after(key, value)
@@ -208,6 +211,7 @@ class MeshCommands:
         if settings.scope(key) == "mesh" and not flag(request, "local"):
             if key in self.mesh.replica.document.map(CONFIG):
                 await self.mesh.write([ops.map_remove(CONFIG, key)])
+                self.mesh.push_config()
         else:
             settings.unset_local(key)
         return self.mesh.settings.explain(key).as_json()
@@ -252,7 +256,8 @@ class MeshCommands:
     async def audit_verify(self, request: Request) -> dict[str, Any]:
         """Recompute the whole audit chain."""
         report = audit.verify(self.mesh.database.read)
-        return {"ok": report.ok, "events": report.events, "head": report.head.hex()}
+        answer = {"ok": report.ok, "events": report.events, "head": report.head.hex()}
+        return answer if report.ok else {**answer, "broken_at": report.broken_at, "reason": report.reason}
 
     async def audit_tail(self, request: Request) -> dict[str, Any]:
         """The last events."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 import click
@@ -48,6 +47,8 @@ class Commands(click.Group):
 
 def _added() -> dict[str, Any]:
     """Commands of other packages; a dotted name such as ``chain.devchain`` belongs under a group and is found there."""
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in entry_points(group="mycelnode.commands") if "." not in point.name}
 
 

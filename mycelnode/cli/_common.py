@@ -5,23 +5,36 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mycelnode.errors import MycelError, NodeNotRunning
+from mycelnode.errors import MycelError, NodeNotRunning, NotInitialised
 
 if TYPE_CHECKING:
+    from mycelnode.control import ControlClient
     from mycelnode.paths import DataDir
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+MAX_SECRET_CHARS = 8192  # read from standard input
+SHORT_CHARS = 8  # of a peer id's end: enough for people to tell their devices apart
+ERASE_LINE = "\r\x1b[K"
+
+
+class Declined(click.ClickException):
+    """Somebody said no; nothing was changed."""
+
+
+class ConfirmationNeeded(click.ClickException):
+    """There is nobody to ask."""
 
 
 @dataclass(slots=True)
@@ -37,6 +50,11 @@ class Options:
         from mycelnode.paths import DataDir
 
         return DataDir(self.data_dir)
+
+    def program(self, command: str) -> str:
+        """How the person would type ``command`` for this very folder."""
+        folder = f" --data-dir {shlex.quote(self.data_dir)}" if self.data_dir else ""
+        return f"mycelnode {command}{folder}"
 
 
 def shared_options(function: F) -> F:
@@ -67,34 +85,51 @@ def command(group: click.Group | None = None, **settings: Any) -> Callable[[Call
     """A command with the shared options; its function gets the `Options` first."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **named: Any) -> None:
-            function(click.get_current_context().find_root().ensure_object(Options), *args, **named)
-
-        made = shared_options(wrapped)
+        made = shared_options(_with_options(function))
         return (group.command if group is not None else click.command)(**settings)(made)
 
     return decorate
 
 
-def run_cli(group: click.Group) -> None:
+def group(**settings: Any) -> Callable[[Callable[..., None]], click.Group]:
+    """A group of commands with the shared options; its function gets the `Options` first."""
+
+    def decorate(function: Callable[..., None]) -> click.Group:
+        return click.group(**settings)(shared_options(_with_options(function)))
+
+    return decorate
+
+
+def _with_options(function: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def wrapped(*args: Any, **named: Any) -> None:
+        function(click.get_current_context().find_root().ensure_object(Options), *args, **named)
+
+    return wrapped
+
+
+def run_cli(program: click.Group) -> None:
     """Run the command line: exit status 0 done, 1 failed with one sentence, 2 wrong usage, 130 interrupted."""
     as_json = "--json" in sys.argv
     try:
-        group(standalone_mode=False, prog_name="mycelnode")
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+        status = program(standalone_mode=False, prog_name="mycelnode")
+        sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
     except click.UsageError as error:
-        error.show()
+        if as_json:
+            _print_error("UsageError", error.format_message())
+        else:
+            error.show()
         sys.exit(USAGE)
-    except click.Abort:
-        sys.exit(INTERRUPTED)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BaseExceptionGroup as group_error:
-        _fail(_first(group_error), as_json)
     except Exception as error:
-        _fail(error, as_json)
+        _fail(_first(error), as_json)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except BaseExceptionGroup as several:
+        _fail(_first(several), as_json)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -104,20 +139,27 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _fail(error: BaseException, as_json: bool) -> None:
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
         sys.exit(INTERRUPTED)
-    if os.environ.get("MYCEL_DEBUG") or not isinstance(error, (MycelError, OSError, click.ClickException)):
-        if os.environ.get("MYCEL_DEBUG"):
-            raise error
-        message, kind = f"something went wrong inside mycelnode ({type(error).__name__}: {error}); MYCEL_DEBUG=1 shows where", "InternalError"
+    if os.environ.get("MYCEL_DEBUG"):
+        raise error
+    kind = type(error).__name__
+    if isinstance(error, click.ClickException):
+        message = error.format_message()
+    elif isinstance(error, (MycelError, OSError)):
+        message = str(error)
     else:
-        message = error.message if isinstance(error, click.ClickException) else str(error)
-        kind = type(error).__name__
+        message = f"something went wrong inside mycelnode ({kind}: {error}); MYCEL_DEBUG=1 shows where"
+        kind = "InternalError"
     if as_json:
-        print(json.dumps({"error": kind, "message": message}, ensure_ascii=False), file=sys.stderr)
+        _print_error(kind, message)
     else:
         print(f"mycelnode: {message}", file=sys.stderr)
     sys.exit(FAILED)
+
+
+def _print_error(kind: str, message: str) -> None:
+    print(json.dumps({"error": kind, "message": message}, ensure_ascii=False), file=sys.stderr)
 
 
 def show(options: Options, answer: Mapping[str, Any], people: Callable[[Mapping[str, Any]], None]) -> None:
@@ -133,14 +175,18 @@ def ask(options: Options, kind: str, **fields: Any) -> dict[str, Any]:
     from mycelnode.control import ControlClient
 
     try:
-        with ControlClient(options.data) as client:
-            return client.call(kind, **fields)
+        client = ControlClient(options.data)
     except NodeNotRunning:
         return ask_offline(options, kind, fields)
+    with client:  # a node that stops in the middle may have carried the request out: it is not repeated
+        return client.call(kind, **fields)
 
 
 def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Carry out a command on the data folder itself. Raises `DataDirBusy` while somebody else uses it."""
+    if not options.data.initialised():
+        raise NotInitialised()
+
     import trio
 
     from mycelnode import clock
@@ -157,15 +203,26 @@ def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[
     return trio.run(run)
 
 
-def ask_node(options: Options, kind: str, **fields: Any) -> dict[str, Any]:
-    """Ask the running node; `NodeNotRunning` if there is none."""
+@contextmanager
+def node_client(options: Options) -> Iterator[ControlClient]:
+    """A connection to the running node; `NodeNotRunning` if there is none, `NotInitialised` if there could be none."""
     from mycelnode.control import ControlClient
 
     if not options.data.initialised():
-        from mycelnode.errors import NotInitialised
-
         raise NotInitialised()
-    with ControlClient(options.data) as client:
+    try:
+        client = ControlClient(options.data)
+    except NodeNotRunning:
+        raise NodeNotRunning(
+            f"no node is running on this data folder: start it with `{options.program('run')}`"
+        ) from None
+    with client:
+        yield client
+
+
+def ask_node(options: Options, kind: str, **fields: Any) -> dict[str, Any]:
+    """Ask the running node. Raises as `node_client`."""
+    with node_client(options) as client:
         return client.call(kind, **fields)
 
 
@@ -186,8 +243,8 @@ def local_time(text: str | None) -> str:
 
 
 def short(device: str) -> str:
-    """The end of a peer id, enough for people to tell devices apart."""
-    return "…" + device[-8:]
+    """The end of a peer id, by which people tell devices and keys apart."""
+    return "…" + device[-SHORT_CHARS:]
 
 
 def megabytes(size: int) -> str:
@@ -195,13 +252,42 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size:,} bytes"
 
 
+def plural(count: int, noun: str) -> str:
+    """``1 entry``, ``2 entries``."""
+    many = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{count:,} {noun if count == 1 else many}"
+
+
+# --- talking with a person -------------------------------------------------------------------------------------------
+
+
 def read_secret(prompt: str, variable: str | None = None) -> str:
-    """A secret from the environment, the terminal without echo, or standard input."""
+    """A secret from the environment, the terminal without echo, or one line of standard input."""
     if variable and os.environ.get(variable):
         return os.environ[variable]
     if sys.stdin.isatty():
         return str(click.prompt(prompt, hide_input=True, err=True))
-    return sys.stdin.readline(8192).rstrip("\n")
+    return sys.stdin.readline(MAX_SECRET_CHARS).rstrip("\r\n")
 
 
-__all__ = ["Options", "Path", "ask", "ask_node", "command", "local_time", "megabytes", "read_secret", "run_cli", "shared_options", "short", "show", "table"]
+def confirm(question: str, yes: bool) -> None:
+    """Ask before something that cannot be undone. Raises `Declined`, or `ConfirmationNeeded` where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfirmationNeeded("this cannot be undone and there is no terminal to ask on; say --yes to go ahead")
+    if not click.confirm(question, err=True):
+        raise Declined("nothing was changed")
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say on the terminal what takes a while; nothing where there is none."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    print(f"{what}…", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print(ERASE_LINE, end="", file=sys.stderr, flush=True)

@@ -1,0 +1,6 @@
+"""`python -m mycelnode.cli`."""
+
+from mycelnode.cli import main
+
+if __name__ == "__main__":
+    main()

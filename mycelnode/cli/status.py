@@ -1,0 +1,144 @@
+"""`mycelnode status` and `mycelnode sync`: how this device and the others stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from mycelnode.cli._common import (
+    Options,
+    ask,
+    command,
+    local_time,
+    megabytes,
+    node_client,
+    plural,
+    short,
+    show,
+    table,
+    working,
+)
+from mycelnode.errors import NotInStep
+
+MAX_WAIT_SECONDS = 24 * 3600.0
+DEFAULT_WAIT_SECONDS = 30.0
+
+
+@command(name="status")
+def status(options: Options) -> None:
+    """This device, the others, and what is wrong."""
+    show(options, ask(options, "status"), _say_status)
+
+
+@command(name="sync")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, MAX_WAIT_SECONDS),
+    default=DEFAULT_WAIT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to try.",
+)
+def sync(options: Options, wait: float) -> None:
+    """Wait until in step with every device. Exit status 1 if one could not be reached."""
+    with node_client(options) as client:
+        with working("getting in step with the other devices"):
+            answer = client.call("sync", wait=wait)
+        names = {device["device"]: device["name"] for device in client.call("devices.list")["devices"]}
+    show(options, answer, lambda found: _say_synced(found, names))
+    if answer["unreachable"]:
+        missed = ", ".join(names.get(peer, short(peer)) for peer in answer["unreachable"])
+        raise NotInStep(f"not in step with {missed} after {wait:g} s; `{options.program('status')}` says what was tried")
+
+
+def _say_synced(answer: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    if answer["synced"]:
+        print(f"in step with {', '.join(names.get(peer, short(peer)) for peer in answer['synced'])}")
+    elif not answer["unreachable"]:
+        print("this is the only device of the mesh")
+
+
+# --- status for people ---------------------------------------------------------------------------------------------------
+
+
+def _say_status(answer: Mapping[str, Any]) -> None:
+    running = "running" if answer["running"] else "no node is running"
+    print(f"{answer['name']} ({answer['device']})")
+    print(f"mesh {answer['mesh']}, {running}, {megabytes(answer['disk'])} on disk")
+    for address in answer["addrs"]:
+        print(f"  listening on {address}")
+    print()
+    table([_row(device) for device in answer["devices"]], ("NAME", "STATE", "HEAD", "LAG", "LAST SEEN", "DEVICE"))
+    _say_services(answer["services"])
+    for line in [*_warnings(answer), *_unreachable(answer)]:
+        print(line)
+
+
+def _row(device: Mapping[str, Any]) -> tuple[str, ...]:
+    if device["revoked"]:
+        state = "revoked"
+    elif device["this"]:
+        state = "this"
+    else:
+        state = "connected" if device["connected"] else "away"
+    lag = "-" if device["lag"] is None else str(device["lag"])
+    return device["name"], state, str(device["head"]), lag, local_time(device["last_seen"]), short(device["device"])
+
+
+def _say_services(services: Mapping[str, Mapping[str, str]]) -> None:
+    print()
+    for name, service in services.items():
+        print(f"{name}: {service['state']}" + (f" ({service['detail']})" if service.get("detail") else ""))
+
+
+def _warnings(answer: Mapping[str, Any]) -> list[str]:
+    names = {device["device"]: device["name"] for device in answer["devices"]}
+    this = next((device for device in answer["devices"] if device["this"]), None)
+    lines = []
+    if answer["cloned"]:
+        lines.append("this device was cloned: another copy of its key wrote too. `mycelnode leave` here, then join again")
+    elif this is None:
+        lines.append("this device is not enrolled yet: `mycelnode join INVITE` or `mycelnode recover` makes it a member")
+    elif this["revoked"]:
+        lines.append("this device was revoked: it keeps its data and writes no more. `mycelnode leave`, then join again")
+    elif not answer["member"]:
+        lines.append("this device is no member: who let it in was put out too. `mycelnode leave`, then join again")
+    if answer["clock_wrong"]:
+        lines.append("the clock of this device is more than a day off: set it")
+    for held in answer["held"]:
+        name = names.get(held["device"], short(held["device"]))
+        lines.append(
+            f"{name} wrote with a clock far ahead: from entry {held['seq']} on its log waits until {local_time(held['until'])},"
+            f" or for `mycelnode devices rescue {name}`"
+        )
+    for fenced in answer["fenced"]:
+        name = names.get(fenced["device"], short(fenced["device"]))
+        reason = f" ({fenced['reason']})" if fenced["reason"] else ""
+        lines.append(
+            f"{plural(fenced['beyond'], 'entry')} of {name} beyond entry {fenced['at']} do not count{reason};"
+            f" `mycelnode devices rescue {name}` shows them"
+        )
+    return [f"! {line}" for line in lines]
+
+
+def _unreachable(answer: Mapping[str, Any]) -> list[str]:
+    """What was tried for each device that is away, and what may help."""
+    lines = []
+    for device in answer["devices"]:
+        finding = device.get("finding")
+        if not finding or device["revoked"]:
+            continue
+        lines.append(f"{device['name']} is away")
+        for attempt in finding.get("tried", ()):
+            lines.append(f"    tried {_attempt(attempt)}")
+        if finding.get("hint"):
+            lines.append(f"    {finding['hint']}")
+    return lines
+
+
+def _attempt(attempt: Any) -> str:
+    if not isinstance(attempt, Mapping):
+        return str(attempt)
+    return " ".join(str(value) for key, value in attempt.items() if value is not None and key != "time")
