@@ -51,6 +51,7 @@ $(STAMP):
 	echo '$(FASTECDSA)' >> $(VENV)/requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r $(VENV)/requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	rm -rf $(VENV)/lib/python*/site-packages/trio-stubs # of trio-typing, which libp2p wants: it hides the types that trio itself has now
 	touch $@
 
 # Needs a C compiler and libgmp, for the very fastecdsa that libp2p pins.

@@ -26,8 +26,8 @@ async def main() -> None:
                 async with desk.watch("presence") as changes, trio.open_nursery() as nursery:
                     nursery.start_soon(live, tablet)
                     async for change in changes:
-                        print(f"desk sees: {change.key} is {change.value}")
-                        if change.value == STATES[-1]:
+                        print(f"desk sees: {change.key} is {change.new}")
+                        if change.new == STATES[-1]:
                             break
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,18 +17,23 @@ from mycelnode.commands import device_name, find_device
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.membership import membership
 from mycelnode.crdt.statements import ENROL, REVOKE, Statement
-from mycelnode.database import Database, open_database
+from mycelnode.database import open_database
 from mycelnode.encoding import key_of_peer, peer_id
 from mycelnode.errors import (
     AlreadyInitialised,
+    ConfigError,
+    DatabaseDamaged,
     DataDirBusy,
     InviteError,
+    KeyFileError,
     LogError,
     NodeRunning,
+    NotInitialised,
     PairingRefused,
     PeerUnreachable,
     PhraseError,
     RecoverRefused,
+    SchemaTooNew,
 )
 from mycelnode.identity import (
     Identity,
@@ -41,6 +46,7 @@ from mycelnode.identity import (
     verify,
 )
 from mycelnode.logstore import StoredLogs
+from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.paths import DataDir, write_durably
 from mycelnode.ports import Clock
 from mycelnode.protocols.pairing import Invite, Welcome, clean_name, parse_invite
@@ -48,6 +54,7 @@ from mycelnode.rescue import head_before
 
 DIAL_SECONDS = 10.0  # for the addresses in an invite
 LAN_SECONDS = 10.0  # then for finding the inviter on the local network
+RESTORED_NAME = "restored"  # the fact in which `mycelnode.backup` keeps the name of the device that a backup was made on
 RECOVER_SYNC_SECONDS = 120.0  # for being in step with a peer before anything is revoked
 
 
@@ -77,32 +84,43 @@ def default_name() -> str:
 
 
 def _refuse_if_member(data: DataDir) -> None:
-    if data.initialised() and not _pending(data).exists():
+    if data.initialised() and not data.joining.exists():
         raise AlreadyInitialised(f"{data.path} already holds a device of a mesh; `mycelnode leave` takes it out")
 
 
-def _pending(data: DataDir) -> Path:
-    """The invite of a join that has not been answered yet, next to the key made for it."""
-    return data.path / "joining"
+def _refuse_if_begun(data: DataDir) -> None:
+    _refuse_if_member(data)
+    if data.joining.exists():
+        raise AlreadyInitialised(
+            f"{data.path} is about to join a mesh, or was restored from a backup: finish with `mycelnode join INVITE`, or"
+            " begin anew after `mycelnode leave`"
+        )
 
 
 async def init_mesh(data: DataDir, name: str | None, *, clock: Clock) -> Initialised:
     """Begin a new mesh with this device. Raises `AlreadyInitialised`, `DataDirBusy`, `DataDirUnusable`, `DiskFull`."""
-    _refuse_if_member(data)
+    _refuse_if_begun(data)
     data.create()
     with data.lock():
-        _refuse_if_member(data)
+        _refuse_if_begun(data)
         phrase = new_phrase()
         root = root_from_phrase(phrase)
-        identity = create_identity(data)
-        shown = clean_name(name or default_name())
-        enrolment = _root_statement(root, ENROL, identity.device, None, shown)
-        await _begin(data, root.public, [enrolment], "mesh.init", shown, clock)
+        try:
+            identity = create_identity(data)
+            shown = clean_name(name or default_name())
+            enrolment = _root_statement(root, ENROL, identity.device, None, shown)
+            await _begin(data, root.public, [enrolment], "mesh.init", shown, clock)
+        except BaseException:  # nobody has seen the phrase of this mesh: nothing of it may stay
+            with suppress(OSError):
+                _remove(data)
+            raise
         return Initialised(mesh_id(root.public), identity.peer_id, shown, phrase)
 
 
 async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Clock) -> JoinedMesh:
     """Join the mesh that an invite leads to. The key and the invite are stored first, so trying again with the same invite is safe.
+
+    What a backup put back into the folder stays, if it is of the same mesh.
 
     Raises `InviteError`, `AlreadyInitialised`, `PeerUnreachable`, `PairingRefused`, `PeerMisbehaved`, `NetworkError`.
     """
@@ -111,12 +129,18 @@ async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Cloc
     data.create()
     with data.lock():
         _refuse_if_member(data)
-        before = _pending(data).read_text() if _pending(data).exists() else None
+        restored = await _restored(data)
+        if restored is not None and restored.root != invite.root:
+            raise InviteError(
+                f"the backup restored here is of the mesh {mesh_id(restored.root)} and the invite is of {mesh_id(invite.root)};"
+                " use another --data-dir"
+            )
+        before = data.joining.read_text() if data.joining.exists() else None
         if before is not None and before != str(invite):
             data.device_key.unlink(missing_ok=True)  # made for another invite, and enrolled nowhere that we know of
         identity = load_identity(data) if data.device_key.exists() else create_identity(data)
-        write_durably(_pending(data), str(invite).encode())
-        shown = clean_name(name or default_name())
+        write_durably(data.joining, str(invite).encode())
+        shown = _chosen_name(name, restored)
 
         async def store(welcome: Welcome) -> None:
             _check_welcome(invite, identity.device, welcome)
@@ -174,92 +198,119 @@ async def recover_mesh(
     peer: str | None = None,
     revoke: Sequence[str] = (),
     blind: bool = False,
-    restored: bool = False,
+    from_backup: bool = False,
 ) -> dict[str, object]:
     """Use the recovery phrase: enrol this device if it is none yet, and revoke others by the root key.
 
-    ``peer``: a multiaddr ending in ``/p2p/<peer id>`` to be in step with first. ``restored``: a backup was loaded before. Revoking
+    ``peer``: a multiaddr ending in ``/p2p/<peer id>`` to be in step with first. ``from_backup``: a backup was just restored. Revoking
     without either is refused with `RecoverRefused` unless ``blind``. Raises `PhraseError`, `PeerUnreachable`, `DeviceUnknown`.
     """
     root = root_from_phrase(phrase)
     data.create()
-    if not await _belongs(data):
-        with data.lock():
+    with _alone(data):
+        restored = await _restored(data)
+        if restored is not None and restored.root != root.public:
+            raise PhraseError("this recovery phrase belongs to another mesh than the one in this folder")
+        if restored is None or data.joining.exists():
             identity = load_identity(data) if data.device_key.exists() else create_identity(data)
-            shown = clean_name(name or default_name())
+            shown = _chosen_name(name, restored)
             enrolment = _root_statement(root, ENROL, identity.device, None, shown)
             await _begin(data, root.public, [enrolment], "mesh.recover", shown, clock)
-    return await _recover_with_node(data, root, clock, peer, revoke, blind or restored)
+    if peer is None:
+        async with open_mesh(data, clock=clock) as mesh:
+            return await _use_root(mesh, root, revoke, blind or from_backup, synced=False)
+    return await _recover_with_peer(data, root, clock, peer, revoke, blind or from_backup)
 
 
-async def _recover_with_node(
-    data: DataDir, root: RootKey, clock: Clock, peer: str | None, revoke: Sequence[str], may_revoke: bool
+async def _recover_with_peer(
+    data: DataDir, root: RootKey, clock: Clock, peer: str, revoke: Sequence[str], may_revoke: bool
 ) -> dict[str, object]:
     from mycelnode.node import open_node
 
+    address, _, identifier = peer.rpartition("/p2p/")
+    if not address:
+        raise PeerUnreachable("--peer needs an address that ends in /p2p/<peer id>, as `mycelnode status` shows it")
+    key_of_peer(identifier)
     async with open_node(data, clock=clock, control=False) as node:
-        mesh = node.mesh
-        if mesh.root != root.public:
-            raise PhraseError("this recovery phrase belongs to another mesh than the one in this folder")
-        synced = False
-        if mesh.identity.device not in mesh.replica.membership.members:
-            raise RecoverRefused("this device was revoked or cloned, and a key is enrolled once: `mycelnode leave`, then recover again")
-        if peer is not None:
-            address, _, identifier = peer.rpartition("/p2p/")
-            if not address:
-                raise PeerUnreachable("--peer needs an address that ends in /p2p/<peer id>, as `mycelnode status` shows it")
-            key_of_peer(identifier)
-            await node.finder.connect(identifier, [address])
-            synced = identifier in await node.sync.in_step(RECOVER_SYNC_SECONDS)
-        subjects = [find_device(mesh, reference) for reference in revoke]
-        if subjects and not (synced or may_revoke):
-            falls = ", ".join(f"{reference} (at entry {head_before(mesh.replica, s, None).seq})" for s, reference in zip(subjects, revoke, strict=True))
-            raise RecoverRefused(
-                f"revoking now would fence what this device has not seen: {falls}; give --peer ADDR or --backup FILE, or say --blind"
-            )
-        for subject in subjects:
-            statement = _root_statement(root, REVOKE, subject, head_before(mesh.replica, subject, None), "revoked by the phrase")
-            fields = {"device": peer_id(subject), "by": "root"}
-            await mesh.commit(
-                lambda replica, statement=statement: replica.learn([statement]),  # type: ignore[misc]
-                lambda connection, fields=fields: audit.record(connection, "device.revoke", fields, clock.wall()),  # type: ignore[misc]
-            )
+        await node.finder.connect(identifier, [address])
+        synced = identifier in await node.sync.in_step(RECOVER_SYNC_SECONDS)
+        answer = await _use_root(node.mesh, root, revoke, synced or may_revoke, synced=synced)
         if synced:
             await node.sync.in_step(RECOVER_SYNC_SECONDS)
-        return {
-            "mesh": mesh.id,
-            "device": mesh.device,
-            "name": device_name(mesh, mesh.identity.device),
-            "synced": synced,
-            "revoked": [peer_id(subject) for subject in subjects],
-        }
+        return answer
+
+
+async def _use_root(mesh: Mesh, root: RootKey, revoke: Sequence[str], may_revoke: bool, *, synced: bool) -> dict[str, object]:
+    """Revoke by the root key; says what was done."""
+    if mesh.identity.device not in mesh.replica.membership.members:
+        raise RecoverRefused("this device was revoked or cloned, and a key is enrolled once: `mycelnode leave`, then recover again")
+    subjects = [find_device(mesh, reference) for reference in revoke]
+    if subjects and not may_revoke:
+        falls = ", ".join(
+            f"{device_name(mesh, subject)} (all after entry {head_before(mesh.replica, subject, None).seq})" for subject in subjects
+        )
+        raise RecoverRefused(
+            f"revoking now would fence what this device has not seen: {falls}; give --peer ADDR or --backup FILE, or say --blind"
+        )
+    for subject in subjects:
+        statement = _root_statement(root, REVOKE, subject, head_before(mesh.replica, subject, None), "revoked by the phrase")
+        fields = {"device": peer_id(subject), "by": "root"}
+        await mesh.commit(
+            lambda replica, statement=statement: replica.learn([statement]),  # type: ignore[misc]
+            lambda connection, fields=fields: audit.record(  # type: ignore[misc]
+                connection, "device.revoke", fields, mesh.clock.wall()
+            ),
+        )
+    return {
+        "mesh": mesh.id,
+        "device": mesh.device,
+        "name": device_name(mesh, mesh.identity.device),
+        "synced": synced,
+        "revoked": [peer_id(subject) for subject in subjects],
+    }
 
 
 async def leave_mesh(data: DataDir, *, clock: Clock, erase: bool, wait: float) -> dict[str, object]:
-    """Take this device out: revoke itself, tell the others for up to ``wait`` seconds, and put the folder's content aside or erase it."""
+    """Take this device out: revoke itself, tell the others for up to ``wait`` seconds, and put the folder's content aside or erase it.
+
+    A folder that is damaged, or not enrolled yet, is put aside without telling anybody: ``mesh`` is None then. Raises `NodeRunning`,
+    `NotInitialised`, `DataDirUnusable`.
+    """
+    if not data.initialised():
+        raise NotInitialised()
+    with _alone(data):
+        pass
+    left: dict[str, object] = {"mesh": None, "device": None, "told": []}
+    if not data.joining.exists():
+        with suppress(DatabaseDamaged, KeyFileError, SchemaTooNew, ConfigError, NotInitialised):
+            left = await _tell_and_leave(data, clock, wait)
+    with _alone(data):
+        aside = None if erase else data.path / f"left-{clock.wall() // 1000}"
+        _remove(data, aside)
+    return {**left, "erased": erase, "aside": None if aside is None else str(aside)}
+
+
+async def _tell_and_leave(data: DataDir, clock: Clock, wait: float) -> dict[str, object]:
     from mycelnode.node import open_node
 
-    told: list[str] = []
     async with open_node(data, clock=clock, control=False) as node:
-        mesh = node.mesh
+        mesh, told = node.mesh, list[str]()
         if mesh.identity.device in mesh.replica.membership.members:
             head = mesh.replica.head
             await mesh.commit(lambda replica: replica.declare(REVOKE, mesh.identity.device, head, {"reason": "left"}))
             others = {peer_id(d) for d in mesh.replica.membership.members} - {mesh.device}
             with trio.move_on_after(wait):
                 told = await node.finder.tell(others)
-    with data.lock():
-        _put_aside(data, erase, clock)
-    return {"mesh": mesh.id, "device": mesh.device, "told": told, "erased": erase}
+        return {"mesh": mesh.id, "device": mesh.device, "told": told}
 
 
-def _put_aside(data: DataDir, erase: bool, clock: Clock) -> None:
-    files = [data.device_key, data.swarm_key, data.config, data.database]
-    files += [data.database.with_name(data.database.name + suffix) for suffix in ("-wal", "-shm")]
-    aside = data.path / f"left-{clock.wall() // 1000}"
+def _remove(data: DataDir, aside: Path | None = None) -> None:
+    """Erase what makes this folder a device, or move it into the folder ``aside``; logs and backups stay."""
+    files = [data.device_key, data.swarm_key, data.config, data.database, data.joining]
+    files += data.path.glob(f"{data.database.name}[-.]*")  # the write-ahead log, and copies from before a migration
     for file in files:
         with suppress(FileNotFoundError):
-            if erase:
+            if aside is None:
                 file.unlink()
             else:
                 aside.mkdir(mode=0o700, exist_ok=True)
@@ -279,27 +330,42 @@ async def _begin(data: DataDir, root: bytes, statements: Sequence[Statement], ev
 
     def store(connection: sqlite3.Connection) -> None:
         logstore.save_fact(connection, "root", root)
+        logstore.drop_fact(connection, RESTORED_NAME)
         logstore.save_statements(connection, ((s.id, s.encoded) for s in statements))
         audit.record(connection, event, {"mesh": mesh_id(root), "name": name}, clock.wall())
 
     async with open_database(data) as database:
         await database.write(store)
-    _pending(data).unlink(missing_ok=True)
+    data.joining.unlink(missing_ok=True)
 
 
-async def _belongs(data: DataDir) -> bool:
-    """Does the folder hold a mesh? Raises `NodeRunning` while a node is using it."""
+@dataclass(frozen=True, slots=True)
+class _Restored:
+    """The mesh that a folder's database holds, and how the device of a restored backup was called."""
+
+    root: bytes
+    name: str | None
+
+
+async def _restored(data: DataDir) -> _Restored | None:
     if not data.database.exists():
-        return False
-    try:
-        with data.lock():
-            async with open_database(data) as database:
-                return _root_of(database) is not None
-    except DataDirBusy as error:
-        raise NodeRunning() from error
+        return None
+    async with open_database(data) as database:
+        stored = StoredLogs(database.read)
+        root, name = stored.fact("root"), stored.fact(RESTORED_NAME)
+        return None if root is None else _Restored(root, None if name is None else name.decode())
 
 
-def _root_of(database: Database) -> bytes | None:
-    return StoredLogs(database.read).fact("root")
+def _chosen_name(name: str | None, restored: _Restored | None) -> str:
+    return clean_name(name or (restored and restored.name) or default_name())
 
 
+@contextmanager
+def _alone(data: DataDir) -> Iterator[None]:
+    """Hold the folder. Raises `NodeRunning` while somebody else does."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(data.lock())
+        except DataDirBusy as error:
+            raise NodeRunning(str(error)) from error
+        yield

@@ -97,7 +97,8 @@ class StoredLogs:
             "SELECT seq, hash, entry, signature FROM entries WHERE device = ? AND branch = ? AND seq > ? ORDER BY seq",
             (self._number(device), branch, after),
         )
-        rows, size = [], 0
+        rows: list[StoredRow] = []
+        size = 0
         for row in cursor:
             size += len(row[2])
             if rows and size > max_bytes:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import trio
 
 from mycelnode.commands import ADDRESSES, CONFIG, Handler, MeshCommands, Request, device_name, flag, rfc3339
-from mycelnode.control import serve_control
+from mycelnode.control import ControlServer
 from mycelnode.crdt import document as ops
 from mycelnode.crdt.changelog import DeviceId
+from mycelnode.crdt.document import Change
 from mycelnode.encoding import peer_id
 from mycelnode.errors import ControlError, NetworkError
 from mycelnode.mesh import Mesh, open_mesh
@@ -24,6 +25,16 @@ from mycelnode.paths import DataDir
 from mycelnode.ports import Clock
 from mycelnode.protocols.pairing import Invite
 from mycelnode.protocols.replica import Progress
+from mycelnode.shared import (
+    SharedCounter,
+    SharedLog,
+    SharedMap,
+    SharedRegister,
+    SharedSet,
+    SharedVersions,
+    check_name,
+    watch,
+)
 from mycelnode.status import status
 
 DEFAULT_INVITE_SECONDS = 600.0
@@ -38,9 +49,9 @@ class Node:
 
     def __init__(self, mesh: Mesh, host: Host, nursery: trio.Nursery) -> None:
         self.mesh, self.host, self._nursery = mesh, host, nursery
-        self.sync = SyncDriver(mesh, host, self._link_changed)
+        self.syncing = SyncDriver(mesh, host, self._link_changed)
         self.pairing = PairingDriver(mesh, host, self._joined)
-        self.finder = Finder(mesh, host, self.sync)
+        self.finder = Finder(mesh, host, self.syncing, nursery, self.publish_addresses)
         self.stopping = trio.Event()
         self.last_seen: dict[str, int] = {}
         self._joins: set[trio.MemorySendChannel[Joined]] = set()
@@ -67,6 +78,86 @@ class Node:
             "control": str(self.mesh.data.control_path),
         }
 
+    # --- what library users do -------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> str:
+        """Our peer id."""
+        return self.mesh.device
+
+    @property
+    def name(self) -> str:
+        """What the other devices call this one."""
+        return device_name(self.mesh, self.mesh.identity.device)
+
+    @property
+    def mesh_id(self) -> str:
+        """The mesh id, the same on all devices."""
+        return self.mesh.id
+
+    @property
+    def addresses(self) -> list[str]:
+        """The multiaddrs at which other devices can reach us."""
+        return self.host.addrs
+
+    def map(self, name: str) -> SharedMap:
+        """The shared last-writer-wins map called ``name``; `ValueRefused` for a name that is reserved or too long."""
+        return SharedMap(self.mesh, check_name(name))
+
+    def register(self, name: str) -> SharedRegister:
+        """The shared last-writer-wins value called ``name``."""
+        return SharedRegister(self.mesh, check_name(name))
+
+    def set(self, name: str) -> SharedSet:
+        """The shared set (add wins) called ``name``."""
+        return SharedSet(self.mesh, check_name(name))
+
+    def log(self, name: str) -> SharedLog:
+        """The shared grow-only set called ``name``."""
+        return SharedLog(self.mesh, check_name(name))
+
+    def counter(self, name: str) -> SharedCounter:
+        """The shared counter called ``name``."""
+        return SharedCounter(self.mesh, check_name(name))
+
+    def versions(self, name: str) -> SharedVersions:
+        """The shared multi-value register called ``name``."""
+        return SharedVersions(self.mesh, check_name(name))
+
+    def watch(self, name: str | None = None) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Change]]:
+        """Changes of the collection ``name`` (None: of all) from now on, as an async context manager; see `mycelnode.shared.watch`."""
+        return watch(self.mesh, name)
+
+    def status(self) -> dict[str, Any]:
+        """What `mycelnode status --json` shows."""
+        return status(self.mesh, self)
+
+    async def connect(self, device: str, addresses: Sequence[str]) -> None:
+        """Connect to the member ``device`` (peer id) at these multiaddrs now, instead of waiting to find it.
+
+        Raises `PeerUnreachable`, `NetworkError`. Cancelled, the attempt is dropped.
+        """
+        await self.finder.connect(device, addresses)
+
+    async def sync(self, wait: float = DEFAULT_SYNC_SECONDS) -> dict[str, Any]:
+        """Connect to every member that can be reached and return when in step with it, or after ``wait`` seconds.
+
+        Returns ``{"synced": [peer id, …], "unreachable": [peer id, …]}``. In step means: what either end had on disk at the call is on
+        disk at both.
+        """
+        others = {peer_id(device) for device in self.mesh.replica.membership.members - {self.mesh.identity.device}}
+        deadline = trio.current_time() + wait
+        with trio.move_on_at(deadline):
+            await self.finder.try_all(others)
+        in_step = await self.syncing.in_step(max(0.0, deadline - trio.current_time()))
+        return {"synced": sorted(in_step & others), "unreachable": sorted(others - in_step)}
+
+    async def invite(self, ttl: float = DEFAULT_INVITE_SECONDS) -> Invite:
+        """Open an invite for ``ttl`` seconds; ``str(invite)`` is the one paste."""
+        if not 1 <= ttl <= MAX_INVITE_SECONDS:
+            raise ControlError("an invite is valid for one second to seven days")
+        return await self.pairing.invite(ttl, self.host.addrs)
+
     # --- what happens ------------------------------------------------------------------------------------------------------
 
     def _link_changed(self, peer: str, connected: bool) -> None:
@@ -82,8 +173,8 @@ class Node:
             self.mesh.push_config()
         if progress.membership_changed:
             for peer in list(self.host.connected()):
-                if not self._is_member(peer) and peer not in self.sync.links:
-                    self._nursery.start_soon(self.host.disconnect, peer)
+                if not self._is_member(peer) and peer not in self.syncing.links:
+                    self.host.disconnect(peer)
         if progress.refolded or progress.membership_changed or any(change.name == ADDRESSES for change in progress.changes):
             self.finder.look_again()
 
@@ -99,13 +190,7 @@ class Node:
     # --- commands ------------------------------------------------------------------------------------------------------------
 
     async def _status(self, request: Request) -> dict[str, Any]:
-        return status(self.mesh, self)
-
-    async def invite(self, ttl: float = DEFAULT_INVITE_SECONDS) -> Invite:
-        """Open an invite for ``ttl`` seconds; ``str(invite)`` is the one paste."""
-        if not 1 <= ttl <= MAX_INVITE_SECONDS:
-            raise ControlError("an invite is valid for one second to seven days")
-        return await self.pairing.invite(ttl, self.host.addrs)
+        return self.status()
 
     async def _invite_once(self, request: Request) -> dict[str, Any]:
         return self._describe(await self.invite(_seconds(request, "ttl", DEFAULT_INVITE_SECONDS)))
@@ -152,19 +237,7 @@ class Node:
                 await self.pairing.withdraw(invite.id)
 
     async def _sync(self, request: Request) -> dict[str, Any]:
-        return await self.sync_now(_seconds(request, "wait", DEFAULT_SYNC_SECONDS))
-
-    async def sync_now(self, wait: float = DEFAULT_SYNC_SECONDS) -> dict[str, Any]:
-        """Connect to every member that can be reached and return when in step with it, or after ``wait`` seconds.
-
-        Returns ``{"synced": [peer id, …], "unreachable": [peer id, …]}``.
-        """
-        others = {peer_id(device) for device in self.mesh.replica.membership.members - {self.mesh.identity.device}}
-        deadline = trio.current_time() + wait
-        with trio.move_on_at(deadline):
-            await self.finder.try_all(others)
-        in_step = await self.sync.in_step(max(0.0, deadline - trio.current_time()))
-        return {"synced": sorted(in_step & others), "unreachable": sorted(others - in_step)}
+        return await self.sync(_seconds(request, "wait", DEFAULT_SYNC_SECONDS))
 
     async def _stop(self, request: Request) -> dict[str, Any]:
         self.stopping.set()
@@ -191,13 +264,13 @@ async def open_node(
         node = Node(mesh, host, nursery)
         mesh.listeners.append(node._on_progress)
         stack.callback(mesh.listeners.remove, node._on_progress)
-        stack.callback(node.sync.close)
+        stack.callback(node.syncing.close)
         await mesh.keep_fact("port", host.port)
         await node.publish_addresses()
-        nursery.start_soon(node.finder.run, node.publish_addresses)
+        nursery.start_soon(node.finder.run)
         stack.callback(nursery.cancel_scope.cancel)
         if control:
-            await nursery.start(serve_control, data, node.commands, node.streams)
+            await nursery.start(ControlServer(data, node.commands, node.streams).run)
         yield node
         nursery.cancel_scope.cancel()
 
@@ -206,14 +279,15 @@ async def _open_host(
     stack: AsyncExitStack, mesh: Mesh, listen: Sequence[str] | None, admit: Callable[[DeviceId], Admission]
 ) -> Host:
     wanted = list(listen or mesh.settings.get("mesh.listen"))
+    private = not mesh.settings.get("mesh.public")
     kept = mesh.fact("port")
     if kept is not None and any(addr.endswith("/tcp/0") for addr in wanted):
         again = [addr.removesuffix("/0") + f"/{kept}" if addr.endswith("/tcp/0") else addr for addr in wanted]
         try:
-            return await stack.enter_async_context(open_host(mesh.identity.seed, HostConfig(listen=again), admit=admit))
+            return await stack.enter_async_context(open_host(mesh.identity.seed, HostConfig(listen=again, private_only=private), admit=admit))
         except NetworkError as error:
             _log.warning("port %d of the last run is taken (%s); taking another", kept, error)
-    return await stack.enter_async_context(open_host(mesh.identity.seed, HostConfig(listen=wanted), admit=admit))
+    return await stack.enter_async_context(open_host(mesh.identity.seed, HostConfig(listen=wanted, private_only=private), admit=admit))
 
 
 def _seconds(request: Request, key: str, default: float) -> float:

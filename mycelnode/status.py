@@ -37,11 +37,11 @@ def status(mesh: Mesh, node: Node | None = None) -> dict[str, Any]:
 
 def _device(mesh: Mesh, node: Node | None, device: DeviceId) -> dict[str, Any]:
     peer = peer_id(device)
-    link = node.sync.links.get(peer) if node else None
+    link = node.syncing.links.get(peer) if node else None
     this = device == mesh.identity.device
     addrs = mesh.replica.document.map(ADDRESSES).get(peer)
     seen = node.last_seen.get(peer) if node else None
-    lag = 0 if this else link.session.lacking() if link else node.sync.lags.get(peer) if node else None
+    lag = 0 if this else link.session.lacking() if link else node.syncing.lags.get(peer) if node else None
     return {
         "device": peer,
         "name": device_name(mesh, device),
@@ -74,7 +74,7 @@ def _services(mesh: Mesh, node: Node | None) -> dict[str, dict[str, str]]:
     services: dict[str, dict[str, str]] = {}
     if node is None:
         return {**services, "mesh": {"state": "off", "detail": "no node is running; start it with `mycelnode run`"}}
-    links = len(node.sync.links)
+    links = len(node.syncing.links)
     others = len(mesh.replica.membership.members) - 1
     detail = f"{links} of {others} other devices connected"
     return {**services, "mesh": {"state": "ok", "detail": detail}, **node.finder.services()}

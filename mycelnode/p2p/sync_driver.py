@@ -58,49 +58,53 @@ class SyncDriver:
 
     # --- beginning -----------------------------------------------------------------------------------------------------
 
-    async def greet(self, peer: str) -> None:
-        """After we dialled ``peer``: the admission exchange, then a session until the connection ends.
+    async def greet(self, peer: str, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """On a connection that we dialled: the admission exchange, then a session until the connection ends. Started when that began.
 
-        Raises `NotAMember` when either end does not take the other for a member, `NetworkError` when the line breaks.
+        Raises `PeerMisbehaved` when either end does not take the other for a member, `NetworkError` when the line breaks.
         """
-        verdict = await self._ask_admission(peer)
-        if not (verdict.admitted and verdict.admits_us):
-            self.host.disconnect(peer)
-            raise PeerMisbehaved("it is no member of this mesh" if not verdict.admitted else "it does not take us for a member")
-        self.host.promote(peer)
-        if peer not in self.links:
+        try:
+            verdict = await self._ask_admission(peer)
+            if not verdict.admitted:
+                raise PeerMisbehaved("it is no member of this mesh")
+            if not verdict.admits_us:
+                raise PeerMisbehaved("it does not take us for a member")
+            self.host.promote(peer)
             stream = await self.host.open_stream(peer, sync.PROTOCOL, deadline=EXCHANGE_SECONDS)
-            await self._serve_sync(stream)
+        except BaseException:
+            self.host.disconnect(peer)
+            raise
+        await self._serve_sync(stream, task_status.started)
 
     async def _ask_admission(self, peer: str) -> Verdict:
         machine = Admission(self.mesh.replica, key_of_peer(peer))
-        with trio.fail_after(EXCHANGE_SECONDS):
-            stream = await self.host.open_stream(peer, admission.PROTOCOL, deadline=EXCHANGE_SECONDS)
-            frames = FrameStream(stream)
-            try:
-                await frames.send(machine.request())
-                answer = await frames.receive()
-                if answer is None:
-                    raise PeerMisbehaved("the other device left without an answer")
-                verdict = machine.conclude(answer)
-                await self._learn(verdict)
-                return verdict
-            finally:
-                with trio.CancelScope(shield=True):
-                    await frames.aclose()
+        stream = await self.host.open_stream(peer, admission.PROTOCOL, deadline=EXCHANGE_SECONDS)
+        frames = FrameStream(stream)
+        try:
+            await frames.send(machine.request(), deadline=EXCHANGE_SECONDS)
+            answer = await frames.receive(deadline=EXCHANGE_SECONDS)
+            if answer is None:
+                raise PeerMisbehaved("the other device left without an answer")
+            verdict = machine.conclude(answer)
+            await self._learn(verdict)
+            return verdict
+        finally:
+            with trio.CancelScope(shield=True):
+                await frames.aclose()
 
     async def _serve_admission(self, stream: Stream) -> None:
         frames = FrameStream(stream)
-        with trio.move_on_after(EXCHANGE_SECONDS):
-            request = await frames.receive()
+        try:
+            request = await frames.receive(deadline=EXCHANGE_SECONDS)
             if request is not None:
                 answer, verdict = Admission(self.mesh.replica, stream.key).respond(request)
                 await self._learn(verdict)
                 if verdict.admitted:
                     self.host.promote(stream.peer)
-                await frames.send(answer)
-        with trio.CancelScope(shield=True):
-            await frames.aclose()
+                await frames.send(answer, deadline=EXCHANGE_SECONDS)
+        finally:
+            with trio.CancelScope(shield=True):
+                await frames.aclose()
 
     async def _learn(self, verdict: Verdict) -> None:
         if verdict.learn:
@@ -108,7 +112,7 @@ class SyncDriver:
 
     # --- one session -----------------------------------------------------------------------------------------------------
 
-    async def _serve_sync(self, stream: Stream) -> None:
+    async def _serve_sync(self, stream: Stream, began: Callable[[], None] = lambda: None) -> None:
         peer = stream.peer
         old = self.links.get(peer)
         if old is not None:
@@ -117,12 +121,14 @@ class SyncDriver:
             link = Link(self._session(stream.key), scope)
             self.links[peer] = link
             self._changed(peer, True)
+            began()
             try:
                 await self._run(link, FrameStream(stream))
             finally:
                 self.lags[peer] = link.session.lacking()
                 if self.links.get(peer) is link:
                     del self.links[peer]
+                    self.host.disconnect(peer)  # without a session a connection is of no use, and it may be dead
                     self._changed(peer, False)
                 self._stir()
 
@@ -146,8 +152,6 @@ class SyncDriver:
         finally:
             with trio.CancelScope(shield=True):
                 await frames.aclose()
-                if link.session.peer not in self.mesh.replica.membership.members:
-                    self.host.disconnect(peer_id(link.session.peer))
 
     async def _send(self, link: Link, frames: FrameStream, scope: trio.CancelScope) -> None:
         session, clock = link.session, self.mesh.clock
@@ -189,7 +193,7 @@ class SyncDriver:
         except (LogError, EncodingError) as error:
             raise PeerMisbehaved(f"what it sent does not verify: {error}") from error
         except BusyError as error:
-            _log.warning("not stored: %s", error)
+            _log.info("not stored: %s", error)
 
     # --- together --------------------------------------------------------------------------------------------------------
 
@@ -220,6 +224,18 @@ class SyncDriver:
                     break
                 await self._moved.wait()
         return done
+
+    async def answering(self, deadline: float) -> set[str]:
+        """The connected peers that answer within ``deadline`` seconds."""
+        asked = {peer: (link, link.session.ping()) for peer, link in self.links.items()}
+        for link, _ in asked.values():
+            link.nudge()
+        alive: set[str] = set()
+        with trio.move_on_after(deadline):
+            while len(alive) < len(asked):
+                await self._moved.wait()
+                alive |= {peer for peer, (link, nonce) in asked.items() if link.session.ponged(nonce)}
+        return alive
 
     def _stir(self) -> None:
         """Something moved: let `in_step` look again."""

@@ -242,9 +242,12 @@ class Replica:
         return progress
 
     def start_from(self, document: Document, cut: Mapping[DeviceId, Head], now: int) -> Progress:
-        """Begin with a peer's folded state, which the driver has stored; only while nothing is applied that it lacks."""
-        if any(document.applied.get(device, 0) < seq for device, seq in self.document.applied.items()):
-            raise BusyError("this device already holds more than the state offered")
+        """Begin with a peer's folded state, which the driver has stored; entries held beyond it are applied on top.
+
+        Raises `BusyError` if it lacks something that is known here from another state alone.
+        """
+        if self.base is not None and any(document.applied.get(d, 0) < head.seq for d, head in self.base.cut.items()):
+            raise BusyError("this device began with a state that the one offered now does not contain")
         progress = Progress(refolded=True)
         self.base = Base(cut, document.digest())
         self.document = document
