@@ -2,8 +2,8 @@
 
 An entry is one transaction, canonical CBOR ``[clock, op, op, …]`` or ``[0, statement]``. With ``d_n = BLAKE2b-256(entry_n)`` the
 chain is ``h_0 = BLAKE2b-256(b"mycel-log" ‖ root ‖ device)``, ``h_n = BLAKE2b-256(h_{n−1} ‖ d_n)``. The device signs heads
-``(seq, h_seq)``, not entries: one signature vouches for all before it. Hashing the digest, not the entry, lets the chain be verified
-also where contents were replaced by state (docs/decisions/0001).
+``(seq, h_seq)``, not entries: one signature vouches for all before it. Hashing the digest, not the entry, lets the chain be
+verified also where contents were replaced by state (docs/decisions/0001).
 
 Pure: signing and verifying are injected (`Sign`, `Verify`).
 """
@@ -124,12 +124,14 @@ def encode_entry(clock: int, operations: Sequence[Any]) -> bytes:
         raise ValueRefused("a transaction without operations")
     data = encode([clock, *operations])
     if len(data) > MAX_ENTRY:
-        raise ValueRefused(f"a transaction of {len(data):,} bytes; {MAX_ENTRY:,} are allowed: store large values as files")
+        raise ValueRefused(
+            f"a transaction of {len(data):,} bytes; {MAX_ENTRY:,} are allowed: store large values as files"
+        )
     return data
 
 
 def decode_entry(data: bytes) -> list[Any]:
-    """``[clock, op, …]`` or ``[0, statement bytes]``; `EncodingError` if it is neither. Operations are checked by the document."""
+    """``[clock, op, …]`` or ``[0, statement bytes]``; else `EncodingError` or `LogError`. The document checks operations."""
     entry = list(as_list(decode(data, max_bytes=MAX_ENTRY, max_depth=MAX_ENTRY_DEPTH)))
     if len(entry) < 2:
         raise LogError("an entry without operations")

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mycelnode.crdt import state, state_reader
-from mycelnode.crdt.changelog import MAX_CLOCK, MAX_SEQ, DeviceId
+from mycelnode.crdt.changelog import MAX_CLOCK, MAX_ENTRY_DEPTH, MAX_SEQ, DeviceId
 from mycelnode.crdt.contents import Contents
 from mycelnode.crdt.context import Dot
 from mycelnode.crdt.fold import Change, apply_operations, fingerprint, own_origin, packed
@@ -45,6 +45,7 @@ from mycelnode.crdt.operations import (
     read_dots,
     register_set,
 )
+from mycelnode.crdt.registers import MV_LABEL
 from mycelnode.crdt.values import pack
 from mycelnode.crdt.views import (
     COUNTER,
@@ -61,11 +62,13 @@ from mycelnode.crdt.views import (
     View,
     plain_value,
 )
-from mycelnode.encoding import Value
-from mycelnode.errors import LogError, ValueRefused
+from mycelnode.encoding import Value, check
+from mycelnode.errors import EncodingError, LogError, ValueRefused
 
 HashAt = Callable[[DeviceId, int], "bytes | None"]
 """``hash_at(device, seq)``: the hash of an entry that is being rescued too; None for any other."""
+
+RESCUE_LEVELS = 3  # of nesting, around an operation in a rescue: entry, rescue, list of operations
 
 
 class Document:
@@ -212,43 +215,49 @@ class Document:
     ) -> Operation | None:
         """The operation that re-issues an entry that does not count; None if there is nothing (left) to re-issue.
 
-        Adds that a remove applied here has named already are left out; the others keep their places, so that whoever
-        rescues names them alike. ``hash_at`` tells the hashes of the other entries that are rescued (of the same version of
-        the log): a remove that names an add of such an entry names the add's rescue too, else what was added and removed in
-        the rescued entries would be there again.
+        Adds that a remove applied here has named already are left out (and versions that were replaced do not come back); the
+        others keep their places, so that whoever rescues names them alike. ``hash_at`` tells the hashes of the other entries
+        that are rescued (of the same version of the log): a remove that names an add of such an entry names the add's rescue
+        too, else what was added and removed in the rescued entries would be there again.
         """
-        kept: list[Any] = []
-        for index, op in enumerate(operations):
-            code = op[0] if type(op) is list and op else None
-            if code == ORSET_ADD and self._removed(op, (device, seq, index)):
-                op = [NOTHING]
-            elif code in (ORSET_REMOVE, MULTI_SET) and len(op) == 4 and hash_at is not None:
-                op = [*op[:3], self._translated(op[3], (device, seq, index), entry_hash, hash_at)]
-            kept.append(op)
+        kept = [self._reissued(op, (device, seq, index), entry_hash, hash_at) for index, op in enumerate(operations)]
         while kept and kept[-1] == [NOTHING]:
             kept.pop()
         rescue: Operation = [RESCUE, device, seq, entry_hash, clock, kept]
         return rescue if kept and fingerprint(rescue) not in self._contents.rescues else None
+
+    def _reissued(self, op: Any, own: Dot, entry_hash: bytes, hash_at: HashAt | None) -> Operation:
+        """One operation as a rescue carries it; ``own`` is its dot."""
+        try:
+            check(op, MAX_ENTRY_DEPTH - RESCUE_LEVELS)
+        except EncodingError:
+            return [NOTHING]  # malformed; carried, it would make the whole entry one that nobody can decode
+        code = op[0] if type(op) is list and op else None
+        if code == ORSET_ADD and self._removed(op, own):
+            return [NOTHING]
+        dots = read_dots(op[3]) if code in (ORSET_REMOVE, MULTI_SET) and len(op) == 4 else None
+        if dots is None:
+            return op  # type: ignore[no-any-return]
+        more: set[Dot] = set()
+        if code == MULTI_SET and self._replaced(op, own):
+            more.add((entry_hash, 0, own[2]))  # it still replaces what it replaced, and is itself replaced already
+        for device, seq, index in dots:
+            if (device, seq) == own[:2]:  # an earlier operation of the same entry
+                found = entry_hash if index < own[2] else None
+            else:
+                found = hash_at(device, seq) if hash_at is not None and seq else None
+            if found is not None:
+                more.add((found, 0, index))
+        return [*op[:3], dot_groups({*dots, *more})] if more else op
 
     def _removed(self, op: Operation, dot: Dot) -> bool:
         orset = self._contents.orsets.get(op[1]) if len(op) == 3 and type(op[1]) is str else None
         label = None if orset is None else packed(op[2])
         return orset is not None and label is not None and orset.dotted.is_killed(label, dot)
 
-    @staticmethod
-    def _translated(groups: Any, own: Dot, entry_hash: bytes, hash_at: HashAt) -> Any:
-        dots = read_dots(groups)
-        if dots is None:
-            return groups
-        more: set[Dot] = set()
-        for device, seq, index in dots:
-            if device == own[0] and seq == own[1]:  # an earlier operation of the same entry
-                found = entry_hash if index < own[2] else None
-            else:
-                found = hash_at(device, seq) if seq else None
-            if found is not None:
-                more.add((found, 0, index))
-        return dot_groups({*dots, *more}) if more else groups
+    def _replaced(self, op: Operation, dot: Dot) -> bool:
+        multi = self._contents.multis.get(op[1]) if type(op[1]) is str else None
+        return multi is not None and multi.dotted.is_killed(MV_LABEL, dot)
 
     # --- state -------------------------------------------------------------------------------------------------------
 

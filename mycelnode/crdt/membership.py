@@ -1,8 +1,8 @@
 """`membership(statements)`: who belongs to the mesh, and whose entries count up to where. One pure function.
 
-It reads the *set* of statements held (and, through two look-ups, the chains of hashes held), never the order in which they came, so
-that all healthy devices reach the same answer. The rules in prose, with worked examples: docs/protocols/membership.md; where they go
-beyond their source: docs/decisions/0003-membership-readings.md.
+It reads the *set* of statements held (and, through two look-ups, the chains of hashes held), never the order in which they
+came, so that all healthy devices reach the same answer. The rules in prose, with worked examples:
+docs/protocols/membership.md; where they go beyond their source: docs/decisions/0003-membership-readings.md.
 
 The rules are stratified: root statements; who was *ever enrolled*; which revocations count; which enrolments count; fences. Each
 stratum depends on those before it alone, so each least fixed point is a plain worklist.
@@ -80,7 +80,11 @@ class _Judge:
 
     def within(self, statement: Statement, head: Head | None) -> bool:
         """Does the entry that carries ``statement`` lie on the chain that ends in ``head``? What is not known yet does not."""
-        return head is not None and statement.at is not None and self.on_chain(statement.author, statement.at, head) is True
+        return (
+            head is not None
+            and statement.at is not None
+            and self.on_chain(statement.author, statement.at, head) is True
+        )
 
     def beyond_root_fence(self, statement: Statement) -> bool:
         """Is it beyond a root-signed fence on its author? The root's own statements never are."""
@@ -88,14 +92,16 @@ class _Judge:
 
     def speaks(self, statement: Statement) -> bool:
         """Rule 2: may this revocation or fence count? Fences by devices never void it."""
-        return statement.author == self.root or (statement.author in self.ever and not self.beyond_root_fence(statement))
+        return statement.author == self.root or (
+            statement.author in self.ever and not self.beyond_root_fence(statement)
+        )
 
     def enrolment_counts(self, statement: Statement) -> bool:
         """Rule 3, besides that its author's own enrolment counts: not beyond its author's revocation fence."""
         author = statement.author
         if author == self.root or (author not in self.revoked and author not in self.root_fences):
             return True
-        heads = self.root_fences.get(author) or self.device_fences.get(author, ())
+        heads = self.root_fences.get(author) or self.device_fences.get(author, [])
         return all(self.within(statement, head) for head in heads)
 
     def fence_of(self, device: DeviceId, forked: Mapping[DeviceId, Head | None]) -> list[Head | None]:
@@ -155,7 +161,8 @@ class _Judge:
             if heads:
                 fences[device] = self._prefix(device, heads)
         revoked = {
-            device: tuple(s for s in self.revocations if s.subject == device) for device in self.revoked & enrolled.keys()
+            device: tuple(s for s in self.revocations if s.subject == device)
+            for device in self.revoked & enrolled.keys()
         }
         members = enrolled.keys() - self.revoked - (forked.keys() - self.revoked)
         away = frozenset(s.subject for s in self._of(AWAY) if s.author == self.root)

@@ -36,8 +36,8 @@ _CONTEXT = b"mycel-statement"
 class Statement:
     """One statement about ``subject``.
 
-    ``head``: the head of the subject's log that a revoke or fence names (None: its empty log). ``author``: a device key, or the root
-    key. ``position``: (seq of the carrying entry, chain hash before it) in the author's log; None if the root is the author.
+    ``head``: the head of the subject's log that a revoke or fence names (None: its empty log). ``author``: a device key, or the
+    root key. ``position``: (seq of the carrying entry, chain hash before it) in the author's log; None if the root is the author.
     ``info``: for an enrolment ``{"name": str, "invite": bytes}``; for the others ``{"reason": str}`` at most.
     """
 
@@ -103,7 +103,9 @@ def derived_fork(device: DeviceId, common: Head | None) -> Statement:
 def decode_statement(data: bytes) -> Statement:
     """Read a wire form. Raises `EncodingError`; the signature is checked by `Statement.verify`, not here."""
     body, signature = as_list(decode(data, max_bytes=MAX_STATEMENT, max_depth=4), 2)
-    kind, subject, head, author, position, info = as_list(decode(as_bytes(body), max_bytes=MAX_STATEMENT, max_depth=3), 6)
+    kind, subject, head, author, position, info = as_list(
+        decode(as_bytes(body), max_bytes=MAX_STATEMENT, max_depth=3), 6
+    )
     if kind not in SIGNED_KINDS:
         raise EncodingError("not a known kind of statement")
     return Statement(

@@ -107,6 +107,10 @@ def example() -> Document:
 
 
 STATE = example().encode_state()
+NEXT: Any = [
+    [1, "r", 1], [2, "m", "k"], [2, "m", "l", 1], [3, "g", 1], [4, "s", "x"], [5, "s", "y", [[A, 1, 4], [C, 9, 1]]], [6, "c", -1],
+    [7, "v", 2, [[A, 1, 5]]], [9, C, 4, b"h" * 32, 8, [[6, "c", 4], [7, "v", 4, []]]],
+]  # fmt: skip
 
 
 def refused_or_canonical(data: bytes) -> bool:
@@ -116,7 +120,11 @@ def refused_or_canonical(data: bytes) -> bool:
     except EncodingError:
         return True
     assert document.encode_state() == data
+    for device in DEVICES:  # whatever it holds, life goes on from there
+        document.apply(device, document.applied.get(device, 0) + 1, b"n" * 32, 80_000, NEXT)
     shown(document)
+    document.merge(document.copy())
+    Document.decode_state(document.encode_state())
     return False
 
 
