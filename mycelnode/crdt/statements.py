@@ -87,6 +87,8 @@ class Statement:
         """Raise `LogError` unless the author signed this for the mesh of ``root`` and the parts fit together."""
         if self.kind not in SIGNED_KINDS:
             raise LogError(f"a statement of kind {self.kind!r} is never signed")
+        if self.subject == root:
+            raise LogError("the root is no device: it is not enrolled, revoked, fenced or away")
         if (self.author == root) != (self.position is None):
             raise LogError("a statement stands in its author's log, unless the root signed it")
         if self.position is not None and self.position.seq < 1:
