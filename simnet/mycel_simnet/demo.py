@@ -1,0 +1,254 @@
+"""`mycelnode demo`: three real devices on this machine pair, work apart, meet again, survive a kill -9 and put one out; checked."""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import trio
+
+from mycel_simnet.checker import Outcome, check, observe
+from mycel_simnet.cluster import SHOWN, Cluster, NotConverged, Standing, open_cluster
+from mycel_simnet.process import NoAnswer, NodeFailed, Refused
+from mycel_simnet.scenario import Player
+
+LAPTOP, PHONE, DESK = DEVICES = ("laptop", "phone", "desk")
+NOTES: Final = "notes"
+DINNERS: Final = ("soup", "pizza", "dumplings", "curry", "ramen", "tacos", "paella", "risotto")
+EDITS: Final = ("add", "count", "put", "share", "remove")
+STEP_SECONDS = 20.0  # within which the devices must be in step after anything that happens
+STORY_SECONDS = 120.0  # for everything
+POLL_SECONDS = 0.05
+
+
+class DemoFailed(click.ClickException):
+    """The devices did not keep a promise."""
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened, told as it happens, and what differed from what was promised."""
+
+    tell: Callable[[str], None]
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    _began: float = field(default_factory=trio.current_time)
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return round(trio.current_time() - self._began, 3)
+
+    def say(self, text: str) -> None:
+        """One step of the story, with its time."""
+        self.steps.append({"seconds": self.seconds, "text": text})
+        self.tell(f"{self.seconds:6.1f} s  {text}")
+
+    def promise(self, text: str, expected: Any, found: Any) -> None:
+        """Say what was found as promised; else note the difference."""
+        if found == expected:
+            self.say(f"{text} ✓")
+        else:
+            self.differences.append(f"{text}: expected {expected!r}, found {found!r}")
+            self.say(f"{text} ✗ expected {expected!r}, found {found!r}")
+
+
+class Demo:
+    """The story itself, on a cluster that is still empty."""
+
+    def __init__(self, cluster: Cluster, story: Story, chance: random.Random) -> None:
+        self.cluster, self.story, self.random = cluster, story, chance
+        self.player = Player(cluster)
+        self.player.record.devices = DEVICES
+
+    async def run(self) -> None:
+        """All acts. Raises what goes so wrong that the story cannot go on."""
+        await self.pair()
+        await self.work_apart_and_meet()
+        await self.kill_and_return()
+        await self.put_out()
+
+    async def pair(self) -> None:
+        """One device begins, two join."""
+        begun = await self.cluster.add_first(LAPTOP)
+        self.story.say(f"{LAPTOP} begins the mesh {begun['mesh']} and shows its {len(begun['phrase'].split())} words")
+        async with trio.open_nursery() as nursery:
+            for name in (PHONE, DESK):
+                nursery.start_soon(self.cluster.add, name, LAPTOP)
+        self.story.say(f"{PHONE} and {DESK} join, each with an invite of {LAPTOP}")
+        await self.edit(*DEVICES)
+        await self.in_step("all three write")
+
+    async def work_apart_and_meet(self) -> None:
+        """A partition, edits on both sides of it, also of the same thing, and its end."""
+        self.cluster.partition([LAPTOP], [PHONE, DESK])
+        here, there = self.random.sample(DINNERS, 2)
+        await self.note(LAPTOP, "dinner", here)
+        await self.note(PHONE, "dinner", there)
+        await self.note(PHONE, f"{PHONE} only", there)
+        await self.edit(*DEVICES)
+        self.story.say(
+            f"{LAPTOP} loses the others; {LAPTOP} plans {here} for dinner, {PHONE} plans {there}, all write on"
+        )
+        shown = [await self.notes(name) for name in (LAPTOP, PHONE)]
+        expected: list[Mapping[str, str]] = [{"dinner": here}, {"dinner": there, f"{PHONE} only": there}]
+        self.story.promise("each side sees its own notes and not the other's", expected, shown)
+        self.cluster.heal()
+        await self.in_step("the devices meet again")
+        dinners = {(await self.notes(name)).get("dinner") for name in DEVICES}
+        agreed = next(iter(dinners)) if len(dinners) == 1 else None
+        self.story.promise("all agree on one of the two dinners", True, agreed in (here, there))
+
+    async def kill_and_return(self) -> None:
+        """Kill -9 in the middle of writing, and a return."""
+        before = len(self.player.record.writes)
+        await self.player.kill_while_writing(PHONE, self.random.uniform(0.1, 0.4))
+        written = self.player.record.writes[before:]
+        kept = sum(write.outcome is Outcome.ACKNOWLEDGED for write in written)
+        self.story.say(f"{PHONE} is killed (kill -9) in the middle of writing, after {kept} acknowledged writes")
+        await self.edit(LAPTOP, DESK)
+        await self.cluster.start(PHONE)
+        await self.in_step(f"{PHONE} returns")
+
+    async def put_out(self) -> None:
+        """A revocation, and what it means for the device that is out."""
+        await self.edit(DESK)
+        await self.in_step(f"{DESK} writes once more")
+        self.player.record.fences[DESK] = await self.cluster.revoke(LAPTOP, DESK)
+        self.story.say(f"{LAPTOP} revokes {DESK}")
+        with trio.move_on_after(STEP_SECONDS):
+            while (await self.cluster.status(DESK))["member"]:  # noqa: ASYNC110 # it is in another process
+                await trio.sleep(POLL_SECONDS)
+        self.story.promise(f"{DESK} knows that it is out", False, (await self.cluster.status(DESK))["member"])
+        late = await self.player.edit("add", DESK)
+        self.story.promise(f"{DESK} may not write any more", Outcome.REFUSED.value, late.outcome.value)
+        await self.note(LAPTOP, "secret", "not for the desk")
+        await self.edit(LAPTOP, PHONE)
+        await self.in_step(f"{LAPTOP} and {PHONE} go on")
+        self.story.promise(f"{PHONE} has the new note", True, "secret" in await self.notes(PHONE))
+        self.story.promise(f"{DESK} has not", False, "secret" in await self.notes(DESK))
+
+    # --- parts of it -------------------------------------------------------------------------------------------------------
+
+    async def edit(self, *names: str) -> None:
+        """Some random writes on each of these devices."""
+        for name in names:
+            for _ in range(self.random.randint(3, 8)):
+                await self.player.edit(self.random.choice(EDITS), name, self.random.randrange(6))
+
+    async def note(self, name: str, key: str, value: str) -> None:
+        """Write a note on a device."""
+        await self.cluster.write(name, [["put", NOTES, key, value]])
+
+    async def notes(self, name: str) -> dict[str, str]:
+        """The notes that a device shows."""
+        return dict(await self.cluster.read(name, NOTES, "map"))
+
+    async def in_step(self, after: str) -> None:
+        """Wait until the devices are in step, and check all that they ever acknowledged."""
+        took = await self.cluster.converged(STEP_SECONDS)
+        found = list(check(self.player.record, await observe(self.cluster, self.cluster.healthy)))
+        self.story.differences += map(str, found)
+        devices, writes = len(self.cluster.healthy), len(self.player.record.writes)
+        if found:
+            self.story.say(f"{after}: in step, but not as written ✗\n{found[0]}")
+        else:
+            self.story.say(f"{after}: {devices} devices in step after {took:.2f} s, nothing lost of {writes} writes ✓")
+
+    async def table(self) -> list[dict[str, Any]]:
+        """How each device stands at the end; what does not answer is said so."""
+        rows = []
+        for name in self.cluster.nodes:
+            row: dict[str, Any] = {"device": name, "entries": None, "digest": None, "member": None}
+            try:
+                standing: Standing = await self.cluster.standing(name)
+                entries = sum(standing.applied.values())
+                row |= {"entries": entries, "digest": standing.digest, "member": name in standing.members}
+            except (NoAnswer, Refused):
+                pass
+            rows.append(row)
+        return rows
+
+
+async def play(folder: Path, seed: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """The whole demo in ``folder``; returns its object, in which ``ok`` says whether every promise was kept."""
+    story = Story(tell)
+    rows: list[dict[str, Any]] = []
+    try:
+        with trio.fail_after(STORY_SECONDS):
+            async with open_cluster(folder, (), seed=seed) as cluster:
+                demo = Demo(cluster, story, random.Random(seed))
+                try:
+                    await demo.run()
+                except* (NotConverged, NodeFailed, NoAnswer, Refused) as group:
+                    story.differences += _texts(group)
+                rows = await demo.table()
+    except* NodeFailed as group:
+        story.differences += _texts(group)
+    except* trio.TooSlowError:
+        story.differences.append(f"the story took more than {STORY_SECONDS:g} s")
+    return {
+        "seed": seed,
+        "ok": not story.differences,
+        "seconds": story.seconds,
+        "steps": story.steps,
+        "devices": rows,
+        "differences": story.differences,
+    }
+
+
+def _texts(group: BaseExceptionGroup[Exception]) -> list[str]:
+    """What the errors in (nested) groups say."""
+    return [
+        text
+        for error in group.exceptions
+        for text in (_texts(error) if isinstance(error, BaseExceptionGroup) else [str(error)])
+    ]
+
+
+def _show_table(rows: list[dict[str, Any]]) -> None:
+    print(f"\n{'device':8}{'entries':>9}  {'digest':10}member")
+    for row in rows:
+        digest = (row["digest"] or "?")[:SHOWN]
+        member = {True: "yes", False: "no (revoked)", None: "?"}[row["member"]]
+        print(f"{row['device']:8}{'?' if row['entries'] is None else row['entries']:>9}  {digest:10}{member}")
+
+
+@click.command()
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Play the same story again (default: a new one).")
+@click.option("--keep", is_flag=True, help="Keep the devices' folders to look at, and say where they are.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")
+@click.pass_context
+def demo(ctx: click.Context, seed: int | None, keep: bool, as_json: bool) -> None:
+    """Three real devices on this machine: pair, part, meet, kill, revoke. About half a minute; leaves nothing behind."""
+    as_json = as_json or bool(getattr(ctx.find_root().obj, "as_json", False))
+    seed = secrets.randbits(32) if seed is None else seed
+    folder = Path(tempfile.mkdtemp(prefix="mycel-demo-"))
+
+    def tell(text: str) -> None:
+        if not as_json:
+            print(text, flush=True)
+
+    tell(f"three devices on this machine, each a real node with a folder of its own; seed {seed}\n")
+    try:
+        answer = trio.run(play, folder, seed, tell)
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    if keep:
+        answer["folder"] = str(folder)
+    if as_json:
+        print(json.dumps(answer, ensure_ascii=False), flush=True)
+    else:
+        _show_table(answer["devices"])
+        print(f"\n{answer['seconds']:.1f} s" + (f"; kept in {folder}" if keep else ""), flush=True)
+    if not answer["ok"]:
+        raise DemoFailed(f"{answer['differences'][0]}\n(seed {seed})")
