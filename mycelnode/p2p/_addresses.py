@@ -72,7 +72,7 @@ def is_public(host: str) -> bool:
 
 
 def interface_addresses() -> list[str]:
-    """The IP addresses of this machine's interfaces that other machines can use, in a stable order; loopback only if there is no other.
+    """The IP addresses of this machine that other machines can use, in a stable order; loopback only if there is no other.
 
     IPv6 link-local addresses are left out: they mean nothing without the other machine's name for the link.
     """
@@ -97,9 +97,9 @@ def advertised(listening: Iterable[Endpoint], interfaces: Iterable[str], *, priv
             result.append(str(endpoint))
             continue
         version = int(endpoint.kind[2])
-        for host in interfaces:
-            if ipaddress.ip_address(host).version == version and not (private_only and is_public(host)):
-                result.append(str(Endpoint(endpoint.kind, host, endpoint.port)))
+        same_family = (host for host in interfaces if ipaddress.ip_address(host).version == version)
+        hidden = is_public if private_only else (lambda _: False)
+        result += [str(Endpoint(endpoint.kind, host, endpoint.port)) for host in same_family if not hidden(host)]
     return list(dict.fromkeys(result))[:MAX_ADDRESSES]
 
 

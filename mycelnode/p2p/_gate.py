@@ -6,6 +6,7 @@ libp2p 0.8.1 can gate by address only, and accepts plaintext, TLS and secio unle
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from libp2p.abc import IRawConnection, ISecureConn
@@ -13,7 +14,9 @@ from libp2p.crypto.x25519 import create_new_key_pair
 from libp2p.peer.id import ID
 from libp2p.security.exceptions import HandshakeFailure
 from libp2p.security.noise.transport import Transport
+from libp2p.utils import varint
 
+from mycelnode.p2p._multistream import MAX_TOKEN_BYTES
 from mycelnode.p2p._sockets import ends
 
 Judge = Callable[[bytes, str], bool]  # (Ed25519 public key, remote IP address) → may it connect?
@@ -25,7 +28,12 @@ def key_of(peer: ID) -> bytes:
     return data[6:] if len(data) == 38 and data.startswith(b"\x00\x24\x08\x01\x12\x20") else b""
 
 
-class GatedNoise(Transport):
+def bound_tokens() -> None:
+    """Make libp2p refuse oversized tokens while Noise and yamux are negotiated: it believes any length up to 2^64 of anybody."""
+    varint.read_varint_prefixed_bytes = partial(varint.read_varint_prefixed_bytes_limited, max_length=MAX_TOKEN_BYTES)
+
+
+class GatedNoise(Transport):  # type: ignore[misc]  # libp2p is not checked
     """Noise XX that asks ``judge`` about every inbound peer, and notes on each secured connection the raw one under it."""
 
     def __init__(self, key_pair: Any, judge: Judge) -> None:

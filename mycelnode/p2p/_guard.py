@@ -1,24 +1,23 @@
-"""Limits on what peers can make a host spend, and the cures for libp2p 0.8.1's faults in accepting, keeping and ending connections.
+"""Limits on what peers can make a host spend, and the cures for libp2p 0.8.1's faults in keeping and ending connections.
 
-The faults, each of which a peer can cause at will: an inbound slot is given back only when the connection *fails* (250 connections in
-total deafen a node for good); nothing idle is ever evicted; a frozen peer stays for ever, and disconnecting it politely hangs; unread
-streams buffer without limit beyond the window.
+The faults, each of which a peer can cause at will: nothing idle is ever evicted; a frozen peer stays for ever, and disconnecting it
+politely hangs; unread streams buffer without limit beyond the window; what a peer said of itself is kept when it has gone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import trio
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee
 from multiaddr import Multiaddr
 
-from mycelnode.p2p._addresses import group_of, is_public
+from mycelnode.p2p._addresses import group_of
 from mycelnode.p2p._gate import key_of
 from mycelnode.p2p._sockets import cut, ends
 
@@ -26,6 +25,14 @@ _log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 1.0  # how often connections are looked at
 SIMULTANEOUS_SECONDS = 5.0  # two connections with one peer that began further apart: the older one is taken for dead
+
+
+class Admission(Enum):
+    """What a peer is to us, by its key."""
+
+    MEMBER = "member"
+    STRANGER = "stranger"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,9 @@ class Limits:
     strangers_per_address: int = 8  # of one IPv4 address or IPv6 /64
     strangers_per_prefix: int = 16  # of one IPv4 /24 or IPv6 /48
     stranger_seconds: float = 10.0  # to show that they belong here
-    handshakes: int = 64  # unfinished inbound ones; beyond it the oldest is cut, so that a flood of silent ones shuts nobody out
+    handshakes: int = (
+        64  # unfinished inbound ones; beyond it an old one is cut, so that a flood of silent ones shuts nobody out
+    )
     handshake_seconds: float = 5.0
     streams_per_peer: int = 64  # inbound and unfinished
     buffered_bytes: int = 32 << 20  # received and not read, of one connection
@@ -55,15 +64,21 @@ class Connection:
     since: float
     member: bool
     streams: int = 0
-    gone: bool = False
+    was_cut: bool = False
+    over: trio.Event = field(default_factory=trio.Event)  # libp2p has taken note of its end
+
+    @property
+    def live(self) -> bool:
+        """Can it be used?"""
+        return not (self.was_cut or self.over.is_set() or self.inner.muxed_conn.is_closed)
 
     def cut(self) -> None:
         """Close the socket under it now: the only end that a frozen peer cannot hang."""
-        self.gone = True
+        self.was_cut = True
         cut(self.inner.muxed_conn.secured_conn.mycel_raw)
 
 
-class _Notifee(INotifee):
+class _Notifee(INotifee):  # type: ignore[misc]  # libp2p is not checked
     """Tells the guard of connections that come and go."""
 
     def __init__(self, guard: Guard) -> None:
@@ -89,68 +104,44 @@ class _Notifee(INotifee):
 
 
 class Guard:
-    """Keeps the books of one host. ``private_only``: connections to our public addresses are cut before a byte is read."""
+    """Keeps the books of one host."""
 
-    def __init__(
-        self,
-        limits: Limits,
-        is_member: Callable[[bytes], bool],
-        may_enter: Callable[[bytes], bool],
-        *,
-        private_only: bool,
-    ) -> None:
-        self.limits, self._judge_member, self._may_enter, self._private_only = limits, is_member, may_enter, private_only
+    def __init__(self, limits: Limits, admit: Callable[[bytes], Admission]) -> None:
+        self.limits, self._admit = limits, admit
         self._connections: dict[int, Connection] = {}
         self._by_peer: dict[str, list[Connection]] = {}
-        self._handshakes: OrderedDict[object, Any] = OrderedDict()  # token → raw connection
         self._own_id = ""
         self._peerstore: Any = None
-        self._changed = trio.Event()
 
     def attach(self, inner: Any, swarm: Any) -> None:
         """Put the guard into a host before it runs."""
         self._own_id, self._peerstore = str(inner.get_id()), inner.get_peerstore()
         swarm.register_notifee(_Notifee(self))
-        swarm._inbound_limiter.total_tokens = self.limits.connections + self.limits.handshakes
-        upgrade = swarm.upgrade_inbound_raw_conn
-
-        async def upgrade_and_give_back(raw: Any, addr: Multiaddr) -> None:
-            both = ends(raw)
-            if both is None or (self._private_only and is_public(both[0].host)):
-                cut(raw)
-                raise ConnectionError("not on this address")
-            token = object()
-            self._handshakes[token] = raw
-            if len(self._handshakes) > self.limits.handshakes:
-                cut(self._handshakes.popitem(last=False)[1])
-            try:
-                muxed = await upgrade(raw, addr)
-            finally:
-                self._handshakes.pop(token, None)
-            await muxed.event_closed.wait()
-            raise ConnectionError("closed")  # only a failure gives the inbound slot back
-
-        swarm.upgrade_inbound_raw_conn = upgrade_and_give_back
-        inner.upgrade_inbound_connection = upgrade  # relays need the original
+        swarm.auto_connector.record_disconnect = lambda *_: None  # it would remember every peer that ever left
 
     # --- the gate --------------------------------------------------------------------------------------------------------
 
     def may_connect(self, key: bytes, host: str) -> bool:
         """Asked inside the handshake of an inbound peer."""
-        if self._judge_member(key):
-            return True
-        if not self._may_enter(key):
-            return False
+        admission = self._admit(key)
+        return admission is Admission.MEMBER or (admission is Admission.STRANGER and self._has_room(host))
+
+    def _has_room(self, host: str) -> bool:
+        """Is there room for one more stranger from this address?"""
         limits = self.limits
-        strangers = [c.host for c in self._connections.values() if not c.member and not c.gone]
+        strangers = [c.host for c in self._connections.values() if not c.member and c.live]
         near = sum(group_of(other, wide=False) == group_of(host, wide=False) for other in strangers)
         around = sum(group_of(other, wide=True) == group_of(host, wide=True) for other in strangers)
-        return len(strangers) < limits.strangers and near < limits.strangers_per_address and around < limits.strangers_per_prefix
+        return (
+            len(strangers) < limits.strangers
+            and near < limits.strangers_per_address
+            and around < limits.strangers_per_prefix
+        )
 
     # --- the books -------------------------------------------------------------------------------------------------------
 
     def enter(self, conn: Any) -> Connection | None:
-        """The entry of a connection, made when it is first seen; of two with the same peer one is kept. None if it is gone already."""
+        """The entry of a connection, made when it is first seen; of two with one peer one is kept. None if it is gone already."""
         muxed = conn.muxed_conn
         known = self._connections.get(id(muxed))
         if known is not None:
@@ -166,24 +157,28 @@ class Guard:
             host=both[1].host,
             dialled_here=bool(muxed.is_initiator),
             since=trio.current_time(),
-            member=self._judge_member(key),
+            member=self._admit(key) is Admission.MEMBER,
         )
+        squeezed_in = not (
+            entry.member or entry.dialled_here or self._has_room(entry.host)
+        )  # several handshakes ended at once
         self._connections[id(muxed)] = entry
         same = self._by_peer.setdefault(entry.peer, [])
         same.append(entry)
         for loser in self._losers(same):
             _log.debug("of two connections with %s one is kept", entry.peer)
             loser.cut()
-        self._stir()
+        if squeezed_in:
+            entry.cut()
         return entry
 
     def _losers(self, same_peer: list[Connection]) -> list[Connection]:
         """The connections with a peer that are one too many.
 
-        Of simultaneous ones both ends keep those that the smaller peer id dialled; of several dialled by one end, as when two of the
-        peer's addresses answered, that end alone chooses: it keeps the first.
+        Of simultaneous ones both ends keep those that the smaller peer id dialled; of several dialled by one end, as when two of
+        the peer's addresses answered, that end alone chooses: it keeps the first.
         """
-        live = [c for c in same_peer if not c.gone]
+        live = [c for c in same_peer if c.live]
         recent = [c for c in live if live[-1].since - c.since <= SIMULTANEOUS_SECONDS]
         here_is_smaller = self._own_id < live[-1].peer
         kept = [c for c in recent if c.dialled_here == here_is_smaller] or recent
@@ -196,7 +191,7 @@ class Guard:
         entry = self._connections.pop(id(conn.muxed_conn), None)
         if entry is None:
             return
-        entry.gone = True
+        entry.over.set()
         same = self._by_peer.get(entry.peer, [])
         if entry in same:
             same.remove(entry)
@@ -204,32 +199,14 @@ class Guard:
             self._by_peer.pop(entry.peer, None)
             with suppress(Exception):  # it raises for peers of which it knows nothing
                 self._peerstore.clear_peerdata(conn.muxed_conn.peer_id)
-        self._stir()
-
-    def _stir(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
-
-    async def until_gone(self, entry: Connection) -> None:
-        """Wait until a connection is over."""
-        while not entry.gone and id(entry.inner.muxed_conn) in self._connections:
-            await self._changed.wait()
 
     def find(self, peer: str) -> Connection | None:
         """The connection to use with a peer."""
-        for entry in self._by_peer.get(peer, ()):
-            if not entry.gone and not entry.inner.muxed_conn.is_closed:
-                return entry
-        return None
+        return next((entry for entry in self._by_peer.get(peer, ()) if entry.live), None)
 
     def peers(self) -> set[str]:
         """Peers with a live connection."""
         return {peer for peer in self._by_peer if self.find(peer) is not None}
-
-    def is_member(self, peer: str) -> bool:
-        """Was the peer let in as a member, or promoted?"""
-        entry = self.find(peer)
-        return entry is not None and entry.member
 
     def promote(self, peer: str) -> None:
         """The stranger belongs here after all."""
@@ -243,13 +220,12 @@ class Guard:
 
     async def close_all(self) -> None:
         """Cut everything, and wait a moment for libp2p to take note."""
-        for raw in list(self._handshakes.values()):
-            cut(raw)
-        for entry in list(self._connections.values()):
+        entries = list(self._connections.values())
+        for entry in entries:
             entry.cut()
         with trio.move_on_after(WATCH_SECONDS):
-            while self._connections:
-                await self._changed.wait()
+            for entry in entries:
+                await entry.over.wait()
 
     # --- the watch -------------------------------------------------------------------------------------------------------
 
@@ -259,7 +235,7 @@ class Guard:
             await trio.sleep(WATCH_SECONDS)
             now = trio.current_time()
             for entry in list(self._connections.values()):
-                if entry.gone:
+                if not entry.live:
                     continue
                 over_time = not entry.member and now - entry.since > self.limits.stranger_seconds
                 buffered = sum(map(len, entry.inner.muxed_conn.stream_buffers.values()))

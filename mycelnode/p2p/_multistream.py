@@ -82,5 +82,3 @@ async def agree(line: Line, protocols: Container[str]) -> str:
             return proposal
         await line.write(_token(_NOT_AVAILABLE))
     raise PeerMisbehaved("the other end proposed nothing that is spoken here")
-
-

@@ -1,5 +1,8 @@
-"""Tames libp2p's logging: 0.8.1 logs an ERROR for every ended connection, and calls the root logger's functions, which install a handler
-on the application's root logger as a side effect."""
+"""Tames libp2p's logging.
+
+0.8.1 logs an ERROR for every ended connection, and calls the root logger's functions, which install a handler on the application's
+root logger as a side effect.
+"""
 
 from __future__ import annotations
 

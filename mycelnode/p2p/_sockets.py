@@ -1,10 +1,12 @@
-"""The sockets under libp2p's connections, which it does not show: their two ends, an immediate end, and whether a port is free."""
+"""TCP sockets: listening ones, and those under libp2p's connections, which it does not show: their two ends, an immediate end."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import socket
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import trio
@@ -12,6 +14,8 @@ import trio
 from mycelnode.errors import NetworkError
 from mycelnode.p2p._addresses import Endpoint, from_socket
 
+BACKLOG = 128  # connections that the system may hold ready for us
+_NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 _WORDS = {
     errno.ECONNREFUSED: "refused",
     errno.EHOSTUNREACH: "no route",
@@ -20,6 +24,7 @@ _WORDS = {
     errno.ECONNRESET: "it hung up",
     errno.EADDRNOTAVAIL: "no such address here",
 }
+_log = logging.getLogger(__name__)
 
 
 def socket_of(raw: Any) -> Any:
@@ -46,18 +51,63 @@ def cut(raw: Any) -> None:
             found.close()
 
 
-def check_free(endpoint: Endpoint) -> None:
-    """Raise `NetworkError` if ``endpoint`` can't be listened on. (libp2p sets SO_REUSEPORT: two nodes would share a port in silence.)"""
-    family = socket.AF_INET6 if endpoint.kind == "ip6" else socket.AF_INET
+@contextmanager
+def listen_on(endpoints: Sequence[Endpoint]) -> Iterator[list[trio.SocketListener]]:
+    """Listening sockets, shared with no other program, IPv6 apart from IPv4; closed on leaving.
+
+    Those that leave the port open get the same one if possible. A wildcard of a family that this machine lacks is left out, if
+    another end point remains. Raises `NetworkError`.
+    """
+    opened: list[socket.socket] = []
+    chosen = 0
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((endpoint.host, endpoint.port))
-    except OSError as error:
-        why = "another program uses that port" if error.errno == errno.EADDRINUSE else error.strerror or "it failed"
-        raise NetworkError(f"cannot listen on {endpoint}: {why}") from error
+        for endpoint in endpoints:
+            try:
+                opened.append(_open(endpoint, chosen))
+            except OSError as error:
+                if not (endpoint.wildcard and error.errno in _NO_SUCH_FAMILY and len(endpoints) > 1):
+                    why = (
+                        "another program uses that port"
+                        if error.errno == errno.EADDRINUSE
+                        else error.strerror or "it failed"
+                    )
+                    raise NetworkError(f"cannot listen on {endpoint}: {why}") from error
+                _log.info("not listening on %s: %s", endpoint, error.strerror)
+            else:
+                chosen = chosen or (0 if endpoint.port else opened[-1].getsockname()[1])
+        if endpoints and not opened:
+            raise NetworkError("this machine has no address to listen on")
+        yield [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in opened]
+    finally:
+        for each in opened:
+            each.close()
+
+
+def _open(endpoint: Endpoint, chosen: int) -> socket.socket:
+    """One listening socket; if the end point leaves the port open, on ``chosen``, or else on any."""
+    if endpoint.port or not chosen:
+        return _bind(endpoint, endpoint.port)
+    try:
+        return _bind(endpoint, chosen)
+    except OSError:
+        return _bind(endpoint, 0)
+
+
+def _bind(endpoint: Endpoint, port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if endpoint.kind == "ip6" else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        made.setblocking(False)
+        made.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # for connections of the last run that linger; listeners exclude each other
+        if endpoint.kind == "ip6":
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind((endpoint.host, port))
+        made.listen(BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def describe_failure(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """A libp2p host that hostile peers can neither kill nor deafen: TCP, Noise and yamux, behind our own guards.
 
-Everything that libp2p 0.8.1 gets wrong is cured in this room; docs/protocols/host.md lists the faults. Both doors of a node are made by
-`open_host`; they differ in whom ``admit`` calls a member.
+Everything that libp2p 0.8.1 gets wrong is cured in this room; docs/protocols/host.md lists the faults. Both doors of a node are
+made by `open_host`; they differ in whom ``admit`` calls a member.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import trio
@@ -22,27 +22,18 @@ from libp2p.peer.id import ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
-from mycelnode.errors import BrokenError, ClosedError, EncodingError, NetworkError, PeerUnreachable
+from mycelnode.errors import BrokenError, EncodingError, NetworkError, PeerUnreachable
 from mycelnode.p2p import _multistream
-from mycelnode.p2p._addresses import Endpoint, advertised, from_socket, interface_addresses, parse, usable
-from mycelnode.p2p._gate import GatedNoise
-from mycelnode.p2p._guard import Connection, Guard, Limits
+from mycelnode.p2p._addresses import Endpoint, advertised, from_socket, interface_addresses, is_public, parse, usable
+from mycelnode.p2p._door import Door
+from mycelnode.p2p._gate import GatedNoise, bound_tokens
+from mycelnode.p2p._guard import Admission, Connection, Guard, Limits
 from mycelnode.p2p._quiet import quieten
-from mycelnode.p2p._sockets import check_free, describe_failure
-from mycelnode.p2p._stream import Stream, reset_quietly
+from mycelnode.p2p._sockets import describe_failure, listen_on
+from mycelnode.p2p._stream import NEGOTIATE_SECONDS, Stream, reset_quietly
 
 Handler = Callable[[Stream], Awaitable[None]]
 _log = logging.getLogger(__name__)
-
-NEGOTIATE_SECONDS = 10.0  # for a peer that opened a stream to say what it wants
-
-
-class Admission(Enum):
-    """What a peer is to us, by its key."""
-
-    MEMBER = "member"
-    STRANGER = "stranger"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +44,39 @@ class HostConfig:
     """
 
     listen: Sequence[str] = ("/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0")
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     private_only: bool = True
 
 
 class Host:
     """A running host. Made by `open_host`."""
 
-    def __init__(self, inner: Any, guard: Guard, key: bytes, config: HostConfig, nursery: trio.Nursery) -> None:
-        self._inner, self._swarm, self._guard, self._config, self._nursery = inner, inner.get_network(), guard, config, nursery
+    def __init__(
+        self,
+        swarm: Any,
+        guard: Guard,
+        key: bytes,
+        config: HostConfig,
+        listening: Sequence[Endpoint],
+        nursery: trio.Nursery,
+    ) -> None:
+        self._swarm, self._guard, self._nursery = swarm, guard, nursery
+        self._listening, self._private_only = listening, config.private_only
         self._handlers: dict[str, tuple[Handler, bool]] = {}
         self.key = key
-        self.peer_id = str(inner.get_id())
+        self.peer_id = str(swarm.get_peer_id())
 
     # --- who and where ---------------------------------------------------------------------------------------------------
-
-    def _listening(self) -> list[Endpoint]:
-        sockets = [s for listener in self._swarm.listeners.values() for s in listener.listeners]
-        return [from_socket(s.socket.getsockname()) for s in sockets]
 
     @property
     def addrs(self) -> list[str]:
         """Where peers can reach us: real interface addresses, never a wildcard; without the ``/p2p`` suffix."""
-        return advertised(self._listening(), interface_addresses(), private_only=self._config.private_only)
+        return advertised(self._listening, interface_addresses(), private_only=self._private_only)
 
     @property
     def port(self) -> int | None:
         """The TCP port, if we listen."""
-        return next((endpoint.port for endpoint in self._listening()), None)
+        return next((endpoint.port for endpoint in self._listening), None)
 
     def connected(self) -> set[str]:
         """The peers with a connection, strangers included."""
@@ -90,6 +86,11 @@ class Host:
         """The remote IP address of the connection with ``peer``."""
         entry = self._guard.find(peer)
         return None if entry is None else entry.host
+
+    def dialled(self, peer: str) -> bool:
+        """Did we dial the connection with ``peer``? Who dialled begins the protocols."""
+        entry = self._guard.find(peer)
+        return entry is not None and entry.dialled_here
 
     # --- handlers --------------------------------------------------------------------------------------------------------
 
@@ -102,16 +103,16 @@ class Host:
         self._handlers.pop(protocol, None)
 
     def _stream(self, inner: INetStream, entry: Connection) -> Stream:
-        return Stream(inner, entry.peer, entry.key, self._drop, entry.cut)
-
-    def _drop(self, inner: INetStream) -> None:
-        self._nursery.start_soon(reset_quietly, inner)
+        drop = partial(self._nursery.start_soon, reset_quietly, inner, entry.cut)
+        return Stream(inner, entry.peer, entry.key, drop, entry.cut)
 
     async def _serve(self, inner: Any) -> None:
         """Every inbound stream. Nothing may escape: it would cancel libp2p's whole swarm."""
         entry = self._guard.enter(inner.swarm_conn)
-        if entry is None or entry.streams >= self._guard.limits.streams_per_peer:
-            await reset_quietly(inner)
+        if entry is None:
+            return  # the line is gone already
+        if entry.streams >= self._guard.limits.streams_per_peer:
+            await reset_quietly(inner, entry.cut)
             return
         entry.streams += 1
         stream = self._stream(inner, entry)
@@ -172,39 +173,35 @@ class Host:
     async def open_stream(self, peer: str, protocol: str, *, deadline: float) -> Stream:
         """A new stream on the connection with ``peer``.
 
-        Raises `BrokenError` without a connection or after ``deadline`` seconds, `Unsupported` if the peer does not serve ``protocol``.
+        Raises `BrokenError` without a connection or after ``deadline`` seconds, `Unsupported` if the peer does not serve it.
         """
         entry = self._guard.find(peer)
         if entry is None:
             raise BrokenError(f"there is no connection to {peer}")
-        stream = None
-        done = False
-        try:
-            with trio.fail_after(deadline):
-                inner = await entry.inner.new_stream()
-                stream = self._stream(inner, entry)
+        with trio.move_on_after(deadline):
+            stream = self._stream(await self._new_stream(entry), entry)
+            try:
                 await _multistream.propose(stream, protocol)
-                done = True
-                return stream
-        except (NetworkError, ClosedError):
-            raise
-        except trio.TooSlowError as error:
-            raise BrokenError(f"{peer} did not answer ({protocol})") from error
-        except OSError as error:
-            raise BrokenError(f"the line to {peer} broke") from error
-        except Exception as error:
-            if type(error).__module__.startswith("mycelnode"):
-                raise
-            raise BrokenError(f"the line to {peer} broke") from error
-        finally:
-            if stream is not None and not done:
+            except BaseException:
                 stream.reset()
+                raise
+            return stream
+        raise BrokenError(f"{peer} did not answer ({protocol})")
+
+    async def _new_stream(self, entry: Connection) -> Any:
+        try:
+            return await entry.inner.new_stream()
+        except Exception as error:
+            raise BrokenError(f"the line to {entry.peer} broke") from error
+        except BaseException:  # cancelled: a part of the message may have gone out, and one of the few slots is lost
+            entry.cut()
+            raise
 
     async def wait_disconnected(self, peer: str) -> None:
         """Wait until the connection in use with ``peer`` is over; at once if there is none."""
         entry = self._guard.find(peer)
         if entry is not None:
-            await self._guard.until_gone(entry)
+            await entry.over.wait()
 
     def promote(self, peer: str) -> None:
         """A stranger has shown that it belongs here: it may stay, and use every protocol."""
@@ -222,30 +219,39 @@ async def open_host(seed: bytes, config: HostConfig, *, admit: Callable[[bytes],
     Raises `NetworkError` when an address cannot be listened on. On leaving, all connections and sockets are closed.
     """
     quieten()
-    listen = [parse(addr) for addr in config.listen]
-    for endpoint in listen:
-        check_free(endpoint)
+    bound_tokens()
+    wanted = [parse(addr) for addr in config.listen]
+    named = {endpoint.host for endpoint in wanted}
     pair = create_identity_from_seed(seed)
-    guard = Guard(
-        config.limits,
-        lambda key: admit(key) is Admission.MEMBER,
-        lambda key: admit(key) is not Admission.REFUSED,
-        private_only=config.private_only and any(endpoint.wildcard for endpoint in listen),
-    )
+    guard = Guard(config.limits, admit)
     inner = _new_host(pair, guard)
     swarm = inner.get_network()
-    async with inner.run(listen_addrs=[Multiaddr(str(endpoint)) for endpoint in listen]), trio.open_nursery() as nursery:
-        host = Host(inner, guard, bytes(pair.public_key.to_bytes()), config, nursery)
-        swarm.set_stream_handler(host._serve)
-        try:
-            if len(swarm.listeners) < len(listen):
-                raise NetworkError(f"could not listen on all of {', '.join(config.listen)}")
-            nursery.start_soon(guard.run)
-            yield host
-        finally:
-            with trio.CancelScope(shield=True):
-                await guard.close_all()
+    door = Door(
+        swarm,
+        handshakes=config.limits.handshakes,
+        opens_on=lambda host: host in named or not (config.private_only and is_public(host)),
+    )
+    raised: Exception | None = None
+    with listen_on(wanted) as listeners:
+        listening = [from_socket(listener.socket.getsockname()) for listener in listeners]
+        async with trio.open_nursery() as nursery:  # around libp2p: what ends in there still resets its streams here
+            async with inner.run(listen_addrs=[]):
+                host = Host(swarm, guard, bytes(pair.public_key.to_bytes()), config, listening, nursery)
+                swarm.set_stream_handler(host._serve)
+                accepting = trio.CancelScope()
+                nursery.start_soon(guard.run)
+                nursery.start_soon(door.serve, listeners, accepting)
+                try:
+                    yield host
+                except Exception as error:
+                    raised = error  # and not a group of groups of it, which libp2p's nurseries would make
+                finally:
+                    accepting.cancel()
+                    with trio.CancelScope(shield=True):
+                        await guard.close_all()
             nursery.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
 
 
 def _new_host(pair: Any, guard: Guard) -> Any:
@@ -269,7 +275,8 @@ def _new_host(pair: Any, guard: Guard) -> Any:
     swarm = inner.get_network()
     swarm.set_resource_manager(None)  # it loses a slot with every cancelled dial
     swarm.retry_config = RetryConfig(max_retries=0)
-    inner._schedule_identify = lambda *_args, **_named: None  # asks every peer what it is, and keeps megabytes of what it answers
+    # Identify asks every peer what it is, and keeps megabytes of what it answers.
+    inner._schedule_identify = lambda *_args, **_named: None
     guard.attach(inner, swarm)
     return inner
 
