@@ -10,8 +10,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import trio
-
 from mycelnode import audit, logstore
 from mycelnode.commands import device_name, find_device
 from mycelnode.crdt.changelog import DeviceId, Head
@@ -202,8 +200,10 @@ async def recover_mesh(
 ) -> dict[str, object]:
     """Use the recovery phrase: enrol this device if it is none yet, and revoke others by the root key.
 
-    ``peer``: a multiaddr ending in ``/p2p/<peer id>`` to be in step with first. ``from_backup``: a backup was just restored. Revoking
-    without either is refused with `RecoverRefused` unless ``blind``. Raises `PhraseError`, `PeerUnreachable`, `DeviceUnknown`.
+    ``peer``: a multiaddr ending in ``/p2p/<peer id>`` to be in step with first. ``from_backup``: a backup was just restored.
+    Revoking without either is refused with `RecoverRefused` unless ``blind``.
+
+    Raises `PhraseError`, `PeerUnreachable`, `DeviceUnknown`, `NodeRunning`.
     """
     root = root_from_phrase(phrase)
     data.create()
@@ -232,11 +232,11 @@ async def _recover_with_peer(
         raise PeerUnreachable("--peer needs an address that ends in /p2p/<peer id>, as `mycelnode status` shows it")
     key_of_peer(identifier)
     async with open_node(data, clock=clock, control=False) as node:
-        await node.finder.connect(identifier, [address])
-        synced = identifier in await node.sync.in_step(RECOVER_SYNC_SECONDS)
+        await node.connect(identifier, [address])
+        synced = identifier in await node.syncing.in_step(RECOVER_SYNC_SECONDS)
         answer = await _use_root(node.mesh, root, revoke, synced or may_revoke, synced=synced)
         if synced:
-            await node.sync.in_step(RECOVER_SYNC_SECONDS)
+            await node.syncing.in_step(RECOVER_SYNC_SECONDS)
         return answer
 
 
@@ -271,13 +271,13 @@ async def _use_root(mesh: Mesh, root: RootKey, revoke: Sequence[str], may_revoke
 
 
 async def leave_mesh(data: DataDir, *, clock: Clock, erase: bool, wait: float) -> dict[str, object]:
-    """Take this device out: revoke itself, tell the others for up to ``wait`` seconds, and put the folder's content aside or erase it.
+    """Take this device out: revoke itself, tell the others, and put the folder's content aside or erase it.
 
-    A folder that is damaged, or not enrolled yet, is put aside without telling anybody: ``mesh`` is None then. Raises `NodeRunning`,
-    `NotInitialised`, `DataDirUnusable`.
+    ``wait``: seconds for reaching the others, and again for telling them. A folder that is damaged, or not enrolled yet, is put
+    aside without telling anybody: ``mesh`` is None then. Raises `NodeRunning`, `NotInitialised`, `DataDirUnusable`.
     """
     if not data.initialised():
-        raise NotInitialised()
+        raise NotInitialised
     with _alone(data):
         pass
     left: dict[str, object] = {"mesh": None, "device": None, "told": []}
@@ -294,14 +294,14 @@ async def _tell_and_leave(data: DataDir, clock: Clock, wait: float) -> dict[str,
     from mycelnode.node import open_node
 
     async with open_node(data, clock=clock, control=False) as node:
-        mesh, told = node.mesh, list[str]()
+        mesh, told = node.mesh, set[str]()
         if mesh.identity.device in mesh.replica.membership.members:
-            head = mesh.replica.head
+            await node.sync(wait)
+            linked, head = set(node.syncing.links), mesh.replica.head
             await mesh.commit(lambda replica: replica.declare(REVOKE, mesh.identity.device, head, {"reason": "left"}))
-            others = {peer_id(d) for d in mesh.replica.membership.members} - {mesh.device}
-            with trio.move_on_after(wait):
-                told = await node.finder.tell(others)
-        return {"mesh": mesh.id, "device": mesh.device, "told": told}
+            answered = await node.syncing.in_step(wait)
+            told = answered | (linked - node.syncing.links.keys())  # who has heard it hangs up on us
+        return {"mesh": mesh.id, "device": mesh.device, "told": sorted(told)}
 
 
 def _remove(data: DataDir, aside: Path | None = None) -> None:

@@ -123,6 +123,7 @@ class DataDir:
         self.config = self.path / "config.toml"
         self.log = self.path / "node.log"
         self.backups = self.path / "backups"
+        self.joining = self.path / "joining"  # there until a device is enrolled: the invite it answers, or "restored"
         self.lock_file = self.path / "lock"
 
     def __repr__(self) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+PASSPHRASE = "MYCEL_BACKUP_PASSPHRASE"  # the environment variable
 MAX_SECRET_CHARS = 8192  # read from standard input
 SHORT_CHARS = 8  # of a peer id's end: enough for people to tell their devices apart
 ERASE_LINE = "\r\x1b[K"
@@ -95,7 +96,8 @@ def group(**settings: Any) -> Callable[[Callable[..., None]], click.Group]:
     """A group of commands with the shared options; its function gets the `Options` first."""
 
     def decorate(function: Callable[..., None]) -> click.Group:
-        return click.group(**settings)(shared_options(_with_options(function)))
+        made: click.Group = click.group(**settings)(shared_options(_with_options(function)))
+        return made
 
     return decorate
 
@@ -185,7 +187,7 @@ def ask(options: Options, kind: str, **fields: Any) -> dict[str, Any]:
 def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Carry out a command on the data folder itself. Raises `DataDirBusy` while somebody else uses it."""
     if not options.data.initialised():
-        raise NotInitialised()
+        raise NotInitialised
 
     import trio
 
@@ -209,7 +211,7 @@ def node_client(options: Options) -> Iterator[ControlClient]:
     from mycelnode.control import ControlClient
 
     if not options.data.initialised():
-        raise NotInitialised()
+        raise NotInitialised
     try:
         client = ControlClient(options.data)
     except NodeNotRunning:
@@ -237,7 +239,7 @@ def local_time(text: str | None) -> str:
     """An RFC 3339 time as a person here reads it."""
     if not text:
         return "-"
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone()
+    moment = datetime.fromisoformat(text).astimezone()
     same_day = moment.date() == datetime.now().astimezone().date()
     return moment.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M")
 
@@ -261,12 +263,12 @@ def plural(count: int, noun: str) -> str:
 # --- talking with a person -------------------------------------------------------------------------------------------
 
 
-def read_secret(prompt: str, variable: str | None = None) -> str:
-    """A secret from the environment, the terminal without echo, or one line of standard input."""
+def read_secret(prompt: str, variable: str | None = None, *, twice: bool = False) -> str:
+    """A secret from the environment, the terminal without echo (``twice``, if it is a new one), or one line of standard input."""
     if variable and os.environ.get(variable):
         return os.environ[variable]
     if sys.stdin.isatty():
-        return str(click.prompt(prompt, hide_input=True, err=True))
+        return str(click.prompt(prompt, hide_input=True, confirmation_prompt=twice, err=True))
     return sys.stdin.readline(MAX_SECRET_CHARS).rstrip("\r\n")
 
 

@@ -32,4 +32,6 @@ def devices(context: click.Context, parameter: click.Parameter, begun: str) -> l
             found = client.call("devices.list")["devices"]
     except MycelError:
         return []
-    return [CompletionItem(device["name"], help=device["device"]) for device in found if device["name"].startswith(begun)]
+    return [
+        CompletionItem(device["name"], help=device["device"]) for device in found if device["name"].startswith(begun)
+    ]

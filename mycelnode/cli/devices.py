@@ -43,8 +43,14 @@ def rename(options: Options, device: str, name: str) -> None:
 
 @command(devices, name="revoke")
 @click.argument("device", shell_complete=_complete.devices)
-@click.option("--with-enrolled", is_flag=True, help="Also put out the devices that it let in, and those let in by these.")
-@click.option("--since", metavar="TIME", help="What it wrote from then on counts no more: 2026-05-01, '2026-05-01 14:30', or 2h ago.")
+@click.option(
+    "--with-enrolled", is_flag=True, help="Also put out the devices that it let in, and those let in by these."
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="What it wrote from then on counts no more: 2026-05-01, '2026-05-01 14:30', or 2h ago.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def revoke(options: Options, device: str, with_enrolled: bool, since: str | None, yes: bool) -> None:
     """Put a device out of the mesh, for ever: lost, stolen or given away. Its key is never let in again."""
@@ -116,7 +122,10 @@ def _say_preview(preview: Mapping[str, Any], with_enrolled: bool) -> None:
 
 
 def _say_revoked(answer: Mapping[str, Any]) -> None:
-    print(f"{answer['name']} is out" + (f", with {plural(len(answer['revoked']) - 1, 'device')} it let in" if answer["revoked"][1:] else ""))
+    print(
+        f"{answer['name']} is out"
+        + (f", with {plural(len(answer['revoked']) - 1, 'device')} it let in" if answer["revoked"][1:] else "")
+    )
     print("The other devices learn it as they connect. What it knew it still knows: change passwords that it had.")
 
 

@@ -12,7 +12,9 @@ from mycelnode.cli._common import Options, command
 
 
 @command(name="run")
-@click.option("--listen", multiple=True, metavar="ADDR", help="A multiaddr to listen on, instead of `mesh.listen`; repeatable.")
+@click.option(
+    "--listen", multiple=True, metavar="ADDR", help="A multiaddr to listen on, instead of `mesh.listen`; repeatable."
+)
 @click.option("--dev", is_flag=True, help="Log everything to the terminal.")
 def run(options: Options, listen: tuple[str, ...], dev: bool) -> None:
     """Run this device until Ctrl-C."""
@@ -31,7 +33,10 @@ def run(options: Options, listen: tuple[str, ...], dev: bool) -> None:
             if options.as_json:
                 print(json.dumps(line), flush=True)
             else:
-                print(f"ready mesh={line['mesh']} peer={line['peer']} addrs={','.join(line['addrs'])} swarm=off", flush=True)
+                print(
+                    f"ready mesh={line['mesh']} peer={line['peer']} addrs={','.join(line['addrs'])} swarm=off",
+                    flush=True,
+                )
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_until_asked, node.stopping, nursery.cancel_scope)
@@ -44,7 +49,11 @@ def run(options: Options, listen: tuple[str, ...], dev: bool) -> None:
     from mycelnode.errors import NotInitialised
 
     if not data.initialised():
-        raise NotInitialised()
+        raise NotInitialised
+    if data.joining.exists():
+        raise NotInitialised(
+            "this device is no member of a mesh yet: finish with `mycelnode join INVITE`, or `mycelnode recover` with the phrase"
+        )
     settings = Settings(data)
     level = "debug" if dev else settings.get("log.level")
     with logging_to(data, level=level, files=settings.get("log.files"), interactive=dev or sys.stderr.isatty()):

@@ -50,7 +50,9 @@ def sync(options: Options, wait: float) -> None:
     show(options, answer, lambda found: _say_synced(found, names))
     if answer["unreachable"]:
         missed = ", ".join(names.get(peer, short(peer)) for peer in answer["unreachable"])
-        raise NotInStep(f"not in step with {missed} after {wait:g} s; `{options.program('status')}` says what was tried")
+        raise NotInStep(
+            f"not in step with {missed} after {wait:g} s; `{options.program('status')}` says what was tried"
+        )
 
 
 def _say_synced(answer: Mapping[str, Any], names: Mapping[str, str]) -> None:
@@ -98,11 +100,17 @@ def _warnings(answer: Mapping[str, Any]) -> list[str]:
     this = next((device for device in answer["devices"] if device["this"]), None)
     lines = []
     if answer["cloned"]:
-        lines.append("this device was cloned: another copy of its key wrote too. `mycelnode leave` here, then join again")
+        lines.append(
+            "this device was cloned: another copy of its key wrote too. `mycelnode leave` here, then join again"
+        )
     elif this is None:
-        lines.append("this device is not enrolled yet: `mycelnode join INVITE` or `mycelnode recover` makes it a member")
+        lines.append(
+            "this device is not enrolled yet: `mycelnode join INVITE` or `mycelnode recover` makes it a member"
+        )
     elif this["revoked"]:
-        lines.append("this device was revoked: it keeps its data and writes no more. `mycelnode leave`, then join again")
+        lines.append(
+            "this device was revoked: it keeps its data and writes no more. `mycelnode leave`, then join again"
+        )
     elif not answer["member"]:
         lines.append("this device is no member: who let it in was put out too. `mycelnode leave`, then join again")
     if answer["clock_wrong"]:
@@ -131,14 +139,7 @@ def _unreachable(answer: Mapping[str, Any]) -> list[str]:
         if not finding or device["revoked"]:
             continue
         lines.append(f"{device['name']} is away")
-        for attempt in finding.get("tried", ()):
-            lines.append(f"    tried {_attempt(attempt)}")
+        lines += [f"    tried {address or 'it'}: {outcome}" for address, outcome in finding["tried"].items()]
         if finding.get("hint"):
             lines.append(f"    {finding['hint']}")
     return lines
-
-
-def _attempt(attempt: Any) -> str:
-    if not isinstance(attempt, Mapping):
-        return str(attempt)
-    return " ".join(str(value) for key, value in attempt.items() if value is not None and key != "time")

@@ -1,0 +1,246 @@
+"""How a device becomes part of a mesh and leaves it: init, invite, join, recover, leave."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mycelnode.cli._common import (
+    MAX_SECRET_CHARS,
+    PASSPHRASE,
+    Options,
+    command,
+    confirm,
+    local_time,
+    node_client,
+    read_secret,
+    short,
+    show,
+    working,
+)
+
+TELL_SECONDS = 10.0  # how long `leave` tries to reach the others, and then to tell them
+PHRASE_COLUMNS = 4
+
+
+@command(name="init")
+@click.option("--name", help="How your other devices call this one (default: the machine's name).")
+def init(options: Options, name: str | None) -> None:
+    """Begin a new mesh with this device, and show its recovery phrase once."""
+    import trio
+
+    from mycelnode import clock, joining
+
+    made = trio.run(partial(joining.init_mesh, options.data, name, clock=clock.system()))
+    show(options, asdict(made), partial(_say_made, options))
+
+
+@command(name="invite")
+@click.option(
+    "--ttl",
+    metavar="TIME",
+    help="How long it is good: 90 (seconds), 10m, 2h, 1d (default: the setting mesh.invite_ttl).",
+)
+def invite(options: Options, ttl: str | None) -> None:
+    """Let one more device in: shows the invite to paste there, then who joined. Ctrl-C withdraws it."""
+    from mycelnode.config_keys import parse_duration
+    from mycelnode.errors import InviteError
+
+    seconds = None if ttl is None else parse_duration(ttl)
+    with node_client(options) as client:
+        if seconds is None:
+            seconds = client.call("config.get", key="mesh.invite_ttl")["value"]
+        if options.as_json:
+            show(options, client.call("invite", ttl=seconds), lambda _: None)
+            return
+        try:
+            for answer in client.stream("invite.wait", ttl=seconds):
+                if answer["type"] == "event":
+                    _say_invite(answer)
+                elif answer["joined"] is None:
+                    raise InviteError(
+                        "the invite has expired and nobody used it; make a new one with `mycelnode invite`"
+                    )
+                else:
+                    print(f"\n{answer['joined']['name']} joined, key {short(answer['joined']['device'])}")
+                    print(
+                        "Compare: that screen shows the same end of its key. If it is not yours: `mycelnode devices revoke`"
+                    )
+        except KeyboardInterrupt:
+            print("\nwithdrawn", file=sys.stderr)
+            raise
+
+
+@command(name="join")
+@click.argument("invite")
+@click.option("--name", help="How your other devices call this one (default: the machine's name).")
+def join(options: Options, invite: str, name: str | None) -> None:
+    """Make this device a member, with the INVITE that another one shows (-: from standard input)."""
+    import trio
+
+    from mycelnode import clock, joining
+    from mycelnode.encoding import peer_id
+    from mycelnode.identity import mesh_id
+    from mycelnode.protocols.pairing import parse_invite
+
+    if invite == "-":
+        invite = read_secret("Invite")
+    parsed = parse_invite(invite)
+    if not options.as_json:
+        print(
+            f"mesh {mesh_id(parsed.root)}, invited by the device with the key {short(peer_id(parsed.inviter))}",
+            flush=True,
+        )
+    with working("asking the inviting device"):
+        joined = trio.run(partial(joining.join_mesh, options.data, invite, name, clock=clock.system()))
+    show(options, asdict(joined), partial(_say_joined, options))
+
+
+@command(name="recover")
+@click.option(
+    "--peer", metavar="ADDR", help="Get in step first with a device of the mesh, at this address (…/p2p/<peer id>)."
+)
+@click.option(
+    "--backup",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Put this backup back into the empty folder first.",
+)
+@click.option(
+    "--revoke", multiple=True, metavar="DEVICE", help="Put this device out with the phrase's authority; repeatable."
+)
+@click.option(
+    "--blind", is_flag=True, help="Revoke without knowing what the others wrote lately: that falls away with them."
+)
+@click.option("--name", help="How your other devices call this one (default: the machine's name).")
+def recover(
+    options: Options, peer: str | None, file: Path | None, revoke: tuple[str, ...], blind: bool, name: str | None
+) -> None:
+    """Use the recovery phrase, read from standard input: to come back when all devices are lost, or to put one out."""
+    import trio
+
+    from mycelnode import clock, joining
+    from mycelnode.identity import root_from_phrase
+
+    phrase = _read_phrase(one_line=file is not None)
+    root = root_from_phrase(phrase)
+    if file is not None:
+        from mycelnode import backup
+
+        passphrase = read_secret("Passphrase of the backup", PASSPHRASE)
+        with working("putting the backup back"):
+            backup.restore(options.data, file, passphrase, name, clock=clock.system(), root=root.public)
+    with working("recovering"):
+        answer = trio.run(
+            partial(
+                joining.recover_mesh,
+                options.data,
+                phrase,
+                clock=clock.system(),
+                name=name,
+                peer=peer,
+                revoke=revoke,
+                blind=blind,
+                from_backup=file is not None,
+            )
+        )
+    show(options, answer, partial(_say_recovered, options))
+
+
+@command(name="leave")
+@click.option("--erase", is_flag=True, help="Erase the keys and data of this device, instead of putting them aside.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def leave(options: Options, erase: bool, yes: bool) -> None:
+    """Take this device out of its mesh, for ever: its key is never let in again. Stop the node first."""
+    import trio
+
+    from mycelnode import clock, joining
+    from mycelnode.errors import NodeNotRunning, NodeRunning, NotInitialised
+
+    if not options.data.initialised():
+        raise NotInitialised
+    try:
+        with node_client(options):
+            raise NodeRunning("a node is running on this data folder; stop it first, with Ctrl-C where it runs")
+    except NodeNotRunning:
+        pass
+    kept = "Its data on this device are erased." if erase else "Its data are put aside in the same folder."
+    confirm(f"Take this device out of the mesh for ever? {kept}", yes)
+    with working("telling the other devices"):
+        answer = trio.run(
+            partial(joining.leave_mesh, options.data, clock=clock.system(), erase=erase, wait=TELL_SECONDS)
+        )
+    show(options, answer, _say_left)
+
+
+def _read_phrase(*, one_line: bool) -> str:
+    """The phrase: hidden on a terminal; else a line, or all of standard input. Numbers, as in our own grid, are skipped."""
+    if one_line or sys.stdin.isatty():
+        text = read_secret("Recovery phrase (24 words)")
+    else:
+        text = sys.stdin.read(MAX_SECRET_CHARS)
+    return " ".join(word for word in text.split() if not re.fullmatch(r"\d{1,2}[.)]?", word))
+
+
+# --- for people ----------------------------------------------------------------------------------------------------------
+
+
+def phrase_grid(words: Sequence[str]) -> str:
+    """The numbered words, column by column."""
+    rows = -(-len(words) // PHRASE_COLUMNS)
+    cells = [f"{place:>2} {word:<9}" for place, word in enumerate(words, 1)]
+    return "\n".join("   " + "  ".join(cells[row::rows]).rstrip() for row in range(rows))
+
+
+def _say_made(options: Options, made: Mapping[str, Any]) -> None:
+    print(f"{made['name']} is the first device of the mesh {made['mesh']}.\n")
+    print("Its recovery phrase, column by column:\n")
+    print(phrase_grid(made["phrase"].split()))
+    print(
+        "\nWrite it down on paper, now: it is shown once and stored nowhere. With it you come back when all devices"
+        "\nare lost, and put out a stolen one for good. Whoever reads it can do the same."
+    )
+    print(f"\nnow: {options.program('run')}")
+
+
+def _say_invite(answer: Mapping[str, Any]) -> None:
+    print(f"{answer['name']} ({short(answer['device'])}) invites one device into the mesh {answer['mesh']}.")
+    print(f"On the other device, until {local_time(answer['expires'])}:\n")
+    print(f"mycelnode join {answer['invite']}\n")
+    print("Whoever sees this line first can join: show it to nobody else. Waiting; Ctrl-C withdraws it.", flush=True)
+
+
+def _say_joined(options: Options, joined: Mapping[str, Any]) -> None:
+    print(f"{joined['name']}, key {short(joined['device'])}, was let in by {joined['inviter']}.")
+    print(f"now: {options.program('run')}")
+
+
+def _say_recovered(options: Options, answer: Mapping[str, Any]) -> None:
+    print(f"{answer['name']}, key {short(answer['device'])}, is a member of the mesh {answer['mesh']}.")
+    for peer in answer["revoked"]:
+        print(f"{short(peer)} is out.")
+    if not answer["synced"]:
+        print("What the other devices know comes as soon as they and this one run.")
+    print(f"now: {options.program('run')}")
+
+
+def _say_left(answer: Mapping[str, Any]) -> None:
+    if answer["mesh"] is None:
+        print(
+            "Nothing was told to a mesh. If this device was a member, put it out from another: `mycelnode devices revoke`."
+        )
+    elif answer["told"]:
+        print(f"This device is out, and {len(answer['told'])} of the others know it already.")
+    else:
+        print(
+            "This device is out, but none of the others could be told: put it out there too, `mycelnode devices revoke`."
+        )
+    print("Its data are erased." if answer["erased"] else f"Its data lie in {answer['aside']}.")
