@@ -52,7 +52,10 @@ async def watch_network(clock: Clock, changed: Callable[[str], None], *, poll_se
         before = reachable_at()  # after the subscription, so that no change falls between
         while True:
             with trio.move_on_after(poll_seconds):
-                await (trio.sleep_forever() if kernel is None else _message(kernel))
+                if kernel is not None:
+                    await _message(kernel)
+                else:
+                    await trio.sleep_forever()
             if sleeps.look(clock.boottime(), clock.monotonic()):
                 changed("woke")
             now = reachable_at()
