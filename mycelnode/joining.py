@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.membership import membership
 from mycelnode.crdt.statements import ENROL, REVOKE, Statement
 from mycelnode.database import open_database
-from mycelnode.encoding import key_of_peer, peer_id
+from mycelnode.encoding import encode, key_of_peer, peer_id
 from mycelnode.errors import (
     AlreadyInitialised,
     ConfigError,
@@ -58,7 +58,12 @@ RECOVER_SYNC_SECONDS = 120.0  # for being in step with a peer before anything is
 
 @dataclass(frozen=True, slots=True)
 class Initialised:
-    """A new mesh: ``phrase`` is shown once and kept nowhere."""
+    """A new mesh: ``phrase`` is shown once and kept nowhere.
+
+    >>> new = await mycelnode.init("laptop-data")
+    >>> len(new.phrase.split())
+    24
+    """
 
     mesh: str
     device: str
@@ -68,7 +73,11 @@ class Initialised:
 
 @dataclass(frozen=True, slots=True)
 class JoinedMesh:
-    """A mesh joined; ``inviter`` is the name of the device that let us in."""
+    """A mesh joined; ``inviter`` is the name of the device that let us in.
+
+    >>> joined = await mycelnode.join("phone-data", str(invite))
+    >>> print(joined.inviter, "let us in")
+    """
 
     mesh: str
     device: str
@@ -140,15 +149,17 @@ async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Cloc
         write_durably(data.joining, str(invite).encode())
         shown = _chosen_name(name, restored)
 
-        async def store(welcome: Welcome) -> None:
+        async def store(welcome: Welcome, address: str) -> None:
             _check_welcome(invite, identity.device, welcome)
-            await _begin(data, invite.root, welcome.statements, "mesh.join", shown, clock)
+            good = {peer_id(invite.inviter): address}
+            await _begin(data, invite.root, welcome.statements, "mesh.join", shown, clock, good=good)
 
         welcome = await _pair(identity, invite, shown, store)
         return JoinedMesh(mesh_id(invite.root), identity.peer_id, shown, welcome.inviter_name)
 
 
-async def _pair(identity: Identity, invite: Invite, name: str, store: Callable[[Welcome], Awaitable[None]]) -> Welcome:
+async def _pair(identity: Identity, invite: Invite, name: str, store: Callable[[Welcome, str], Awaitable[None]]) -> Welcome:
+    """Ask to join; ``store`` gets the welcome and the address at which the inviter answered."""
     from mycelnode.p2p.host import Admission, HostConfig, open_host
     from mycelnode.p2p.lan import find_on_lan
     from mycelnode.p2p.pairing_driver import ask_to_join
@@ -160,7 +171,7 @@ async def _pair(identity: Identity, invite: Invite, name: str, store: Callable[[
 
     async with open_host(identity.seed, HostConfig(listen=()), admit=admit) as host:
         try:
-            await host.dial(inviter, invite.addresses, deadline=DIAL_SECONDS)
+            address = await host.dial(inviter, invite.addresses, deadline=DIAL_SECONDS)
         except PeerUnreachable as error:
             found = await find_on_lan(inviter, LAN_SECONDS)
             if not found:
@@ -168,9 +179,9 @@ async def _pair(identity: Identity, invite: Invite, name: str, store: Callable[[
                     "the inviting device did not answer and was not found on this network; is it running `mycelnode run`,"
                     " and are both devices on the same network?"
                 ) from error
-            await host.dial(inviter, found, deadline=DIAL_SECONDS)
+            address = await host.dial(inviter, found, deadline=DIAL_SECONDS)
         try:
-            return await ask_to_join(host, invite, identity.device, name, store)
+            return await ask_to_join(host, invite, identity.device, name, lambda welcome: store(welcome, address))
         except PairingRefused as error:
             raise InviteError(str(error)) from error
 
@@ -325,12 +336,24 @@ def _root_statement(root: RootKey, kind: str, subject: DeviceId, head: Head | No
     return Statement(kind, subject, head, root.public, None, info).signed(root.public, root.sign)
 
 
-async def _begin(data: DataDir, root: bytes, statements: Sequence[Statement], event: str, name: str, clock: Clock) -> None:
-    """The first content of a folder's database, in one transaction; afterwards the folder belongs to the mesh."""
+async def _begin(
+    data: DataDir,
+    root: bytes,
+    statements: Sequence[Statement],
+    event: str,
+    name: str,
+    clock: Clock,
+    good: Mapping[str, str] | None = None,
+) -> None:
+    """The first content of a folder's database, in one transaction; afterwards the folder belongs to the mesh.
+
+    ``good``: peer → an address where it answered, for the first time that the node runs.
+    """
 
     def store(connection: sqlite3.Connection) -> None:
         logstore.save_fact(connection, "root", root)
         logstore.drop_fact(connection, RESTORED_NAME)
+        logstore.save_fact(connection, "good", encode(good or {}))
         logstore.save_statements(connection, ((s.id, s.encoded) for s in statements))
         audit.record(connection, event, {"mesh": mesh_id(root), "name": name}, clock.wall())
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import trio
 
 from mycelnode import logstore
+from mycelnode.commands import device_name
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.crdt.statements import ENROL, Statement
 from mycelnode.encoding import peer_id
@@ -104,10 +105,8 @@ class PairingDriver:
                 raise
             self._joined(Joined(enrol.invite, enrol.device, enrol.name))
         self.host.promote(peer_id(enrol.device))
-        replica = self.mesh.replica
-        name = replica.document.map("mycel.names").get(self.mesh.device)
-        shown = name if isinstance(name, str) else self.mesh.device
-        return machine.enrolled(enrolment_chain(replica, enrol.device), shown)
+        shown = device_name(self.mesh, self.mesh.identity.device)
+        return machine.enrolled(enrolment_chain(self.mesh.replica, enrol.device), shown)
 
 
 def _declare(replica: Replica, enrol: Enrol) -> Statement:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
+import psutil
 import pytest
+import trio
 
 from mycel_simnet.cluster import NotConverged, Standing, in_step, open_cluster
-from mycel_simnet.process import NodeFailed, NoAnswer
+from mycel_simnet.process import NoAnswer, Refused
 
 STEP = 20.0  # seconds
 
@@ -50,18 +54,41 @@ async def test_a_revoked_device_is_no_longer_waited_for(tmp_path: Path) -> None:
         assert standing.applied.get("desk", 0) == fence
 
 
-async def test_a_node_that_died_by_itself_is_not_overlooked(tmp_path: Path) -> None:
-    with pytest.raises(NoAnswer, match="laptop is not running"):
+async def test_what_goes_wrong_inside_comes_out_bare_and_leaves_no_process(tmp_path: Path) -> None:
+    pids = []
+
+    async def lose_a_node() -> None:
         async with open_cluster(tmp_path, ["laptop"]) as cluster:
-            await cluster.nodes["laptop"].kill()
+            pids.append(cluster.nodes["laptop"].pid)
+            os.kill(pids[0], signal.SIGKILL)
+            while cluster.nodes["laptop"].running:
+                await trio.sleep(0.01)
             await cluster.write("laptop", [["count", "steps", 1]])
 
+    with trio.fail_after(STEP), pytest.raises(NoAnswer, match="laptop is not running"):
+        await lose_a_node()
 
-async def test_a_device_that_cannot_join_ends_the_cluster_bare(tmp_path: Path) -> None:
+    async def fail() -> None:
+        async with open_cluster(tmp_path / "other", ["laptop"]) as cluster:
+            pids.append(cluster.nodes["laptop"].pid)
+            raise KeyError("on purpose")
+
+    (tmp_path / "other").mkdir()
+    with pytest.raises(KeyError, match="on purpose"):
+        await fail()
+    assert len(pids) == 2
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+async def test_a_device_that_cannot_join_says_so(tmp_path: Path) -> None:
     (tmp_path / "phone").write_text("in the way")
-    with pytest.raises((NodeFailed, Exception), match="phone"):
+
+    async def join() -> None:
         async with open_cluster(tmp_path, ["laptop", "phone"]):
             pytest.fail("it joined")
+
+    with pytest.raises(Refused, match="phone is a file where a folder should be"):
+        await join()
 
 
 def test_in_step_means_the_same_and_nothing_lacking() -> None:

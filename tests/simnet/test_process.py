@@ -34,7 +34,7 @@ async def test_a_node_starts_answers_and_stops_cleanly(tmp_path: Path) -> None:
         assert ready["ready"]
         assert node.running
         assert (await node.call("mesh.digest"))["members"] == [ready["device"]]
-        with pytest.raises(Refused, match="ControlError.*nonsense"):
+        with pytest.raises(Refused, match=r"ControlError.*nonsense"):
             await node.call("nonsense")
         first = node.address
         await node.stop()
@@ -62,7 +62,7 @@ async def test_a_frozen_node_keeps_silent_until_it_thaws_and_stops_even_so(tmp_p
     async with device(tmp_path) as node:
         await node.start()
         node.freeze()
-        with pytest.raises(NoAnswer, match="no answer to 'status' within 0.3 s"):
+        with pytest.raises(NoAnswer, match=r"no answer to 'status' within 0\.3 s"):
             await node.call("status", deadline=0.3)
         node.thaw()
         assert (await node.call("status"))["name"] == "laptop"
@@ -89,7 +89,7 @@ async def test_why_a_node_did_not_start_is_said(tmp_path: Path) -> None:
     with pytest.raises(NodeFailed, match=r"(?s)nobody ended with status 1.*NotInitialised"):
         await node.start()
     assert not node.running
-    with pytest.raises(NodeFailed, match="not ready within 0.01 s"):
+    with pytest.raises(NodeFailed, match=r"not ready within 0\.01 s"):
         await node.start(deadline=0.01)
     assert not node.running
 
@@ -97,7 +97,7 @@ async def test_why_a_node_did_not_start_is_said(tmp_path: Path) -> None:
 async def test_a_command_that_is_refused_says_why(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="InviteError"):
         await NodeProcess(tmp_path, "phone").command("join", "mycel:nonsense")
-    with pytest.raises(NodeFailed, match="phone: mycelnode init took more than 0.01 s"):
+    with pytest.raises(NodeFailed, match=r"phone: mycelnode init took more than 0\.01 s"):
         await NodeProcess(tmp_path, "phone").command("init", deadline=0.01)
 
 
