@@ -45,7 +45,12 @@ _log = logging.getLogger(__name__)
 
 
 class Node:
-    """One device of the mesh, on the network. Made by `open_node`."""
+    """One device of the mesh, on the network. Made by `open_node`.
+
+    >>> async with mycelnode.open_node("laptop-data") as node:
+    ...     print(node.name, node.addresses)
+    ...     await node.sync()
+    """
 
     def __init__(self, mesh: Mesh, host: Host, nursery: trio.Nursery) -> None:
         self.mesh, self.host, self._nursery = mesh, host, nursery

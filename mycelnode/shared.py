@@ -76,7 +76,13 @@ class SharedMap(_Shared):
 
 
 class SharedRegister(_Shared):
-    """One last-writer-wins value."""
+    """One last-writer-wins value.
+
+    >>> title = node.register("title")
+    >>> await title.set("Travel plans")
+    >>> title.get()
+    'Travel plans'
+    """
 
     def get(self, default: Value = None) -> Value:
         """The value, or ``default`` if none was ever set."""
@@ -88,7 +94,14 @@ class SharedRegister(_Shared):
 
 
 class SharedSet(_Shared):
-    """An observed-remove set: of a concurrent add and remove of the same element, the add wins."""
+    """An observed-remove set: of a concurrent add and remove of the same element, the add wins.
+
+    >>> tags = node.set("tags")
+    >>> await tags.add("home", "urgent")
+    >>> await tags.remove("home")
+    >>> sorted(tags)
+    ['urgent']
+    """
 
     def __contains__(self, element: Value) -> bool:
         return element in self._document.orset(self.name)
@@ -111,7 +124,13 @@ class SharedSet(_Shared):
 
 
 class SharedLog(_Shared):
-    """A grow-only set: what was added stays."""
+    """A grow-only set: what was added stays.
+
+    >>> visits = node.log("visits")
+    >>> await visits.add({"day": "2026-11-25", "place": "library"})
+    >>> len(visits)
+    1
+    """
 
     def __contains__(self, element: Value) -> bool:
         return element in self._document.gset(self.name)
@@ -128,7 +147,13 @@ class SharedLog(_Shared):
 
 
 class SharedCounter(_Shared):
-    """A counter that every device may raise and lower; concurrent changes add up."""
+    """A counter that every device may raise and lower; concurrent changes add up.
+
+    >>> cups = node.counter("cups")
+    >>> await cups.add(2)
+    >>> cups.value
+    2
+    """
 
     @property
     def value(self) -> int:
@@ -141,7 +166,13 @@ class SharedCounter(_Shared):
 
 
 class SharedVersions(_Shared):
-    """A multi-value register: concurrent versions are all kept until somebody who saw them sets a new one."""
+    """A multi-value register: concurrent versions are all kept until somebody who saw them sets a new one.
+
+    >>> draft = node.versions("draft")
+    >>> await draft.set("Dear all")
+    >>> draft.values()
+    ['Dear all']
+    """
 
     def values(self) -> Sequence[Value]:
         """All current versions; one unless devices wrote concurrently."""

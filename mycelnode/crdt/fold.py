@@ -48,6 +48,10 @@ class Change(NamedTuple):
     ``old`` and ``new`` are values (None also for: there was none, there is none any more); for sets False and True; for a
     counter its sums; for a multi-value register the lists of versions (None: more than `MAX_SHOWN_VERSIONS`). ``kind`` is
     the collection's type, or ``"refolded"``: read it anew.
+
+    >>> async with node.watch("notes") as changes:
+    ...     async for change in changes:
+    ...         print(change.key, change.old, change.new)
     """
 
     name: str | None

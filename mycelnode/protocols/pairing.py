@@ -60,7 +60,11 @@ WRONG, USED, EXPIRED, BUSY = "wrong", "used", "expired", "busy"
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """What one paste carries. ``expires`` is Unix seconds by the inviter's clock."""
+    """What one paste carries. ``expires`` is Unix seconds by the inviter's clock.
+
+    >>> invite = await node.invite(ttl=600)
+    >>> print(invite)  # the text to paste on the other device
+    """
 
     root: bytes
     inviter: DeviceId

@@ -15,6 +15,7 @@ from mycelnode.errors import PeerMisbehaved
 
 PIECE_BYTES = 512 << 10
 MAX_STATE = 1 << 30  # bytes of an encoded document that a newcomer takes
+STATE_PAYS = 2000  # entries; fewer come as quickly as logs, which need no checking afterwards
 KEEP_SECONDS = 120.0  # how long a state is kept after its last use
 
 
@@ -29,19 +30,20 @@ class Offer:
 
 @dataclass(slots=True)
 class StateSource:
-    """One per node: makes states when newcomers ask, and lets several of them share one."""
+    """One per node: makes states when newcomers ask, and lets several of them share one. ``least``: entries that make it worth it."""
 
     make: Callable[[], Offer]
+    least: int = STATE_PAYS
     _offer: Offer | None = None
     _used: float = 0.0
 
-    def offer(self, digest: bytes | None, now: float) -> Offer:
-        """The state with that digest if it is still kept, else a new one."""
+    def offer(self, digest: bytes | None, now: float) -> Offer | None:
+        """The state with that digest if it is still kept, else a new one; None if the logs are short."""
         fresh = self._offer is not None and now - self._used < KEEP_SECONDS
         if self._offer is None or not fresh or (digest is not None and self._offer.digest != digest):
             self._offer = self.make()
         self._used = now
-        return self._offer
+        return self._offer if sum(head.seq for head in self._offer.cut.values()) >= self.least else None
 
     def expire(self, now: float) -> None:
         """Let go of a state that nobody fetches any more."""

@@ -311,8 +311,9 @@ class SyncSession:
         if want is not None and self._member():
             digest, offset = as_list(want, 2)
             offer = self._source.offer(None if digest is None else as_bytes(digest, 32), now)
-            start = as_int(offset) if digest == offer.digest else 0
-            self._sending = (offer, min(start, len(offer.state)))
+            start = as_int(offset)
+            if offer is not None:
+                self._sending = (offer, min(start, len(offer.state)) if digest == offer.digest else 0)
         return []
 
     def _on_have(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:

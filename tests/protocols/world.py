@@ -66,7 +66,7 @@ class Device:
         self.wall = START_MS
         self.replica = self._replica()
         self.progressed: list[Progress] = []
-        self.source = StateSource(self._offer)
+        self.source = StateSource(self._offer, least=0)
         self.partial = Partial()
 
     def _replica(self) -> Replica:
