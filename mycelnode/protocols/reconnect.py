@@ -39,13 +39,13 @@ _HINTS: Final = {
     _REFUSED: "something answers at that address but not mycelnode: is `mycelnode run` running there?",
     _SILENT: "no answer: is the device on the same network, and does its firewall let the port in?",
     _NO_WAY: "no network leads there: is this device connected to one?",
-    _OTHER_DEVICE: "another device has that address now: are both devices on the same network, and is `mycelnode run` running there?",
+    _OTHER_DEVICE: "another device has that address now: are both on the same network, and is `mycelnode run` running there?",
     _NOT_LET_IN: "it answers but does not talk to this device: do both list each other in `mycelnode devices`?",
 }
 _HINT_MIXED: Final = (
     "some addresses refuse and others do not answer: is `mycelnode run` running there, on the same network?"
 )
-_HINT_NO_ADDRESS: Final = "no address of it is known yet: run `mycelnode run` on both devices on the same network, and they will find each other"
+_HINT_NO_ADDRESS: Final = "no address of it is known yet: run `mycelnode run` on it while both are on the same network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class Reconnect:
     def report(self, peer: str, now: float) -> dict[str, Any] | None:
         """Why ``peer`` is missing, or None if it is connected, or no member.
 
-        ``tried`` {address: reason} of the last attempt, ``failures``, ``since`` (monotonic seconds), ``hint`` (a sentence, or None).
+        ``tried`` {address: reason} of the last attempt, ``failures``, ``since`` (monotonic seconds), ``hint`` (a sentence or None).
         """
         member = self._members.get(peer)
         if member is None or member.connected_at is not None:
