@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -185,7 +186,7 @@ def edit(value: Any, rng: random.Random, new: Any) -> Any:
     if isinstance(value, bytes) and value and rng.random() < 0.4:
         half = len(value) // 2
         return rng.choice((value[half:], value + value, value[half:] + value[:half], value + b"x"))
-    return new
+    return copy.deepcopy(new)
 
 
 def block_of(value: Any) -> bytes:
