@@ -29,15 +29,15 @@ def run(options: Options, listen: tuple[str, ...], dev: bool) -> None:
 
     async def main() -> None:
         async with open_node(data, clock=clock.system(), listen=listen or None, control=True) as node:
-            line = node.ready_line
-            if options.as_json:
-                print(json.dumps(line), flush=True)
-            else:
-                print(
-                    f"ready mesh={line['mesh']} peer={line['peer']} addrs={','.join(line['addrs'])} swarm=off",
-                    flush=True,
-                )
-            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:  # whoever reads "ready" may stop us at once
+                line = node.ready_line
+                if options.as_json:
+                    print(json.dumps(line), flush=True)
+                else:
+                    print(
+                        f"ready mesh={line['mesh']} peer={line['peer']} addrs={','.join(line['addrs'])} swarm=off",
+                        flush=True,
+                    )
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_until_asked, node.stopping, nursery.cancel_scope)
                     async for _ in signals:
