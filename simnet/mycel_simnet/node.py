@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import runpy
 import socket
 import sys
 import threading
@@ -116,7 +117,6 @@ def main(arguments: list[str]) -> None:
     if len(arguments) < 4 or arguments[0] != "--world" or arguments[2] != "--":
         sys.exit("usage: python -m mycel_simnet.node --world FILE -- COMMAND …")
     from mycelnode import clock
-    from mycelnode.cli import main as mycelnode
 
     world = World(Path(arguments[1]))
     world.conditions()
@@ -125,7 +125,7 @@ def main(arguments: list[str]) -> None:
     if arguments[3] == "run":
         end_with_stdin()
     sys.argv = ["mycelnode", *arguments[3:]]
-    mycelnode()
+    runpy.run_module("mycelnode.cli", run_name="__main__")
 
 
 if __name__ == "__main__":
