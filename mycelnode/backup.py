@@ -3,7 +3,7 @@
 A file is ``MAGIC``, a header (4 bytes of length, canonical CBOR) and chunks (4 bytes of length, ciphertext). The header says in
 the clear what is needed to open the file, when it was made and of which mesh; it is authenticated with every chunk. The key is
 Argon2id of the passphrase; the chunks are one XChaCha20-Poly1305 secretstream (libsodium), whose last is marked, so that a file cut
-off anywhere is noticed. A chunk is a list of records: ``["about", schema, device's name]`` first, ``[table, column, …]`` for a row,
+off anywhere is noticed. A chunk is a list of records: ``["about", schema]`` first, ``[table, column, …]`` for a row,
 ``["piece", name, bytes]`` for a part of something longer.
 
 What a backup may hold is listed here, table by table: keys, invites and what else a later version keeps do not slip in.
@@ -27,20 +27,18 @@ from nacl.exceptions import CryptoError
 from nacl.pwhash import argon2id
 
 from mycelnode import audit, logstore
-from mycelnode.crdt.statements import ENROL, decode_statement
 from mycelnode.encoding import as_bytes, as_int, as_list, as_text, decode, encode
 from mycelnode.errors import (
     AlreadyInitialised,
     BackupError,
     EncodingError,
-    KeyFileError,
     MycelError,
     NotInitialised,
     PhraseError,
     SchemaTooNew,
 )
-from mycelnode.identity import create_identity, load_identity, mesh_id
-from mycelnode.joining import RESTORED_NAME
+from mycelnode.identity import create_identity, mesh_id
+from mycelnode.joining import RESTORED_NAME, default_name
 from mycelnode.logstore import StoredLogs
 from mycelnode.paths import PRIVATE_FILE, TEMPORARY, DataDir, make_private_folder, sync_folder, unusable, write_durably
 from mycelnode.ports import Clock
@@ -83,7 +81,7 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A folder filled from a backup: ``device`` is its new key (public half), not enrolled yet; ``name`` the old device's."""
+    """A folder filled from a backup: ``device`` is the peer id of its new key, which is not enrolled yet."""
 
     mesh: str
     device: str
@@ -137,8 +135,9 @@ def restore(
     """Fill an empty or left folder from a backup, and give it a new device key. Blocks.
 
     The device is no member yet: joining with an invite of this mesh, or recovering with its phrase, enrols it and keeps what was
-    restored. ``root``: the mesh's root key, if the backup must be of that mesh. Raises `AlreadyInitialised`, `BackupError`,
-    `PhraseError`, `SchemaTooNew`, `DataDirBusy`, `DiskFull`, `DataDirUnusable`; then nothing has changed.
+    restored. ``name``: how it will then be called (default: the machine's name). ``root``: the mesh's root key, if the backup must
+    be of that mesh. Raises `AlreadyInitialised`, `BackupError`, `PhraseError`, `SchemaTooNew`, `DataDirBusy`, `DiskFull`,
+    `DataDirUnusable`; then nothing has changed.
     """
     _refuse_if_used(data)
     for _ in _Opener(path, passphrase).records():  # to the end: a damaged file changes nothing
@@ -168,7 +167,7 @@ def restore(
 
 
 def _records(connection: sqlite3.Connection, data: DataDir) -> Iterator[list[Any]]:
-    yield [_ABOUT, version(connection), _own_name(connection, data)]
+    yield [_ABOUT, version(connection)]
     for table, columns in _TABLES.items():
         for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table}"):
             yield [table, *row]
@@ -187,17 +186,6 @@ def _pieces(name: str, content: bytes) -> Iterator[list[Any]]:
         yield [_PIECE, name, content[start : start + CHUNK_BYTES]]
 
 
-def _own_name(connection: sqlite3.Connection, data: DataDir) -> str:
-    """The name this device was enrolled with; empty if its key cannot be read, which must not keep a backup from being made."""
-    with suppress(KeyFileError):
-        device = load_identity(data).device
-        for packed in StoredLogs(connection).statements():
-            statement = decode_statement(packed)
-            if statement.kind == ENROL and statement.subject == device:
-                return clean_name(str(statement.info.get("name", "")))
-    return ""
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
     root: bytes
@@ -210,7 +198,7 @@ class _Found:
 def _fill(new: Path, opened: _Opener, root: bytes | None, name: str | None, clock: Clock) -> _Found:
     """Make the database ``new`` from a backup."""
     records = opened.records()
-    _, schema, old_name = next(records)
+    _, schema = next(records)
     migrations = shipped_migrations()
     if schema > max(migration.number for migration in migrations):
         raise SchemaTooNew("the backup was made by a newer mycelnode; update this one")
@@ -232,9 +220,7 @@ def _fill(new: Path, opened: _Opener, root: bytes | None, name: str | None, cloc
             config = bytes(pieces.pop(_CONFIG, b""))
             for fact, value in pieces.items():
                 logstore.save_fact(connection, fact, bytes(value))
-            found = _Found(
-                bytes(pieces["root"]), clean_name(name or old_name or "restored"), config, entries, opened.created
-            )
+            found = _Found(bytes(pieces["root"]), clean_name(name or default_name()), config, entries, opened.created)
             if root is not None and found.root != root:
                 raise PhraseError("the backup is of another mesh than this recovery phrase")
             logstore.save_fact(connection, RESTORED_NAME, found.name.encode())

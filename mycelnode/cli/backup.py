@@ -63,7 +63,7 @@ def list_(options: Options) -> None:
 
 @command(backup, name="restore")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", help="How this device is to be called (default: as the one that made the backup).")
+@click.option("--name", help="How this device is to be called (default: the machine's name).")
 def restore(options: Options, file: Path, name: str | None) -> None:
     """Put a backup back into an empty folder. The device then joins with an invite, or recovers with the phrase."""
     from mycelnode import backup as backups

@@ -70,7 +70,7 @@ def _say_status(answer: Mapping[str, Any]) -> None:
     print(f"{answer['name']} ({answer['device']})")
     print(f"mesh {answer['mesh']}, {running}, {megabytes(answer['disk'])} on disk")
     for address in answer["addrs"]:
-        print(f"  listening on {address}")
+        print(f"  listening on {address}/p2p/{answer['device']}")
     print()
     table([_row(device) for device in answer["devices"]], ("NAME", "STATE", "HEAD", "LAG", "LAST SEEN", "DEVICE"))
     _say_services(answer["services"])
