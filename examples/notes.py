@@ -23,7 +23,10 @@ async def main() -> None:
         async with mycelnode.open_node(phone, listen=LOOPBACK) as node:
             await node.map("notes").put("call", "the dentist")
 
-        async with mycelnode.open_node(laptop, listen=LOOPBACK) as one, mycelnode.open_node(phone, listen=LOOPBACK) as other:
+        async with (
+            mycelnode.open_node(laptop, listen=LOOPBACK) as one,
+            mycelnode.open_node(phone, listen=LOOPBACK) as other,
+        ):
             await one.connect(other.device, other.addresses)
             await one.sync()
             for node in (one, other):

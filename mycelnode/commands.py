@@ -164,7 +164,9 @@ class MeshCommands:
         authors, members = {device}, self.mesh.replica.membership.members
         enrolled: Mapping[DeviceId, Statement] = self.mesh.replica.membership.enrolled
         while True:
-            more = [d for d in all_devices(self.mesh) if d not in found and d in members and enrolled[d].author in authors]
+            more = [
+                d for d in all_devices(self.mesh) if d not in found and d in members and enrolled[d].author in authors
+            ]
             if not more:
                 return [d for d in found if d != self.mesh.identity.device]
             found += more
@@ -175,7 +177,11 @@ class MeshCommands:
         device = find_device(self.mesh, text(request, "device"))
         found = rescuable(self.mesh.replica, device)
         shown = [
-            {"seq": item.row.seq, "time": rfc3339(item.clock >> 16), "operations": [ops.describe(op) for op in item.operations]}
+            {
+                "seq": item.row.seq,
+                "time": rfc3339(item.clock >> 16),
+                "operations": [ops.describe(op) for op in item.operations],
+            }
             for item in found
         ]
         rescued = 0 if flag(request, "preview") else await rescue(self.mesh, device, found)

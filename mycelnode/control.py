@@ -191,10 +191,11 @@ async def _send(stream: trio.SocketStream, answer: Mapping[str, Any]) -> None:
 
 def peer_uid(connection: Any) -> int:
     """The user id of the process at the other end of a UNIX socket; -1 if the system does not tell."""
-    if sys.platform == "linux":
+    system: str = sys.platform  # a plain str, or the type checker takes all other systems' code for dead
+    if system == "linux":
         data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         return int(struct.unpack("3i", data)[1])
-    if sys.platform == "darwin":
+    if system == "darwin":
         data = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED: struct xucred {version, uid, …} (unix(4))
         return int(struct.unpack("2I", data[:8])[1])
     return -1

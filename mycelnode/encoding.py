@@ -104,7 +104,9 @@ def from_base32(text: str, *, max_chars: int = 4096) -> bytes:
 
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_PEER_PREFIX = bytes((0x00, 0x24, 0x08, 0x01, 0x12, 0x20))  # identity multihash of the protobuf {Type: Ed25519, Data: 32 bytes}
+_PEER_PREFIX = bytes(
+    (0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
+)  # identity multihash of the protobuf {Type: Ed25519, Data: 32 bytes}
 
 
 def peer_id(key: bytes) -> str:

@@ -67,7 +67,9 @@ def drop_fact(connection: sqlite3.Connection, name: str) -> None:
     connection.execute("DELETE FROM facts WHERE name = ?", (name,))
 
 
-def save_invite(connection: sqlite3.Connection, key: bytes, text: str, used_by: DeviceId | None, used_name: str) -> None:
+def save_invite(
+    connection: sqlite3.Connection, key: bytes, text: str, used_by: DeviceId | None, used_name: str
+) -> None:
     """Store an invite as it stands now."""
     connection.execute("INSERT OR REPLACE INTO invites VALUES (?, ?, ?, ?)", (key, text, used_by, used_name))
 

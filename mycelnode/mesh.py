@@ -232,7 +232,9 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
             try:
                 mesh._load()
             except (MycelError, sqlite3.DatabaseError) as error:
-                raise DatabaseDamaged(f"{data.database} is damaged ({error}); restore a backup or join again") from error
+                raise DatabaseDamaged(
+                    f"{data.database} is damaged ({error}); restore a backup or join again"
+                ) from error
             mesh.push_config()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(mesh._run)
@@ -247,7 +249,9 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
 def _stored(device: DeviceId, number: int, branch: Branch) -> StoredBranch:
     tip = branch.tip
     assert tip is not None  # only an empty log has none, and nothing is stored for it
-    return StoredBranch(device, number, branch.parent, branch.base.seq, branch.base.hash, tip.seq, tip.hash, tip.signature)
+    return StoredBranch(
+        device, number, branch.parent, branch.base.seq, branch.base.hash, tip.seq, tip.hash, tip.signature
+    )
 
 
 def _pack_document(state: bytes, base: Base | None) -> bytes:

@@ -68,7 +68,9 @@ class Node:
             "sync": self._sync,
             "stop": self._stop,
         }
-        self.streams: Mapping[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = {"invite.wait": self._invite_and_wait}
+        self.streams: Mapping[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = {
+            "invite.wait": self._invite_and_wait
+        }
 
     @property
     def ready_line(self) -> dict[str, Any]:
@@ -180,7 +182,11 @@ class Node:
             for peer in list(self.host.connected()):
                 if not self._is_member(peer) and peer not in self.syncing.links:
                     self.host.disconnect(peer)
-        if progress.refolded or progress.membership_changed or any(change.name == ADDRESSES for change in progress.changes):
+        if (
+            progress.refolded
+            or progress.membership_changed
+            or any(change.name == ADDRESSES for change in progress.changes)
+        ):
             self.finder.look_again()
 
     def _is_member(self, peer: str) -> bool:
@@ -289,10 +295,14 @@ async def _open_host(
     if kept is not None and any(addr.endswith("/tcp/0") for addr in wanted):
         again = [addr.removesuffix("/0") + f"/{kept}" if addr.endswith("/tcp/0") else addr for addr in wanted]
         try:
-            return await stack.enter_async_context(open_host(mesh.identity.seed, HostConfig(listen=again, private_only=private), admit=admit))
+            return await stack.enter_async_context(
+                open_host(mesh.identity.seed, HostConfig(listen=again, private_only=private), admit=admit)
+            )
         except NetworkError as error:
             _log.warning("port %d of the last run is taken (%s); taking another", kept, error)
-    return await stack.enter_async_context(open_host(mesh.identity.seed, HostConfig(listen=wanted, private_only=private), admit=admit))
+    return await stack.enter_async_context(
+        open_host(mesh.identity.seed, HostConfig(listen=wanted, private_only=private), admit=admit)
+    )
 
 
 def _seconds(request: Request, key: str, default: float) -> float:

@@ -26,7 +26,9 @@ MAX_WATCHED = 4096  # changes waiting for a slow watcher; then it gets one `Chan
 def check_name(name: str) -> str:
     """``name`` if users may give it to a collection; else `ValueRefused`."""
     if not name or len(name) > ops.MAX_NAME_CHARS or name.startswith(RESERVED):
-        raise ValueRefused(f"a collection's name has 1 to {ops.MAX_NAME_CHARS} characters and does not start with {RESERVED!r}")
+        raise ValueRefused(
+            f"a collection's name has 1 to {ops.MAX_NAME_CHARS} characters and does not start with {RESERVED!r}"
+        )
     return name
 
 

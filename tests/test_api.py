@@ -34,7 +34,12 @@ def test_every_name_can_be_imported_and_says_where_it_lives() -> None:
 def test_the_list_is_what_type_checkers_see() -> None:
     source = Path(mycelnode.__file__).read_text()
     block = source[source.index("if TYPE_CHECKING:") : source.index("__version__ =")]
-    seen = {part.strip() for line in block.splitlines() if " import " in line for part in line.split(" import ")[1].split(",")}
+    seen = {
+        part.strip()
+        for line in block.splitlines()
+        if " import " in line
+        for part in line.split(" import ")[1].split(",")
+    }
     assert seen == set(PUBLIC)
     assert set(mycelnode._HOMES) == set(PUBLIC)
 
@@ -57,7 +62,11 @@ def test_what_users_can_get_hold_of_is_public() -> None:
             for hint in hints.values():
                 visit(hint)
     public = {getattr(mycelnode, name) for name in PUBLIC}
-    inside = {"Mesh", "Host", "Replica"}  # constructor arguments: users get these objects from functions, never build them
+    inside = {
+        "Mesh",
+        "Host",
+        "Replica",
+    }  # constructor arguments: users get these objects from functions, never build them
     assert {c.__name__ for c in reachable - public} <= inside
 
 
@@ -95,6 +104,8 @@ EXPECTED = {
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_do_what_they_say(path: Path) -> None:
     assert len(path.read_text().splitlines()) < 60
-    done = subprocess.run([sys.executable, "-W", "error", str(path)], capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(path)], capture_output=True, text=True, timeout=50, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == EXPECTED[path.stem]

@@ -29,7 +29,9 @@ def run(options: Options, listen: tuple[str, ...], dev: bool) -> None:
 
     async def main() -> None:
         async with open_node(data, clock=clock.system(), listen=listen or None, control=True) as node:
-            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:  # whoever reads "ready" may stop us at once
+            with trio.open_signal_receiver(
+                signal.SIGINT, signal.SIGTERM
+            ) as signals:  # whoever reads "ready" may stop us at once
                 line = node.ready_line
                 if options.as_json:
                     print(json.dumps(line), flush=True)

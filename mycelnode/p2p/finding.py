@@ -36,7 +36,9 @@ class Finder:
     ) -> None:
         self.mesh, self.host, self.sync, self._nursery, self._publish = mesh, host, sync, nursery, publish
         self.machine = Reconnect(random.random)
-        self.lan = LanDiscovery(host.peer_id, lambda: host.addrs, self._on_hint) if mesh.settings.get("mesh.lan") else None
+        self.lan = (
+            LanDiscovery(host.peer_id, lambda: host.addrs, self._on_hint) if mesh.settings.get("mesh.lan") else None
+        )
         self._trying: dict[str, trio.Event] = {}
         self._wake = trio.Event()
         self._moved = trio.Event()

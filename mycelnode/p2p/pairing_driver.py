@@ -119,7 +119,9 @@ def _storing(entry: OpenInvite) -> Callable[[sqlite3.Connection], None]:
     return lambda connection: logstore.save_invite(connection, invite.id, str(invite), used_by, name)
 
 
-async def ask_to_join(host: Host, invite: Invite, device: DeviceId, name: str, store: Callable[[Welcome], Awaitable[None]]) -> Welcome:
+async def ask_to_join(
+    host: Host, invite: Invite, device: DeviceId, name: str, store: Callable[[Welcome], Awaitable[None]]
+) -> Welcome:
     """The new device's side, on a connection to the inviter: returns the welcome after ``store`` kept it.
 
     Raises `PairingRefused`, `PeerMisbehaved`, `NetworkError`.

@@ -182,7 +182,12 @@ class LogSet:
             raise BusyError(f"more than {MAX_LOGS} logs in one mesh")
         number, known = self._follow(device, start, hashes)
         rows = [
-            Row(start.seq + index + 1, hashes[index], entries[index], None if index + 1 < len(entries) else head.signature)
+            Row(
+                start.seq + index + 1,
+                hashes[index],
+                entries[index],
+                None if index + 1 < len(entries) else head.signature,
+            )
             for index in range(known, len(entries))
         ]
         branches = self.branches(device)

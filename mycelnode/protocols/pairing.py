@@ -97,7 +97,9 @@ def parse_invite(text: str) -> Invite:
         texts = tuple(as_text(address, MAX_ADDRESS) for address in addresses)
         return Invite(as_bytes(root, 32), as_bytes(inviter, 32), texts, as_bytes(secret, SECRET_BYTES), as_int(expires))
     except EncodingError as error:
-        raise InviteError("the invite is damaged or not complete; copy the whole line that `mycelnode invite` printed") from error
+        raise InviteError(
+            "the invite is damaged or not complete; copy the whole line that `mycelnode invite` printed"
+        ) from error
 
 
 @dataclass(slots=True)
@@ -129,7 +131,9 @@ class InviteBook:
         """Add an invite; raises `InviteError` when too many are open."""
         self.prune(wall_seconds)
         if sum(entry.used_by is None for entry in self.invites.values()) >= MAX_OPEN:
-            raise InviteError(f"{MAX_OPEN} invites are open already; wait for one to expire or withdraw one with Ctrl-C")
+            raise InviteError(
+                f"{MAX_OPEN} invites are open already; wait for one to expire or withdraw one with Ctrl-C"
+            )
         self.invites[invite.id] = OpenInvite(invite)
 
     def prune(self, wall_seconds: float) -> None:
@@ -166,7 +170,9 @@ class InviteBook:
         self._wrong.append(now)
 
 
-def proof(secret: bytes, role: str, joiner: DeviceId, inviter: DeviceId, nonces: tuple[bytes, bytes], said: bytes) -> bytes:
+def proof(
+    secret: bytes, role: str, joiner: DeviceId, inviter: DeviceId, nonces: tuple[bytes, bytes], said: bytes
+) -> bytes:
     """HMAC-SHA-256 over who, in which role, in which exchange, said what."""
     message = encode([PROTOCOL, role, joiner, inviter, nonces[0], nonces[1], said])
     return hmac.new(secret, message, hashlib.sha256).digest()
@@ -278,7 +284,9 @@ class Joiner:
             said = encode([items, message[3]])
             expected = proof(self.invite.secret, "inviter", self.device, self.invite.inviter, self._nonces, said)
             if not hmac.compare_digest(expected, _field(message, 1, 32)):
-                raise PeerMisbehaved("the inviter does not know the invite's secret: this may be an attack; make a new invite")
+                raise PeerMisbehaved(
+                    "the inviter does not know the invite's secret: this may be an attack; make a new invite"
+                )
             return Welcome([decode_statement(item) for item in items], name)
         except EncodingError as error:
             raise PeerMisbehaved(f"the other device sent something malformed: {error}") from error

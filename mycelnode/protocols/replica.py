@@ -86,7 +86,9 @@ class Replica:
         self.document = Document()
         self.clock = HybridClock()
         self.held: dict[DeviceId, Hold] = {}
-        self.skews: dict[DeviceId, int] = {}  # how far each peer's clock is ahead of ours, as it said; see `clock_wrong`
+        self.skews: dict[
+            DeviceId, int
+        ] = {}  # how far each peer's clock is ahead of ours, as it said; see `clock_wrong`
         self.base: Base | None = None
         self.membership: Membership = membership(root, (), self.logs.on_chain, self._common)
         self._sign, self._verify = sign, verify
@@ -138,7 +140,9 @@ class Replica:
     def check_writable(self) -> None:
         """Raise `ForkDetected` or `NotAMember` if we may not write any more."""
         if self.cloned:
-            raise ForkDetected("this device's key was used on another copy too; join again with a new key, then rescue this log")
+            raise ForkDetected(
+                "this device's key was used on another copy too; join again with a new key, then rescue this log"
+            )
         if self.device not in self.membership.members:
             raise NotAMember("this device was revoked; join again with a new key, then rescue what it wrote")
 
@@ -162,7 +166,9 @@ class Replica:
 
     def accept(self, device: DeviceId, start: Head, entries: Sequence[bytes], head: Any) -> bool:
         """Entries from another device, ending in a signed head; False if all are held. Raises `LogError`, `BusyError`."""
-        if device not in self._subjects and not any(s.kind == ENROL and s.subject == device for s in self._batch.statements):
+        if device not in self._subjects and not any(
+            s.kind == ENROL and s.subject == device for s in self._batch.statements
+        ):
             raise LogError("a log of a device that nobody enrolled")
         if device == self.device:
             self._seal()

@@ -27,7 +27,9 @@ from mycelnode.protocols.state_transfer import PIECE_BYTES, Offer, Partial, Stat
 PROTOCOL: Final = "/mycel/sync/1"
 VERSION: Final = 1
 
-HELLO: Final = 1  # [1, version, wall clock, null | [state digest | null, offset]]: the last asks for a state to start from
+HELLO: Final = (
+    1  # [1, version, wall clock, null | [state digest | null, offset]]: the last asks for a state to start from
+)
 HAVE: Final = 2  # [2, {device: [[seq, hash], …]}, [statement id, …]]: on disk here; all of it first, then what is new
 STATEMENTS: Final = 3  # [3, [statement, …]]
 ENTRIES: Final = 4  # [4, device, start seq, start hash, [entry, …], [seq, hash, signature]]
@@ -102,7 +104,9 @@ class SyncSession:
         self._announce_ids: list[bytes] = []
         self._ids_said = 0
         self._due: dict[DeviceId, float] = {}  # logs the peer may lack something of, and from when to send it
-        self._flight: list[tuple[DeviceId, int, int, int]] = []  # (device, branch, seq, bytes) sent, not on the peer's disk
+        self._flight: list[
+            tuple[DeviceId, int, int, int]
+        ] = []  # (device, branch, seq, bytes) sent, not on the peer's disk
         self._sending: tuple[Offer, int] | None = None
         self._sent_at = self._heard_at = now
         self._nonce, self._pongs = 0, set[int]()
@@ -176,7 +180,10 @@ class SyncSession:
 
     def awaiting(self) -> bool:
         """Does the peer have something on disk that is not held here?"""
-        return any(map(self.view.unknown_tips, self.view.tips)) or not self.view.statements <= self.replica.statements.keys()
+        return (
+            any(map(self.view.unknown_tips, self.view.tips))
+            or not self.view.statements <= self.replica.statements.keys()
+        )
 
     def next_frame(self, *, now: float) -> bytes | None:
         """The next frame to send, or None: nothing to say, or too much is under way. Call again after `receive` or `next_due`."""

@@ -99,7 +99,10 @@ def test_wrong_secrets_are_rate_limited_for_a_minute() -> None:
 def test_a_device_that_does_not_know_the_secret_cannot_pose_as_the_inviter() -> None:
     invite = make_invite()
     impostor_book = opened(make_invite())
-    inviter, joiner = Inviter(impostor_book, INVITER, JOINER, os.urandom(32)), Joiner(invite, JOINER, "phone", os.urandom(32))
+    inviter, joiner = (
+        Inviter(impostor_book, INVITER, JOINER, os.urandom(32)),
+        Joiner(invite, JOINER, "phone", os.urandom(32)),
+    )
     inviter.receive(joiner.start(), wall_seconds=NOW, now=NOW)
     hello_back = encode([pairing.HELLO_BACK, os.urandom(32)])
     joiner.receive(hello_back)
@@ -157,7 +160,10 @@ def test_garbage_invites_get_one_sentence(text: str) -> None:
 @given(data=st.binary(max_size=100), turn=st.integers(0, 1))
 def test_garbage_on_the_stream_is_refused(data: bytes, turn: int) -> None:
     invite = make_invite()
-    joiner, inviter = Joiner(invite, JOINER, "n", os.urandom(32)), Inviter(opened(invite), INVITER, JOINER, os.urandom(32))
+    joiner, inviter = (
+        Joiner(invite, JOINER, "n", os.urandom(32)),
+        Inviter(opened(invite), INVITER, JOINER, os.urandom(32)),
+    )
     try:
         if turn:
             inviter.receive(joiner.start(), wall_seconds=NOW, now=NOW)

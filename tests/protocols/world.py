@@ -151,7 +151,12 @@ class Link:
         self.time = 0.0
         self.sessions = tuple(
             SyncSession(
-                mine.replica, theirs.id, mine.source, mine.partial if fresh and mine is right else None, wall=mine.now, now=0.0
+                mine.replica,
+                theirs.id,
+                mine.source,
+                mine.partial if fresh and mine is right else None,
+                wall=mine.now,
+                now=0.0,
             )
             for mine, theirs in ((left, right), (right, left))
         )
