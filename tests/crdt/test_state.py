@@ -186,7 +186,7 @@ def edit(value: Any, rng: random.Random, new: Any) -> Any:
     if isinstance(value, bytes) and value and rng.random() < 0.4:
         half = len(value) // 2
         return rng.choice((value[half:], value + value, value[half:] + value[:half], value + b"x"))
-    return copy.deepcopy(new)
+    return copy.deepcopy(new) if isinstance(new, list | dict) else new
 
 
 def block_of(value: Any) -> bytes:
