@@ -17,8 +17,9 @@ Path = str | os.PathLike[str]
 async def init(path: Path, *, name: str | None = None) -> Initialised:
     """Begin a new mesh with a first device whose data lie in the folder ``path``.
 
-    ``name`` is how the other devices will call this one (default: the machine's name). The answer holds the recovery phrase, 24 words
-    that exist nowhere else: show them to the person once. Raises `mycelnode.errors.AlreadyInitialised`, `DataDirUnusable`.
+    ``name`` is how the other devices will call this one (default: the machine's name). The answer holds the recovery phrase, 24
+    words that exist nowhere else: show them to the person once. Raises `mycelnode.errors.AlreadyInitialised`,
+    `DataDirUnusable`.
 
     >>> new = await mycelnode.init("laptop-data", name="laptop")
     >>> print(new.phrase)
@@ -41,8 +42,8 @@ async def join(path: Path, invite: str, *, name: str | None = None) -> JoinedMes
 async def open_node(path: Path, *, listen: Sequence[str] | None = None, control: bool = False) -> AsyncIterator[Node]:
     """Run the device in the folder ``path`` until the block is left; then everything is closed, cancelled or not.
 
-    ``listen``: multiaddrs such as ``/ip4/127.0.0.1/tcp/0`` instead of the setting `mesh.listen`. ``control``: also serve the control
-    socket, so that ``mycelnode status`` works on this folder. Raises `mycelnode.errors.NotInitialised`, `DataDirBusy`,
+    ``listen``: multiaddrs such as ``/ip4/127.0.0.1/tcp/0`` instead of the setting `mesh.listen`. ``control``: also serve the
+    control socket, so that ``mycelnode status`` works on this folder. Raises `mycelnode.errors.NotInitialised`, `DataDirBusy`,
     `DatabaseDamaged`, `KeyFileError`, `NetworkError`.
 
     >>> async with mycelnode.open_node("laptop-data") as node:

@@ -33,5 +33,5 @@ def system() -> Clock:
 
 def use(clock: Clock) -> None:
     """Replace the process's clock; for a launcher such as simnet's, before anything is opened."""
-    global _current
+    global _current  # noqa: PLW0603 -- one clock per process is what a process is given
     _current = clock

@@ -1,7 +1,8 @@
 """The control socket: JSON lines over a UNIX socket that only this user's processes may use. docs/control-socket.md describes it.
 
 A request is one line ``{"type": "config.get", …}``; the answer is one line ``{"type": "result", …}`` or
-``{"type": "error", "error": <class>, "message": <sentence>}``. Some requests answer with several ``{"type": "event", …}`` lines before.
+``{"type": "error", "error": <class>, "message": <sentence>}``. Some requests answer with several ``{"type": "event", …}`` lines
+before.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from mycelnode import errors
 from mycelnode.errors import BusyError, ControlError, MycelError, NodeNotRunning, Unsupported
@@ -211,7 +212,7 @@ class ControlClient:
         self._socket = _connect(data.control_path)
         self._file = self._socket.makefile("rb")
 
-    def __enter__(self) -> ControlClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -263,7 +264,7 @@ def _connect(path: Path) -> socket.socket:
     except OSError as error:
         connection.close()
         if error.errno in (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTSOCK, errno.ENOTDIR):
-            raise NodeNotRunning() from None
+            raise NodeNotRunning from None
         raise ControlError(f"the node's socket {path} cannot be used: {error.strerror}") from error
     return connection
 

@@ -33,8 +33,8 @@ def encode(value: Value) -> bytes:
 def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Value:
     """Decode one canonical CBOR item that fills ``data`` exactly.
 
-    Arguments: ``max_bytes`` bounds the input, ``max_depth`` the nesting. Raises `EncodingError` for anything else: too long, too deep,
-    trailing bytes, tags, non-canonical forms, duplicate keys.
+    Arguments: ``max_bytes`` bounds the input, ``max_depth`` the nesting. Raises `EncodingError` for anything else: too long,
+    too deep, trailing bytes, tags, non-canonical forms, duplicate keys.
     """
     if len(data) > max_bytes:
         raise EncodingError(f"{len(data)} bytes are more than the {max_bytes} allowed here")

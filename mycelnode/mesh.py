@@ -1,8 +1,8 @@
 """The mesh on one device, without a network: data folder, database, replica, and the one committer that makes writes durable.
 
-`Mesh.commit` is the only way anything changes: proposals queue up, one task lets the replica judge them, stores what they amount to in
-one transaction, and only then answers. Proposals that arrive while a transaction is being synced to disk share the next one (group
-commit), so many writers cost few fsyncs.
+`Mesh.commit` is the only way anything changes: proposals queue up, one task lets the replica judge them, stores what they
+amount to in one transaction, and only then answers. Proposals that arrive while a transaction is being synced to disk share the
+next one (group commit), so many writers cost few fsyncs.
 """
 
 from __future__ import annotations
@@ -221,13 +221,13 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
     Raises `NotInitialised`, `DataDirBusy`, `KeyFileError`, `DatabaseDamaged`, `SchemaTooNew`, `DataDirUnusable`.
     """
     if not data.initialised():
-        raise NotInitialised()
+        raise NotInitialised
     with data.lock():
         identity = load_identity(data)
         async with open_database(data) as database:
             root = StoredLogs(database.read).fact("root")
             if root is None:
-                raise NotInitialised()
+                raise NotInitialised
             mesh = Mesh(data, identity, root, database, clock)
             try:
                 mesh._load()

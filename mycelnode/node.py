@@ -132,7 +132,8 @@ class Node:
         return SharedVersions(self.mesh, check_name(name))
 
     def watch(self, name: str | None = None) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Change]]:
-        """Changes of the collection ``name`` (None: of all) from now on, as an async context manager; see `mycelnode.shared.watch`."""
+        """Changes of the collection ``name`` (None: of all) from now on, as an async context manager; see
+        `mycelnode.shared.watch`."""
         return watch(self.mesh, name)
 
     def status(self) -> dict[str, Any]:
@@ -149,8 +150,8 @@ class Node:
     async def sync(self, wait: float = DEFAULT_SYNC_SECONDS) -> dict[str, Any]:
         """Connect to every member that can be reached and return when in step with it, or after ``wait`` seconds.
 
-        Returns ``{"synced": [peer id, …], "unreachable": [peer id, …]}``. In step means: what either end had on disk at the call is on
-        disk at both.
+        Returns ``{"synced": [peer id, …], "unreachable": [peer id, …]}``. In step means: what either end had on disk at the
+        call is on disk at both.
         """
         others = {peer_id(device) for device in self.mesh.replica.membership.members - {self.mesh.identity.device}}
         deadline = trio.current_time() + wait

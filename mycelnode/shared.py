@@ -1,7 +1,8 @@
 """Handles on the mesh's shared collections: what library users read, write and watch.
 
-Every handle reads the folded document as it stands on disk here, and writes one transaction per call: a write has returned when it is
-fsynced, whether or not another device is reachable. Two devices may use different types under one name; those are two collections.
+Every handle reads the folded document as it stands on disk here, and writes one transaction per call: a write has returned when
+it is fsynced, whether or not another device is reachable. Two devices may use different types under one name; those are two
+collections.
 """
 
 from __future__ import annotations

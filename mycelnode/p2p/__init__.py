@@ -1,0 +1,1 @@
+"""The network room: libp2p and trio, behind guards. Nothing is decided here; see `mycelnode.protocols`."""

@@ -1,5 +1,5 @@
-"""Finding each other again: carries out what `protocols.reconnect` decides, with what the mesh register, the last run, the local network
-and the watch on our own addresses contribute."""
+"""Finding each other again: carries out what `protocols.reconnect` decides, with what the mesh register, the last run, the
+local network and the watch on our own addresses contribute."""
 
 from __future__ import annotations
 

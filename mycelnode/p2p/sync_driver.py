@@ -1,4 +1,5 @@
-"""Runs one `SyncSession` per connected member over libp2p streams: bytes in, bytes out, proposals to the committer; nothing is decided here."""
+"""Runs one `SyncSession` per connected member over libp2p streams: bytes in, bytes out, proposals to the committer; nothing is
+decided here."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ class SyncDriver:
     # --- beginning -----------------------------------------------------------------------------------------------------
 
     async def greet(self, peer: str, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """On a connection that we dialled: the admission exchange, then a session until the connection ends. Started when that began.
+        """On a connection that we dialled: the admission exchange, then a session until the connection ends. Started when that
+        began.
 
         Raises `PeerMisbehaved` when either end does not take the other for a member, `NetworkError` when the line breaks.
         """
@@ -207,7 +209,8 @@ class SyncDriver:
     async def in_step(self, deadline: float) -> set[str]:
         """The connected peers with which we are in step: what either end had on disk when this was called is on disk at both.
 
-        Returns when that holds for all peers that stay connected, or after ``deadline`` seconds for those of which it holds by then.
+        Returns when that holds for all peers that stay connected, or after ``deadline`` seconds for those of which it holds by
+        then.
         """
         asked = {peer: (link, link.session.ping(flush=True)) for peer, link in self.links.items()}
         for link, _ in asked.values():

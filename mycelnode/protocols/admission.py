@@ -87,7 +87,8 @@ class Admission:
 
 
 def enrolment_chain(replica: Replica, device: DeviceId) -> list[Statement]:
-    """The statements that lead from the root to ``device``'s enrolment, root first, so that each author is known before its statement."""
+    """The statements that lead from the root to ``device``'s enrolment, root first, so that each author is known before its
+    statement."""
     chain: list[Statement] = []
     enrolled = replica.membership.enrolled
     while device in enrolled and len(chain) < MAX_SHOWN:

@@ -3,8 +3,8 @@
 A log is a tree of *branches*. Branch 0 is the chain met first; another branch leaves its parent at a base entry and exists only
 because the device key signed two different continuations: holding two branches *is* the fork proof. Branch numbers are local.
 
-Pure: entries already on disk are read through the injected `EntryStore`; what was accepted but is not yet durable is *tentative* and
-can be rolled back as a whole.
+Pure: entries already on disk are read through the injected `EntryStore`; what was accepted but is not yet durable is
+*tentative* and can be rolled back as a whole.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class EntryStore(Protocol):
     def read(
         self, device: DeviceId, branch: int, after: int, max_bytes: int
     ) -> Sequence[tuple[int, bytes, bytes, bytes | None]]:
-        """The fields of `Row` for the entries after ``after``: one at least if there is one, then as many as fit in ``max_bytes``."""
+        """The fields of `Row` for the entries after ``after``: one at least if there is one, then as many as fit in
+        ``max_bytes``."""
         ...
 
 
@@ -152,7 +153,8 @@ class LogSet:
         return min((self.common(device, 0, other) for other in range(1, len(branches))), key=lambda head: head.seq)
 
     def rows(self, device: DeviceId, number: int, after: int, max_bytes: int) -> Sequence[Row]:
-        """Durable entries after ``after`` on the chain that ends in branch ``number``, through its ancestors; a prefix that fits."""
+        """Durable entries after ``after`` on the chain that ends in branch ``number``, through its ancestors; a prefix that
+        fits."""
         branches = self.durable.get(device)
         if branches is None or number >= len(branches):
             return []

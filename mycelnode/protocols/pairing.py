@@ -1,6 +1,7 @@
 """`/mycel/pair/1`: one paste makes a new device a member. docs/protocols/pairing.md has the states.
 
-An invite is `mycel:` + base32 of CBOR ``[version, root key, inviter's device key, [address, …], secret (16 bytes), expiry (Unix s)]``.
+An invite is `mycel:` + base32 of CBOR ``[version, root key, inviter's device key, [address, …], secret (16 bytes), expiry (Unix
+s)]``.
 
     joiner  → inviter   [1, nonce]
     inviter → joiner    [2, nonce]
@@ -9,8 +10,9 @@ An invite is `mycel:` + base32 of CBOR ``[version, root key, inviter's device ke
     joiner  → inviter   [6]                                              stored: both screens may say so
 
 A proof is HMAC-SHA-256 keyed with the one-time secret, over the protocol id, the role, both device keys (which Noise has
-authenticated), both nonces and what the message says: neither end can be replayed, reflected or stood between. The secret itself never
-moves. The first key that proves it is enrolled; the same key asking again gets the same answer, another is told who used it.
+authenticated), both nonces and what the message says: neither end can be replayed, reflected or stood between. The secret
+itself never moves. The first key that proves it is enrolled; the same key asking again gets the same answer, another is told
+who used it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """One device's copy of the mesh: logs, statements, membership and the document folded from them.
 
-Every decision about what to accept, what counts and what is applied is taken here, as a function of the entries and statements held,
-never of the order in which they came. The machine is pure: proposals (`write`, `declare`, `accept`, `learn`) are *tentative*;
-`take` hands the driver what to store in one transaction, and only then `durable` applies it, or `rollback` forgets it. So
-*acknowledged* means fsynced, in the real node and in simnet alike.
+Every decision about what to accept, what counts and what is applied is taken here, as a function of the entries and statements
+held, never of the order in which they came. The machine is pure: proposals (`write`, `declare`, `accept`, `learn`) are
+*tentative*; `take` hands the driver what to store in one transaction, and only then `durable` applies it, or `rollback` forgets
+it. So *acknowledged* means fsynced, in the real node and in simnet alike.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Start by state: a newcomer gets the folded document at a cut, in resumable pieces, and is usable before it has the logs.
 
-The sender keeps the state it is sending for as long as somebody fetches it, so that an interrupted newcomer goes on where it stopped.
-What came is whole only when its BLAKE2b-256 equals the digest announced first; whether it is *true* is settled later, against the logs.
+The sender keeps the state it is sending for as long as somebody fetches it, so that an interrupted newcomer goes on where it
+stopped. What came is whole only when its BLAKE2b-256 equals the digest announced first; whether it is *true* is settled later,
+against the logs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Offer:
 
 @dataclass(slots=True)
 class StateSource:
-    """One per node: makes states when newcomers ask, and lets several of them share one. ``least``: entries that make it worth it."""
+    """One per node: makes states when newcomers ask, and lets several of them share one. ``least``: entries that make it worth
+    it."""
 
     make: Callable[[], Offer]
     least: int = STATE_PAYS

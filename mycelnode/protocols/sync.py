@@ -1,9 +1,9 @@
 """`/mycel/sync/1`: keep two connected members in step. One `SyncSession` per connection; docs/protocols/sync.md has the states.
 
-Both ends say what they *have* (device → tips of its log, ids of statements), send what the other lacks, and push as it happens. What was
-received is announced (again a HAVE, of the logs concerned) only when it is on disk. Frames are made when the driver asks for one
-(`next_frame`), and bytes sent but not yet on the peer's disk are bounded, so nothing queues up. What arrives becomes a proposal that the
-driver carries out before it reads the next frame.
+Both ends say what they *have* (device → tips of its log, ids of statements), send what the other lacks, and push as it happens.
+What was received is announced (again a HAVE, of the logs concerned) only when it is on disk. Frames are made when the driver
+asks for one (`next_frame`), and bytes sent but not yet on the peer's disk are bounded, so nothing queues up. What arrives
+becomes a proposal that the driver carries out before it reads the next frame.
 
 Frames are canonical CBOR lists ``[code, …]``; see the constants. ``wall`` is Unix ms, ``now`` monotonic seconds.
 """
