@@ -197,42 +197,49 @@ class _Found:
 
 def _fill(new: Path, opened: _Opener, root: bytes | None, name: str | None, clock: Clock) -> _Found:
     """Make the database ``new`` from a backup."""
-    records = opened.records()
-    _, schema = next(records)
-    migrations = shipped_migrations()
-    if schema > max(migration.number for migration in migrations):
+    strange = BackupError("the backup holds something that this version does not understand")
+    records, migrations = opened.records(), shipped_migrations()
+    about, *schema = next(records, [None])
+    if about != _ABOUT or len(schema) != 1 or type(schema[0]) is not int:
+        raise strange
+    if schema[0] > max(migration.number for migration in migrations):
         raise SchemaTooNew("the backup was made by a newer mycelnode; update this one")
+    try:
+        with closing(open_writer(new, [m for m in migrations if m.number <= schema[0]])) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            pieces, entries = _load(connection, records)
+            config, found_root = bytes(pieces.pop(_CONFIG, b"")), bytes(pieces["root"])
+            if root is not None and found_root != root:
+                raise PhraseError("the backup is of another mesh than this recovery phrase")
+            found = _Found(found_root, clean_name(name or default_name()), config, entries, opened.created)
+            for fact, value in (*pieces.items(), (RESTORED_NAME, found.name.encode())):
+                logstore.save_fact(connection, fact, bytes(value))
+            fields = {"mesh": mesh_id(found_root), "created": opened.created}
+            audit.record(connection, "backup.restore", fields, clock.wall())
+            connection.execute("COMMIT")
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, LookupError, TypeError, ValueError) as error:
+        raise strange from error
+    except sqlite3.Error as error:
+        meaning = translate(error, new)
+        raise strange if isinstance(meaning, sqlite3.Error) else meaning from error
+    return found
+
+
+def _load(connection: sqlite3.Connection, records: Iterator[list[Any]]) -> tuple[dict[str, bytearray], int]:
+    """Store the rows; returns what came in pieces, and how many log entries there were."""
     pieces: dict[str, bytearray] = {}
     entries = 0
-    try:
-        with closing(open_writer(new, [m for m in migrations if m.number <= schema])) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            for kind, *fields in records:
-                if kind == _PIECE:
-                    pieces.setdefault(fields[0], bytearray()).extend(fields[1])
-                    if sum(map(len, pieces.values())) > MAX_PIECES_BYTES:
-                        raise BackupError("the backup holds a state larger than this version can keep in memory")
-                else:
-                    columns = _TABLES[kind]
-                    marks = ", ".join("?" * len(columns))
-                    connection.execute(f"INSERT INTO {kind} ({', '.join(columns)}) VALUES ({marks})", fields)
-                    entries += kind == "entries"
-            config = bytes(pieces.pop(_CONFIG, b""))
-            for fact, value in pieces.items():
-                logstore.save_fact(connection, fact, bytes(value))
-            found = _Found(bytes(pieces["root"]), clean_name(name or default_name()), config, entries, opened.created)
-            if root is not None and found.root != root:
-                raise PhraseError("the backup is of another mesh than this recovery phrase")
-            logstore.save_fact(connection, RESTORED_NAME, found.name.encode())
-            audit.record(
-                connection, "backup.restore", {"mesh": mesh_id(found.root), "created": opened.created}, clock.wall()
-            )
-            connection.execute("COMMIT")
-    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, KeyError, ValueError) as error:
-        raise BackupError("the backup holds something that this version does not understand") from error
-    except sqlite3.Error as error:
-        raise translate(error, new) from error
-    return found
+    for kind, *fields in records:
+        if kind == _PIECE:
+            pieces.setdefault(fields[0], bytearray()).extend(fields[1])
+            if sum(map(len, pieces.values())) > MAX_PIECES_BYTES:
+                raise BackupError("the backup holds a state larger than this version can keep in memory")
+        else:
+            columns = _TABLES[kind]
+            marks = ", ".join("?" * len(columns))
+            connection.execute(f"INSERT INTO {kind} ({', '.join(columns)}) VALUES ({marks})", fields)
+            entries += kind == "entries"
+    return pieces, entries
 
 
 def _refuse_if_used(data: DataDir) -> None:
