@@ -180,18 +180,16 @@ class Node:
         if progress.refolded or any(change.name == CONFIG for change in progress.changes):
             self.mesh.push_config()
         if progress.membership_changed:
-            for peer in list(self.host.connected()):
-                if not self._is_member(peer) and peer not in self.syncing.links:
-                    self.host.disconnect(peer)
+            membership = self.mesh.replica.membership
+            out = {peer_id(device) for device in membership.enrolled.keys() - membership.members}
+            for peer in out & self.host.connected() - self.syncing.links.keys():  # strangers who are pairing just now stay
+                self.host.disconnect(peer)
         if (
             progress.refolded
             or progress.membership_changed
             or any(change.name == ADDRESSES for change in progress.changes)
         ):
             self.finder.look_again()
-
-    def _is_member(self, peer: str) -> bool:
-        return any(peer_id(device) == peer for device in self.mesh.replica.membership.members)
 
     async def publish_addresses(self) -> None:
         """Tell the mesh where we listen, if that has changed."""
