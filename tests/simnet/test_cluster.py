@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from mycel_simnet.cluster import NotConverged, Standing, in_step, open_cluster
-from mycel_simnet.process import NoAnswer, Refused
+from mycel_simnet.process import NoAnswer, NodeProcess, Refused
 
 STEP = 20.0  # seconds
 
@@ -81,13 +81,13 @@ async def test_what_goes_wrong_inside_comes_out_bare_and_leaves_no_process(tmp_p
 
 
 async def test_a_device_that_cannot_join_says_so(tmp_path: Path) -> None:
-    (tmp_path / "phone").write_text("in the way")
+    await NodeProcess(tmp_path, "phone").command("init")  # it has a mesh of its own
 
     async def join() -> None:
         async with open_cluster(tmp_path, ["laptop", "phone"]):
             pytest.fail("it joined")
 
-    with pytest.raises(Refused, match="phone is a file where a folder should be"):
+    with pytest.raises(Refused, match="AlreadyInitialised"):
         await join()
 
 
