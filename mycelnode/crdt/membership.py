@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.statements import AWAY, ENROL, FENCE, FORK, REVOKE, OnChain, Statement
@@ -70,11 +72,10 @@ class _Judge:
 
     @staticmethod
     def _heads(statements: Iterable[Statement]) -> dict[DeviceId, list[Head | None]]:
-        heads: dict[DeviceId, list[Head | None]] = defaultdict(list)
+        heads: dict[DeviceId, dict[Head | None, None]] = defaultdict(dict)
         for statement in statements:
-            if statement.head not in heads[statement.subject]:
-                heads[statement.subject].append(statement.head)
-        return heads
+            heads[statement.subject][statement.head] = None
+        return {subject: list(found) for subject, found in heads.items()}
 
     # --- the rules, one predicate each ---------------------------------------------------------------------------------------
 
@@ -160,10 +161,10 @@ class _Judge:
             heads = self.fence_of(device, forked)
             if heads:
                 fences[device] = self._prefix(device, heads)
-        revoked = {
-            device: tuple(s for s in self.revocations if s.subject == device)
-            for device in self.revoked & enrolled.keys()
-        }
+        revoked: dict[DeviceId, tuple[Statement, ...]] = {}
+        for subject, by in groupby(sorted(self.revocations, key=attrgetter("subject")), attrgetter("subject")):
+            if subject in enrolled:
+                revoked[subject] = tuple(by)
         members = enrolled.keys() - self.revoked - (forked.keys() - self.revoked)
         away = frozenset(s.subject for s in self._of(AWAY) if s.author == self.root)
         return Membership(enrolled, frozenset(members), revoked, forked, fences, away, self._ignored(enrolled))
