@@ -120,6 +120,20 @@ def test_what_is_heard_during_an_attempt_is_tried_right_after_it() -> None:
     assert one.due(now + 1) == []
     one.failed(A, {addr(1): "no answer"}, now + 10)
     assert one.due(now + 10) == [Attempt(A, (addr(2), addr(1)))]
+    one.failed(A, {}, now + 20)
+    assert one.next_due(now + 20) > now + 21, "one hint, one attempt"
+
+
+def test_an_attempt_that_failed_after_the_peer_had_dialled_us_is_no_news() -> None:
+    one = machine(A=[addr(1)])
+    one.due(0.0)
+    one.connected(A, 1.0)
+    one.failed(A, {addr(1): "no answer"}, 10.0)
+    assert one.next_due(10.0) == math.inf
+    one.disconnected(A, 50.0)
+    report = one.report(A, 50.0)
+    assert report is not None
+    assert report["failures"] == 0
 
 
 def test_a_new_address_in_the_register_is_tried_soon_and_an_old_one_changes_nothing() -> None:
