@@ -49,7 +49,7 @@ class Change(NamedTuple):
     counter its sums; for a multi-value register the lists of versions (None: more than `MAX_SHOWN_VERSIONS`). ``kind`` is
     the collection's type, or ``"refolded"``: read it anew.
 
-    >>> async with node.watch("notes") as changes:
+    >>> async with node.watch("notes") as changes:  # doctest: +SKIP
     ...     async for change in changes:
     ...         print(change.key, change.old, change.new)
     """
