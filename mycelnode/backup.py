@@ -140,14 +140,15 @@ def restore(
     `DataDirUnusable`; then nothing has changed.
     """
     _refuse_if_used(data)
-    for _ in _Opener(path, passphrase).records():  # to the end: a damaged file changes nothing
+    opened = _Opener(path, passphrase)
+    for _ in opened.records():  # to the end: a damaged file changes nothing
         pass
     data.create()
     with data.lock():
         _refuse_if_used(data)
         new = data.path / f".restoring{TEMPORARY}"
         try:
-            found = _fill(new, _Opener(path, passphrase), root, name, clock)
+            found = _fill(new, opened, root, name, clock)
             write_durably(data.joining, RESTORED_MARK)
             data.device_key.unlink(missing_ok=True)  # of a join that was never finished
             identity = create_identity(data)

@@ -37,12 +37,27 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import a command when it is asked for."""
         if name in _BUILT_IN:
-            module, attribute = _BUILT_IN[name]
-            return _as_command(getattr(import_module(module), attribute))
+            return _load(name)
         added = _added()
         if name in added:
             return _as_command(added[name].load())
         return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List ours with what they do, and the others without importing them: help is quick, whatever else is installed."""
+        found = {name: _load(name) for name in _BUILT_IN}
+        width = formatter.width - 6 - max(map(len, found))
+        rows = [(name, command.get_short_help_str(width)) for name, command in found.items()]
+        added = sorted((name, point) for name, point in _added().items() if name not in _BUILT_IN)
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [*rows, *((name, f"Of the package {point.value.split('.')[0]}.") for name, point in added)]
+            )
+
+
+def _load(name: str) -> click.Command:
+    module, attribute = _BUILT_IN[name]
+    return _as_command(getattr(import_module(module), attribute))
 
 
 def _added() -> dict[str, Any]:

@@ -70,7 +70,7 @@ def shared_options(function: F) -> F:
     decorate: list[Callable[[F], F]] = [
         click.option(
             "--data-dir",
-            type=click.Path(file_okay=False),
+            type=click.Path(),
             callback=note,
             expose_value=False,
             help="The folder of this device (default: the platform's, or MYCEL_DATA_DIR).",

@@ -1,0 +1,300 @@
+"""Commands that need no running node: exit codes, sentences, JSON shapes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Done, Program
+
+Make = Callable[[str], Program]
+PASS = {"MYCEL_BACKUP_PASSPHRASE": "correct horse"}
+
+
+# --- before there is a device ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["run", "config list", "sync", "leave --yes"])
+def test_without_a_device_every_command_says_what_to_do(command: str, program: Make) -> None:
+    empty = program("empty")
+    assert "run `mycelnode init`" in empty(*command.split(), "--json").failed("NotInitialised")
+    assert not empty.folder.exists()
+
+
+def test_wrong_usage_exits_with_2(program: Make) -> None:
+    empty = program("empty")
+    for arguments in (
+        ["nonsense"],
+        ["status", "--nonsense"],
+        ["devices", "revoke"],
+        ["sync", "--wait", "-1"],
+        ["join"],
+    ):
+        done = empty(*arguments)
+        assert (done.code, done.out) == (2, ""), done
+        assert done.err.startswith("Usage: mycelnode")
+    assert "--nonsense" in empty("status", "--nonsense", "--json").failed("UsageError", code=2)
+
+
+def test_help_and_version_come_from_everywhere(program: Make) -> None:
+    empty = program("empty")
+    assert "invite" in empty("--help").out
+    assert "--with-enrolled" in empty("devices", "revoke", "-h").out
+    assert re.fullmatch(r"mycelnode, version \d+\.\d+\.\d+\n", empty("--version").out)
+
+
+# --- the first device --------------------------------------------------------------------------------------------------
+
+
+def test_init_shows_the_phrase_once_and_only_on_one_device(program: Make) -> None:
+    fox = program("fox")
+    done = fox("init", "--name", "fox")
+    assert (done.code, done.err) == (0, "")
+    words = dict(re.findall(r"(\d+) ([a-z]+)", done.out.split("column by column:")[1].split("Write")[0]))
+    assert sorted(map(int, words)) == list(range(1, 25))
+    assert f"now: mycelnode run --data-dir {fox.folder}" in done.out
+    assert "\x1b" not in done.out, "no colours where there is no terminal"
+    before = (fox.folder / "device.key").read_bytes()
+    assert "already holds a device" in fox("init", "--json").failed("AlreadyInitialised")
+    assert "already holds a device" in fox("join", invite_of_nobody()).err
+    assert (fox.folder / "device.key").read_bytes() == before
+    for file in fox.folder.rglob("*"):
+        assert not file.is_file() or " ".join(list(words.values())[:3]).encode() not in file.read_bytes()
+
+
+def invite_of_nobody() -> str:
+    from mycelnode.protocols.pairing import Invite
+
+    return str(Invite(bytes(32), bytes(32), ("/ip4/127.0.0.1/tcp/1",), bytes(16), 2_000_000_000))
+
+
+def test_the_json_objects_are_as_the_contract_says(fox: Program) -> None:
+    status = fox("status", "--json").json
+    assert {"mesh", "device", "name", "addrs", "devices", "held", "fenced", "disk", "services"} <= set(status)
+    (device,) = status["devices"]
+    assert {"device", "name", "connected", "addrs", "head", "lag", "revoked", "last_seen"} <= set(device)
+    assert all({"state", "detail"} <= set(service) for service in status["services"].values())
+    (listed,) = fox("--json", "devices").json["devices"]
+    assert (
+        listed | {"device": status["device"], "name": "fox", "enrolled_by": "root", "revoked": False, "this": True}
+        == listed
+    )
+    setting = fox("config", "get", "assistant.tone", "--json").json
+    assert {"key", "value", "source", "scope"} <= set(setting)
+    settings = fox("config", "list", "--json").json["settings"]
+    assert setting in settings
+    audit = fox("audit", "verify", "--json").json
+    assert (audit["ok"], set(audit)) == (True, {"ok", "events", "head"})
+    (event,) = fox("audit", "tail", "--json").json["events"]
+    assert event["kind"] == "mesh.init"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["time"])
+
+
+def test_status_for_people(fox: Program) -> None:
+    done = fox("status")
+    assert (done.code, done.err) == (0, "")
+    assert "no node is running" in done.out
+    assert re.search(r"^fox +this +0 +0 ", done.out, re.MULTILINE)
+
+
+def test_settings_are_set_taken_back_and_hidden(fox: Program) -> None:
+    assert fox("config", "set", "assistant.tone", "dry").out == "assistant.tone is now dry on all devices\n"
+    assert fox("config", "get", "assistant.tone").out == "dry\n"
+    assert fox("config", "get", "assistant.tone", "--local", "--json").json["source"] == "default"
+    answer = fox("config", "set", "assistant.tone", "warm", "--local", "--json").json
+    assert (answer["value"], answer["source"]) == ("warm", "config.toml")
+    hidden = fox("config", "set", "assistant.tone", "curt")
+    assert "hidden here: in force is warm, from config.toml" in hidden.out
+    named = fox("config", "get", "assistant.tone", "--json", env={"MYCEL_ASSISTANT_TONE": "loud"}).json
+    assert (named["value"], named["variable"]) == ("loud", "MYCEL_ASSISTANT_TONE")
+    fox("config", "unset", "assistant.tone", "--local")
+    assert fox("config", "get", "assistant.tone").out == "curt\n"
+    assert fox("config", "set", "user.level", "-5", "--json").json["value"] == -5
+    assert "did you mean assistant.tone" in fox("config", "set", "assistant.tune", "x").sentence
+    assert "must be" in fox("config", "set", "models.temperature", "hot").sentence
+
+
+def test_devices_are_renamed_and_the_last_one_is_not_put_out_by_mistake(fox: Program) -> None:
+    assert fox("devices", "rename", "fox", "owl", "--json").json["name"] == "owl"
+    assert fox("devices", "list", "--json").json["devices"][0]["name"] == "owl"
+    assert "mycelnode leave" in fox("devices", "revoke", "owl", "--yes").sentence
+    assert "no device of this mesh" in fox("devices", "revoke", "fox", "--yes", "--json").failed("DeviceUnknown")
+    assert "nothing to rescue" in fox("devices", "rescue", "owl").out
+    done = fox("devices", "revoke", "owl", "--since", "yesterday noon")
+    assert done.code == 2
+
+
+def test_a_question_without_a_terminal_needs_yes(fox: Program) -> None:
+    assert "say --yes" in fox("leave", says="y\n").sentence
+    assert fox("status").code == 0
+    left = fox("leave", "--yes", "--json").json
+    assert (left["erased"], left["told"]) == (False, [])
+    assert (Path(left["aside"]) / "mycel.db").exists()
+    assert "holds no device" in fox("status").sentence
+    assert fox("init").code == 0
+    assert fox("leave", "--yes", "--erase", "--json").json["erased"] is True
+    assert [name for name in os.listdir(fox.folder) if not name.startswith("left-")] == ["lock"]
+
+
+# --- what is broken ------------------------------------------------------------------------------------------------------
+
+
+def test_damage_is_named_and_leave_is_the_way_out(fox: Program) -> None:
+    (fox.folder / "config.toml").write_text("[log\n")
+    assert "config.toml is not valid TOML" in fox("status", "--json").failed("ConfigError")
+    assert "config.toml is not valid TOML" in fox("run").sentence
+    (fox.folder / "config.toml").write_text('[log]\nlevel = "loud"\n')
+    assert "log.level must be one of" in fox("status").sentence
+    (fox.folder / "config.toml").unlink()
+
+    key = fox.folder / "device.key"
+    key.chmod(0o644)
+    assert f"chmod 600 {key}" in fox("status", "--json").failed("KeyFileError")
+    assert f"chmod 600 {key}" in fox("run").sentence
+    key.chmod(0o600)
+    content = key.read_bytes()
+    key.write_bytes(content[:-5] + b"aaaa\n")
+    assert "is damaged" in fox("run", "--json").failed("KeyFileError")
+    key.unlink()
+    assert "is missing" in fox("status").sentence
+    key.write_bytes(content)
+    key.chmod(0o600)
+
+    database = fox.folder / "mycel.db"
+    pages = database.read_bytes()
+    database.write_bytes(b"x" * 100 + pages[100:])
+    assert "damaged" in fox("status", "--json").failed("DatabaseDamaged")
+    assert "damaged" in fox("run").sentence
+    database.write_bytes(pages)
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA user_version = 9999")
+    connection.close()
+    assert "newer mycelnode" in fox("status", "--json").failed("SchemaTooNew")
+    left = fox("leave", "--yes", "--json").json
+    assert left["mesh"] is None
+    assert fox("init").code == 0
+
+
+def test_a_folder_that_cannot_be_used(program: Make, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    for name in ("file", "file/below"):
+        assert str(file) in program(name)("init", "--json").failed("DataDirUnusable")
+    assert file.read_text() == "not a folder"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(program: Make, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    assert "cannot be" in program("locked")("init", "--json").failed("DataDirUnusable")
+
+
+def test_a_changed_audit_record_shows_and_exits_with_1(fox: Program) -> None:
+    with sqlite3.connect(fox.folder / "mycel.db") as connection:
+        connection.execute("UPDATE audit SET event = ? WHERE seq = 1", (b"\x80",))
+    connection.close()
+    done = fox("audit", "verify", "--json")
+    assert done.code == 1
+    answer = json.loads(done.out)
+    assert (answer["ok"], answer["broken_at"]) == (False, 1)
+    assert "event 1 was changed" in json.loads(done.err)["message"]
+    assert "event 1 was changed" in fox("audit", "verify").sentence
+
+
+@pytest.mark.parametrize(
+    ("invite", "sentence"),
+    [("mycel:aaaa", "damaged or not complete"), ("-", "starts with `mycel:`")],
+)
+def test_a_bad_invite_leaves_nothing(invite: str, sentence: str, program: Make) -> None:
+    new = program("new")
+    assert sentence in new("join", invite, "--json", says="hello\n").failed("InviteError")
+    assert not new.folder.exists()
+
+
+# --- phrase and backup -----------------------------------------------------------------------------------------------------
+
+
+def test_the_phrase_brings_a_device_back_and_a_wrong_one_does_not(fox: Program, program: Make) -> None:
+    phrase: str = fox.phrase  # type: ignore[attr-defined]
+    words = phrase.split()
+    new = program("new")
+    assert "did you mean" in new("recover", "--json", says=" ".join([*words[:-1], words[-1] + "x"])).failed(
+        "PhraseError"
+    )
+    assert "24 words" in new("recover", says="").sentence
+    assert "/p2p/" in new("recover", "--peer", "/ip4/127.0.0.1/tcp/1", "--json", says=phrase).failed("PeerUnreachable")
+    assert not new.folder.exists()
+    grid = "\n".join(f"{place}. {word.upper()}" for place, word in enumerate(words, 1))
+    answer = new("recover", "--name", "owl", "--json", says=grid).json
+    assert answer | {"name": "owl", "synced": False, "revoked": []} == answer
+    assert answer["mesh"] == fox("status", "--json").json["mesh"]
+    assert "no device of this mesh" in new("recover", "--revoke", "fox", says=phrase).sentence
+    own = new("recover", "--revoke", "owl", "--json", says=phrase)
+    assert "say --blind" in own.failed("RecoverRefused")
+    other = program("other")("init", "--json").json["phrase"]
+    assert "another mesh" in new("recover", says=other).sentence
+
+
+def test_a_backup_made_and_restored(fox: Program, program: Make, tmp_path: Path) -> None:
+    fox("config", "set", "assistant.tone", "dry")
+    made = fox("backup", "create", "--json", env=PASS).json
+    assert set(made) == {"file", "bytes", "mesh", "created"}
+    assert fox("backup", "list", "--json").json == {"backups": [made]}
+    assert "exists already" in fox("backup", "create", "--output", made["file"], env=PASS).sentence
+    assert "at least 8" in fox("backup", "create", says="short\n").sentence
+    new = program("new")
+    assert "wrong passphrase" in new("backup", "restore", made["file"], says="wrong horse\n").sentence
+    assert not new.folder.exists()
+    cut = tmp_path / "cut.backup"
+    cut.write_bytes(Path(made["file"]).read_bytes()[:-1])
+    assert "cannot be read" in new("backup", "restore", str(cut), "--json", env=PASS).failed("BackupError")
+    restored = new("backup", "restore", made["file"], "--json", says="correct horse\n").json
+    assert set(restored) == {"mesh", "device", "name", "entries", "created"}
+    assert new("config", "get", "assistant.tone").out == "dry\n"
+    assert "`mycelnode join INVITE` or `mycelnode recover`" in new("status").out
+    assert "no member of a mesh yet" in new("run", "--json").failed("NotInitialised")
+    assert "about to join" in new("init").sentence
+    assert "already holds a device" in new("backup", "restore", made["file"], env=PASS).sentence
+
+
+def test_recover_from_a_backup_puts_the_lost_device_out(fox: Program, program: Make) -> None:
+    phrase: str = fox.phrase  # type: ignore[attr-defined]
+    fox("config", "set", "assistant.tone", "dry")
+    file = fox("backup", "create", "--json", env=PASS).json["file"]
+    new = program("new")
+    wrong = new("recover", "--backup", file, says=f"{phrase}\nwrong horse\n")
+    assert "wrong passphrase" in wrong.sentence
+    done = new("recover", "--backup", file, "--revoke", "fox", "--name", "owl", says=f"{phrase}\ncorrect horse\n")
+    assert (done.code, done.err) == (0, ""), done
+    names = {device["name"]: device["revoked"] for device in new("devices", "--json").json["devices"]}
+    assert names == {"fox": True, "owl": False}
+    assert new("config", "get", "assistant.tone").out == "dry\n"
+
+
+# --- the shell ---------------------------------------------------------------------------------------------------------------
+
+
+def complete(program: Program, words: str) -> Done:
+    count = str(len(words.split(" ")) - 1)
+    return program(env={"_MYCELNODE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": count})
+
+
+def test_the_shell_completes_commands_and_settings(program: Make) -> None:
+    empty = program("empty")
+    script = empty("completion", "fish", "--json").json
+    assert "_MYCELNODE_COMPLETE=fish_complete" in script["script"]
+    assert "_MYCELNODE_COMPLETE" in empty("completion", "bash").out
+    assert complete(empty, "mycelnode dev").out == "plain,devices\n"
+    assert complete(empty, "mycelnode config get near.").out.split() == [
+        "plain,near.account",
+        "plain,near.network",
+        "plain,near.rpc",
+    ]
+    assert complete(empty, "mycelnode devices revoke f").out.strip() == "", "no node is running"
