@@ -16,6 +16,7 @@ from mycelnode.errors import NetworkError
 
 MAX_ADDRESS_CHARS = 256
 MAX_ADDRESSES = 16  # of one device: in the shared register, in an invite, in a record on the local network
+_PORT = re.compile(r"[0-9]{1,5}")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\.?")
 
 
@@ -41,9 +42,9 @@ def parse(text: str) -> Endpoint:
     parts = text.split("/") if len(text) <= MAX_ADDRESS_CHARS else []
     if len(parts) == 7 and parts[5] == "p2p":
         parts = parts[:5]
-    if len(parts) != 5 or parts[0] or parts[3] != "tcp" or not (parts[4].isascii() and parts[4].isdigit()):
+    if len(parts) != 5 or parts[0] or parts[3] != "tcp" or not _PORT.fullmatch(parts[4]):
         raise NetworkError(f"{text[:80]!r} is no TCP multiaddr, such as /ip4/192.168.1.5/tcp/4001")
-    kind, host, port = parts[1], parts[2], int(parts[4][:6])
+    kind, host, port = parts[1], parts[2], int(parts[4])
     if port > 65535:
         raise NetworkError(f"{text[:80]!r} names no TCP port")
     try:

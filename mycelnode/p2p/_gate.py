@@ -16,6 +16,7 @@ from libp2p.security.exceptions import HandshakeFailure
 from libp2p.security.noise.transport import Transport
 from libp2p.utils import varint
 
+from mycelnode.errors import EncodingError
 from mycelnode.p2p._multistream import MAX_TOKEN_BYTES
 from mycelnode.p2p._sockets import ends
 
@@ -31,6 +32,17 @@ def key_of(peer: ID) -> bytes:
 def bound_tokens() -> None:
     """Make libp2p refuse oversized tokens while Noise and yamux are negotiated: it believes any length up to 2^64 of anybody."""
     varint.read_varint_prefixed_bytes = partial(varint.read_varint_prefixed_bytes_limited, max_length=MAX_TOKEN_BYTES)
+
+
+def id_of(text: str) -> ID:
+    """The libp2p id that ``text`` names. Raises `EncodingError` if it is none with an Ed25519 key."""
+    try:
+        peer = ID.from_string(text)
+        if key_of(peer):
+            return peer
+    except Exception as error:  # base58 raises several kinds
+        raise EncodingError(f"{text[:80]!r} is not a peer id") from error
+    raise EncodingError(f"{text[:80]!r} is not a peer id")
 
 
 class GatedNoise(Transport):  # type: ignore[misc]  # libp2p is not checked

@@ -117,7 +117,9 @@ class Guard:
         """Put the guard into a host before it runs."""
         self._own_id, self._peerstore = str(inner.get_id()), inner.get_peerstore()
         swarm.register_notifee(_Notifee(self))
-        swarm.auto_connector.record_disconnect = lambda *_: None  # it would remember every peer that ever left
+        # It would dial whatever addresses it has, though told to hold no connections, and remember every peer that ever left.
+        swarm.auto_connector.start = trio.lowlevel.checkpoint
+        swarm.auto_connector.record_disconnect = lambda *_: None
 
     # --- the gate --------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import trio
+from libp2p.security.noise.exceptions import PeerIDMismatchesPubkey
+from libp2p.transport.exceptions import MuxerUpgradeFailure
 
 from mycelnode.errors import NetworkError
 from mycelnode.p2p._addresses import Endpoint, from_socket
@@ -62,6 +64,8 @@ def listen_on(endpoints: Sequence[Endpoint]) -> Iterator[list[trio.SocketListene
     chosen = 0
     try:
         for endpoint in endpoints:
+            if endpoint.kind not in ("ip4", "ip6"):
+                raise NetworkError(f"cannot listen on {endpoint}: that takes an IP address")
             try:
                 opened.append(_open(endpoint, chosen))
             except OSError as error:
@@ -114,15 +118,13 @@ def describe_failure(error: BaseException) -> str:
     """A few words on why a dial failed, for people."""
     seen: BaseException | None = error
     while seen is not None:
+        if isinstance(seen, PeerIDMismatchesPubkey):
+            return "another device answers there"
+        if isinstance(seen, MuxerUpgradeFailure):
+            return "it does not let us in"  # it has shown its key and seen ours, and hung up
         if isinstance(seen, OSError) and seen.errno is not None:
             return _WORDS.get(seen.errno, (seen.strerror or "failed").lower())
-        if isinstance(seen, BaseExceptionGroup):
-            seen = seen.exceptions[0]
-            continue
-        text = str(seen).lower()
-        if isinstance(seen, (TimeoutError, trio.TooSlowError)) or "timed out" in text or "timeout" in text:
+        if isinstance(seen, (TimeoutError, trio.TooSlowError)):
             return "no answer"
-        if "mismatch" in text:
-            return "another device answers there"
-        seen = seen.__cause__ or seen.__context__
-    return "it refused the handshake"
+        seen = seen.exceptions[0] if isinstance(seen, BaseExceptionGroup) else seen.__cause__ or seen.__context__
+    return "no device of ours answers there"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import trio
 from libp2p.abc import INetStream
@@ -25,12 +26,11 @@ CLOSE_SECONDS = 1.0  # for the polite end of a stream
 class Stream:
     """A stream to ``peer``, which has the Ed25519 ``key``. ``drop`` begins to reset it, ``cut`` ends the connection under it."""
 
-    def __init__(
-        self, inner: INetStream, peer: str, key: bytes, drop: Callable[[], None], cut: Callable[[], None]
-    ) -> None:
+    def __init__(self, inner: Any, peer: str, key: bytes, drop: Callable[[], None], cut: Callable[[], None]) -> None:
         self._inner, self.peer, self.key, self._drop, self._cut = inner, peer, key, drop, cut
         self._closed = False
         self._unread = bytearray()
+        self._reading = trio.CancelScope()  # yamux leaves a reader waiting whose stream is closed here
 
     async def send_all(self, data: bytes, *, deadline: float) -> None:
         """Send everything within ``deadline`` seconds.
@@ -59,19 +59,26 @@ class Stream:
         )
 
     async def receive_some(self, max_bytes: int) -> bytes:
-        """Some bytes, or b"" at the end of the stream, which may also be a killed peer: see `FrameStream`."""
+        """Some bytes, or b"" at the end of the stream. Raises `BrokenError`, `ClosedError`."""
         return self._take(max_bytes) if self._unread and not self._closed else await self._read(max_bytes)
 
     async def _read(self, max_bytes: int) -> bytes:
         if self._closed:
             raise ClosedError("the stream was closed here")
-        try:
-            data: bytes = await self._inner.read(max_bytes)
-        except StreamEOF:
-            data = b""
-        except Exception as error:
-            raise self._failure() from error
-        return data
+        with trio.CancelScope() as self._reading:
+            try:
+                data: bytes = await self._inner.read(max_bytes)
+            except StreamEOF as error:
+                if (
+                    self._inner.muxed_stream.reset_received
+                    or self._inner.muxed_stream.conn.event_shutting_down.is_set()
+                ):
+                    raise self._failure() from error  # libp2p tells an end that the peer wrote from a lost line by these only
+                data = b""
+            except Exception as error:
+                raise self._failure() from error
+            return data
+        raise self._failure()
 
     def _take(self, size: int) -> bytes:
         taken = bytes(self._unread[:size])
@@ -99,7 +106,7 @@ class Stream:
         """Close both directions, without waiting long for the peer."""
         if self._closed:
             return
-        self._closed = True
+        self._end_reading()
         polite = False
         try:
             with trio.move_on_after(CLOSE_SECONDS), suppress(Exception):
@@ -112,8 +119,12 @@ class Stream:
     def reset(self) -> None:
         """Give the stream up at once; raises nothing."""
         if not self._closed:
-            self._closed = True
+            self._end_reading()
             self._drop()
+
+    def _end_reading(self) -> None:
+        self._closed = True
+        self._reading.cancel()
 
 
 async def reset_quietly(inner: INetStream, cut: Callable[[], None]) -> None:

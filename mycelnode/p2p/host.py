@@ -18,15 +18,14 @@ from libp2p import new_host
 from libp2p.abc import INetStream
 from libp2p.identity_utils import create_identity_from_seed
 from libp2p.network.config import ConnectionConfig, RetryConfig
-from libp2p.peer.id import ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
-from mycelnode.errors import BrokenError, EncodingError, NetworkError, PeerUnreachable
+from mycelnode.errors import BrokenError, NetworkError, PeerUnreachable
 from mycelnode.p2p import _multistream
 from mycelnode.p2p._addresses import Endpoint, advertised, from_socket, interface_addresses, is_public, parse, usable
 from mycelnode.p2p._door import Door
-from mycelnode.p2p._gate import GatedNoise, bound_tokens
+from mycelnode.p2p._gate import GatedNoise, bound_tokens, id_of
 from mycelnode.p2p._guard import Admission, Connection, Guard, Limits
 from mycelnode.p2p._quiet import quieten
 from mycelnode.p2p._sockets import describe_failure, listen_on
@@ -136,15 +135,12 @@ class Host:
     async def dial(self, peer: str, addrs: Sequence[str], *, deadline: float) -> str:
         """Connect to ``peer`` at the first of ``addrs`` that answers, all tried at once, within ``deadline`` seconds.
 
-        Returns that address ("" if already connected). Raises `PeerUnreachable`, whose ``tried`` says what each address answered.
-        Cancelled, the attempts are dropped.
+        Returns that address ("" if already connected). Raises `PeerUnreachable`, whose ``tried`` says what each address answered,
+        and `EncodingError` if ``peer`` is no peer id. Cancelled, the attempts are dropped.
         """
         if self._guard.find(peer) is not None:
             return ""
-        try:
-            identifier = ID.from_string(peer)
-        except Exception as error:
-            raise EncodingError(f"{peer!r} is not a peer id") from error
+        identifier = id_of(peer)
         addrs = usable(addrs)
         tried: dict[str, str] = dict.fromkeys(addrs, "no answer")
         won: list[str] = []
@@ -262,7 +258,7 @@ def _new_host(pair: Any, guard: Guard) -> Any:
         sec_opt={"/noise": GatedNoise(pair, guard.may_connect)},
         muxer_opt={"/yamux/1.0.0": Yamux},
         connection_config=ConnectionConfig(
-            min_connections=0,  # no dialling behind our back, and no 250 ms wait
+            min_connections=0,
             low_watermark=0,
             high_watermark=limits.connections,
             max_connections=limits.connections,

@@ -1,0 +1,125 @@
+"""Hosts on loopback, attackers, and waiting, for the tests of the host."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import psutil
+import trio
+
+from mycelnode.p2p.host import Admission, Host, HostConfig, Limits, Stream, open_host
+
+LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
+ECHO = "/test/echo/1"
+PATIENCE = 10.0  # seconds that anything may take on a loaded machine
+
+Admit = Callable[[bytes], Admission]
+
+
+def member(key: bytes) -> Admission:
+    return Admission.MEMBER
+
+
+def stranger(key: bytes) -> Admission:
+    return Admission.STRANGER
+
+
+def seed(number: int) -> bytes:
+    """The same device for the same number."""
+    return hashlib.sha256(number.to_bytes(4, "big")).digest()
+
+
+@asynccontextmanager
+async def a_host(
+    own_seed: bytes | None = None, admit: Admit = member, listen: tuple[str, ...] = LOOPBACK, **limits: float
+) -> AsyncIterator[Host]:
+    """A host on loopback that echoes, to strangers also."""
+    config = HostConfig(listen=listen, limits=Limits(**limits))  # type: ignore[arg-type]
+    async with open_host(own_seed or os.urandom(32), config, admit=admit) as host:
+        host.set_handler(ECHO, echo, strangers=True)
+        yield host
+
+
+async def echo(stream: Stream) -> None:
+    while data := await stream.receive_some(1 << 16):
+        await stream.send_all(data, deadline=PATIENCE)
+    await stream.aclose()
+
+
+async def connect(host: Host, other: Host) -> str:
+    return await host.dial(other.peer_id, other.addrs, deadline=PATIENCE)
+
+
+async def answers(host: Host, other: Host) -> bool:
+    """Does ``other`` echo what ``host`` sends on a new stream?"""
+    stream = await host.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
+    await stream.send_all(b"hello", deadline=PATIENCE)
+    data = await stream.read_exactly(5)
+    await stream.aclose()
+    return data == b"hello"
+
+
+async def until(true: Callable[[], object], within: float = PATIENCE) -> None:
+    """Wait until ``true()``; fails after ``within`` seconds."""
+    with trio.fail_after(within):
+        while not true():
+            await trio.sleep(0.005)
+
+
+def line(host: Host, other: Host) -> Any:
+    """libp2p's connection that ``host`` uses with ``other``: for an attacker, who does not keep to `Host`'s rules."""
+    entry = host._guard.find(other.peer_id)
+    assert entry is not None
+    return entry.inner
+
+
+def ends_of(host: Host, other: Host) -> list[tuple[tuple[str, int], tuple[str, int]]]:
+    """(our socket name, theirs) of each live connection of ``host`` with ``other``."""
+    sockets = [
+        entry.inner.muxed_conn.secured_conn.mycel_raw.stream.stream.socket
+        for entry in host._guard._by_peer.get(other.peer_id, ())
+        if entry.live
+    ]
+    return [(each.getsockname()[:2], each.getpeername()[:2]) for each in sockets]
+
+
+def open_sockets() -> set[Any]:
+    """What this process has open on the network."""
+    return {(c.fd, c.laddr, c.raddr) for c in psutil.Process().net_connections("tcp")}
+
+
+CHILD = """
+import sys, trio
+from mycelnode.p2p.host import Admission, HostConfig, open_host
+
+async def main(seed, peer, addr):
+    async with open_host(bytes.fromhex(seed), HostConfig(listen=()), admit=lambda key: Admission.MEMBER) as host:
+        await host.dial(peer, [addr], deadline=20)
+        print("connected", flush=True)
+        await trio.sleep_forever()
+
+trio.run(main, *sys.argv[1:])
+"""
+
+
+@asynccontextmanager
+async def a_child(own_seed: bytes, dials: Host) -> AsyncIterator[trio.Process]:
+    """Another process, whose host is connected with ``dials``; killed on leaving."""
+    arguments = [sys.executable, "-W", "error", "-c", CHILD, own_seed.hex(), dials.peer_id, dials.addrs[0]]
+    async with trio.open_nursery() as nursery:
+        run = partial(trio.run_process, arguments, check=False, stdout=subprocess.PIPE)
+        process: trio.Process = await nursery.start(run)
+        try:
+            assert process.stdout is not None
+            with trio.fail_after(4 * PATIENCE):
+                assert b"connected" in await process.stdout.receive_some(100)
+            yield process
+        finally:
+            process.kill()

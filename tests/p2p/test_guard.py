@@ -1,0 +1,409 @@
+"""Attacks on a host, by raw sockets and by peers that keep to no rule: each would kill or deafen a stock libp2p 0.8.1 host."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import struct
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+import pytest
+import trio
+from libp2p.network.stream.exceptions import StreamEOF, StreamReset
+from multiaddr import Multiaddr
+
+from mycelnode.errors import NetworkError, PeerUnreachable
+from mycelnode.p2p import _door, _guard, host
+from mycelnode.p2p._addresses import Endpoint
+from mycelnode.p2p._gate import id_of, key_of
+from mycelnode.p2p._guard import Guard, Limits
+from mycelnode.p2p.host import Admission, Host, Stream
+from tests.p2p.hosts import ECHO, PATIENCE, a_host, answers, connect, line, open_sockets, stranger, until
+
+VERSION = b"\x13/multistream/1.0.0\n"
+
+
+async def never_read(stream: Stream) -> None:
+    await trio.sleep_forever()
+
+
+def known(*hosts: Host) -> Callable[[bytes], Admission]:
+    """Those are members, everybody else is a stranger."""
+    keys = {key_of(id_of(each.peer_id)) for each in hosts}
+    return lambda key: Admission.MEMBER if key in keys else Admission.STRANGER
+
+
+async def end_of(inner: Any) -> None:
+    """Wait until the other end has ended a stream."""
+    with trio.fail_after(PATIENCE), suppress(StreamEOF, StreamReset):
+        while await inner.read(100):
+            pass
+
+
+async def dial_from(source: str, who: Host, victim: Host) -> bool:
+    """Connect from a loopback address of one's choice; did it last?"""
+    try:
+        connection = await who._swarm.dial_addr(Multiaddr(victim.addrs[0]), id_of(victim.peer_id), source=(source, 0))
+        who._guard.enter(connection)
+    except Exception:
+        return False
+    return victim.peer_id in who.connected()
+
+
+# --- nothing that a peer sends may end the host --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError, trio.BrokenResourceError, ExceptionGroup, NetworkError, trio.TooSlowError]
+)
+async def test_an_error_in_a_handler_ends_its_stream_only(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(stream: Stream) -> None:
+        raise (
+            ExceptionGroup("several", [ValueError("fault of ours")])
+            if error is ExceptionGroup
+            else error("fault of ours")
+        )
+
+    async with a_host() as one, a_host() as other:
+        other.set_handler("/fail/1", fail)
+        await connect(one, other)
+        stream = await one.open_stream(other.peer_id, "/fail/1", deadline=PATIENCE)
+        with trio.fail_after(PATIENCE), pytest.raises(NetworkError):
+            await stream.receive_some(1)
+        assert await answers(one, other)
+    complaints = [
+        record for record in caplog.records if record.name == "mycelnode.p2p.host" and record.levelno >= logging.ERROR
+    ]
+    assert bool(complaints) == (error not in (NetworkError, trio.TooSlowError))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x02\xff\n",  # stock libp2p: not UTF-8 ends the whole host
+        VERSION + b"\x02\xff\n",
+        b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f" + bytes(1000),  # stock libp2p: waits for 2^63 bytes
+        VERSION + b"\x80\x08" + bytes(1024),
+        VERSION + b"\x03ls\n" * 100,
+        b"",
+    ],
+)
+async def test_nonsense_instead_of_a_protocol_ends_its_stream_only(sent: bytes) -> None:
+    async with a_host() as one, a_host() as victim:
+        await connect(one, victim)
+        inner = await line(one, victim).new_stream()
+        await inner.write(sent)
+        if sent:
+            await end_of(inner)
+        else:
+            await inner.reset()
+        assert await answers(one, victim)
+
+
+async def test_a_stream_on_which_nothing_is_proposed_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "NEGOTIATE_SECONDS", 0.2)
+    async with a_host() as one, a_host() as victim:
+        await connect(one, victim)
+        inner = await line(one, victim).new_stream()
+        await end_of(inner)
+        assert await answers(one, victim)
+
+
+@pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", bytes(5000), b"\xff" * 5000, VERSION + b"\x02\xff\n"])
+async def test_garbage_instead_of_a_handshake_ends_its_connection_only(garbage: bytes) -> None:
+    async with a_host() as one, a_host(handshake_seconds=0.5) as victim:
+        for _ in range(3):
+            async with await trio.open_tcp_stream("127.0.0.1", victim.port) as raw:  # type: ignore[arg-type]
+                await raw.send_all(garbage)
+                with trio.fail_after(PATIENCE):
+                    await read_to_the_end(raw)
+        await connect(one, victim)
+        assert await answers(one, victim)
+
+
+async def read_to_the_end(raw: trio.SocketStream) -> bytes:
+    data = b""
+    try:
+        while more := await raw.receive_some():
+            data += more
+    except trio.BrokenResourceError:
+        pass
+    return data
+
+
+@pytest.mark.parametrize("protocol", ["/plaintext/2.0.0", "/tls/1.0.0", "/secio/1.0.0", "/noise"])
+async def test_noise_is_the_only_way_in(protocol: str) -> None:
+    async with a_host() as victim, await trio.open_tcp_stream("127.0.0.1", victim.port) as raw:  # type: ignore[arg-type]
+        token = protocol.encode() + b"\n"
+        await raw.send_all(VERSION + bytes([len(token)]) + token)
+        expected = VERSION + (bytes([len(token)]) + token if protocol == "/noise" else b"\x03na\n")
+        answer = b""
+        with trio.fail_after(PATIENCE):
+            while len(answer) < len(expected):
+                answer += await raw.receive_some()
+        assert answer == expected
+
+
+async def test_an_endless_token_before_the_handshake_is_not_collected() -> None:
+    """Stock libp2p believes any length up to 2^64, of anybody, and holds the bytes."""
+    async with a_host(handshake_seconds=60) as victim, await trio.open_tcp_stream("127.0.0.1", victim.port) as raw:  # type: ignore[arg-type]
+        await raw.send_all(VERSION + b"\xff\xff\xff\xff\x7f")
+        with trio.fail_after(PATIENCE):
+            await read_to_the_end(raw)
+
+
+# --- who gets in ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_refused_key_is_refused_inside_the_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered: list[Any] = []
+    monkeypatch.setattr(Guard, "enter", lambda self, conn: entered.append(conn))
+    async with a_host(admit=lambda key: Admission.REFUSED) as victim, a_host() as one:
+        with pytest.raises(PeerUnreachable) as caught:
+            await connect(one, victim)
+        assert list(caught.value.tried.values()) == ["it does not let us in"]
+        assert not entered
+        assert not victim._swarm.connections
+
+
+async def test_the_gate_judges_the_proved_key() -> None:
+    asked: list[bytes] = []
+
+    def admit(key: bytes) -> Admission:
+        asked.append(key)
+        return Admission.MEMBER
+
+    async with a_host(admit=admit) as one, a_host() as other:
+        await connect(other, one)
+        assert set(asked) == {key_of(id_of(other.peer_id))}
+        assert key_of(id_of(other.peer_id)) == other.key
+
+
+async def test_a_stranger_reaches_only_what_is_meant_for_strangers_until_it_is_promoted() -> None:
+    async with a_host(admit=stranger) as victim, a_host() as one:
+        victim.set_handler("/members/1", never_read)
+        await connect(one, victim)
+        assert await answers(one, victim)
+        with pytest.raises(Exception, match="does not speak"):
+            await one.open_stream(victim.peer_id, "/members/1", deadline=PATIENCE)
+        victim.promote(one.peer_id)
+        await one.open_stream(victim.peer_id, "/members/1", deadline=PATIENCE)
+
+
+async def test_a_stranger_is_evicted_when_its_time_is_over_and_a_promoted_one_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_guard, "WATCH_SECONDS", 0.05)
+    async with a_host(admit=stranger, stranger_seconds=0.5) as victim, a_host() as idle, a_host() as promoted:
+        for one in (idle, promoted):
+            await connect(one, victim)
+        await until(lambda: len(victim.connected()) == 2)
+        victim.promote(promoted.peer_id)
+        with trio.fail_after(PATIENCE):
+            await idle.wait_disconnected(victim.peer_id)
+        await until(lambda: victim.connected() == {promoted.peer_id})
+        assert await answers(promoted, victim)
+
+
+async def test_strangers_are_limited_per_address_per_network_and_in_all_but_members_are_let_in() -> None:
+    async with AsyncExitStack() as stack:
+        ones = [await stack.enter_async_context(a_host(listen=())) for _ in range(9)]
+        ours = ones[-1]
+        limits = {"strangers": 4, "strangers_per_address": 2, "strangers_per_prefix": 3}
+        victim = await stack.enter_async_context(a_host(admit=known(ours), **limits))
+        tries = ["127.0.1.1", "127.0.1.1", "127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.2.1", "127.0.3.1"]
+        came_in = []
+        for number, source in enumerate(tries):
+            await dial_from(source, ones[number], victim)
+            came_in.append(ones[number].peer_id in victim.connected())
+        assert came_in == [True, True, False, True, False, True, False]
+        await dial_from("127.0.1.1", ours, victim)
+        assert ours.peer_id in victim.connected()
+        victim.disconnect(ones[0].peer_id)
+        await dial_from("127.0.1.1", ones[7], victim)
+        assert ones[7].peer_id in victim.connected()
+
+
+async def test_strangers_that_shake_hands_at_once_do_not_slip_past_the_limit() -> None:
+    async with AsyncExitStack() as stack:
+        ones = [await stack.enter_async_context(a_host(listen=())) for _ in range(8)]
+        victim = await stack.enter_async_context(a_host(admit=stranger, strangers_per_address=2))
+        async with trio.open_nursery() as nursery:
+            for one in ones:
+                nursery.start_soon(dial_from, "127.0.0.1", one, victim)
+        await until(lambda: len(victim._swarm.connections) <= 2)
+        assert len(victim.connected()) == 2
+
+
+# --- floods --------------------------------------------------------------------------------------------------------------
+
+
+async def test_silent_connections_do_not_keep_a_member_out() -> None:
+    async with AsyncExitStack() as stack:
+        victim, one = await stack.enter_async_context(a_host()), await stack.enter_async_context(a_host())
+        for _ in range(100):
+            await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", victim.port))  # type: ignore[arg-type]
+        with trio.fail_after(2):
+            await connect(one, victim)
+            assert await answers(one, victim)
+
+
+async def test_a_flood_from_one_network_evicts_its_own_handshakes() -> None:
+    cut: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_door, "cut", cut.append)
+        door = _door.Door(None, handshakes=3, opens_on=lambda host: True)
+        door._handshakes = {"ours": "10.0.0.0/24", "flood 1": "9.0.0.0/24", "flood 2": "9.0.0.0/24"}  # type: ignore[dict-item]
+        door._evict()
+    assert cut == ["flood 1"]
+    assert list(door._handshakes) == ["ours", "flood 2"]
+
+
+async def test_a_silent_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_host(handshake_seconds=0.2) as victim, await trio.open_tcp_stream("127.0.0.1", victim.port) as raw:  # type: ignore[arg-type]
+        with trio.fail_after(PATIENCE):
+            await read_to_the_end(raw)
+
+
+async def test_300_connections_one_after_another_leave_a_host_that_answers_and_nothing_else() -> None:
+    """Stock libp2p is deaf after 250."""
+    async with a_host() as victim, a_host() as one:
+        before = open_sockets()
+        for number in range(300):
+            await connect(one, victim)
+            if number % 10 == 0:
+                assert await answers(one, victim)
+            (one if number % 2 else victim).disconnect(victim.peer_id if number % 2 else one.peer_id)
+            await until(lambda: not one.connected())
+        await until(lambda: open_sockets() == before)
+        for each in (victim, one):
+            await until(lambda each=each: books(each) == dict.fromkeys(books(each), 0))  # type: ignore[misc]
+        await connect(one, victim)
+        assert await answers(one, victim)
+
+
+async def test_nothing_is_remembered_of_strangers_that_have_left() -> None:
+    async with a_host(admit=stranger) as victim:
+        for _ in range(8):
+            async with a_host(listen=()) as one:
+                await connect(one, victim)
+        await until(lambda: books(victim) == dict.fromkeys(books(victim), 0))
+        gc.collect()
+        assert sum(isinstance(each, _guard.Connection) for each in gc.get_objects()) < 5
+
+
+def books(which: Host) -> dict[str, int]:
+    """How much a host and libp2p under it remember of peers."""
+    swarm, guard = which._swarm, which._guard
+    return {
+        "guard": len(guard._connections) + len(guard._by_peer),
+        "connections": len(swarm.connections),
+        "peerstore": len(swarm.peerstore.peer_data_map) - 1,  # itself
+        "tags": len(swarm.tag_store._tags),
+        "disconnects": len(swarm.auto_connector._recent_disconnects),
+        "attempts": len(swarm.auto_connector._last_connect_attempt),
+        "inbound": swarm._inbound_limiter.borrowed_tokens,
+    }
+
+
+async def test_a_peer_that_makes_us_buffer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_guard, "WATCH_SECONDS", 0.05)
+    async with a_host(buffered_bytes=1 << 20) as victim, a_host() as one, a_host() as good:
+        victim.set_handler("/deaf/1", never_read)
+        await connect(one, victim)
+        await connect(good, victim)
+        inner = await one.open_stream(victim.peer_id, "/deaf/1", deadline=PATIENCE)
+        stream_id = inner._inner.muxed_stream.stream_id
+        frame = struct.pack(">BBHII", 0, 0, 0, stream_id, 60_000) + bytes(
+            60_000
+        )  # yamux data, whatever the window says
+
+        async def flood() -> None:
+            muxed = line(one, victim).muxed_conn
+            while not muxed.is_closed:
+                await muxed._write_frame(frame)
+
+        with trio.fail_after(PATIENCE):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ignoring_errors, flood)
+                await one.wait_disconnected(victim.peer_id)
+                nursery.cancel_scope.cancel()
+        await until(lambda: victim.connected() == {good.peer_id})
+        assert await answers(good, victim)
+
+
+async def ignoring_errors(run: Callable[[], Any]) -> None:
+    try:
+        await run()
+    except Exception as error:
+        logging.getLogger(__name__).debug("%s", error)
+
+
+async def test_a_peer_may_not_hold_many_streams() -> None:
+    async with a_host(streams_per_peer=5) as victim, a_host() as one:
+        victim.set_handler("/deaf/1", never_read)
+        await connect(one, victim)
+        held = [await one.open_stream(victim.peer_id, "/deaf/1", deadline=PATIENCE) for _ in range(5)]
+        with pytest.raises(NetworkError):
+            await one.open_stream(victim.peer_id, ECHO, deadline=PATIENCE)
+        held[0].reset()
+        victim.remove_handler("/deaf/1")
+        assert len(line(victim, one).streams) == 5
+
+
+# --- where we can be reached ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("listen", "here", "opens"),
+    [
+        ("/ip4/0.0.0.0/tcp/0", "8.8.8.8", False),
+        ("/ip4/0.0.0.0/tcp/0", "192.168.1.5", True),
+        ("/ip4/0.0.0.0/tcp/0", "100.64.0.1", True),
+    ],
+)
+async def test_nobody_comes_in_by_a_public_address_that_was_not_named(
+    monkeypatch: pytest.MonkeyPatch, listen: str, here: str, opens: bool
+) -> None:
+    there = Endpoint("ip4", "9.9.9.9", 1)
+    real = _door.ends
+    monkeypatch.setattr(_door, "ends", lambda raw: real(raw) and (Endpoint("ip4", here, 1), there))
+    async with a_host(listen=(listen,)) as victim, await trio.open_tcp_stream("127.0.0.1", victim.port) as raw:  # type: ignore[arg-type]
+        with trio.fail_after(PATIENCE):
+            first = await raw.receive_some(len(VERSION))
+        assert first == (VERSION if opens else b"")
+
+
+async def test_a_public_address_that_was_named_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mycelnode.p2p.host.is_public", lambda host: True)
+    async with a_host() as victim, a_host() as one:
+        await connect(one, victim)
+
+
+# --- the rest ------------------------------------------------------------------------------------------------------------
+
+
+def test_limits_have_room_for_members_beyond_all_strangers() -> None:
+    limits = Limits()
+    assert limits.strangers_per_address <= limits.strangers_per_prefix <= limits.strangers < limits.connections / 4
+    assert limits.connections + limits.handshakes < 1024 - 128  # files that a process may usually have open
+
+
+async def test_no_connection_is_dialled_that_nobody_asked_for() -> None:
+    async with a_host() as one, a_host() as other:
+        one._swarm.peerstore.add_addrs(id_of(other.peer_id), [Multiaddr(other.addrs[0])], 60)
+        await one._swarm.auto_connector.maybe_connect()
+        assert not one.connected()
+        assert not other._swarm.connections
+
+
+async def test_a_clone_of_this_device_can_connect() -> None:
+    """To be shown its own log, and stop."""
+    own = bytes(32)
+    async with a_host(own) as one, a_host(own) as clone:
+        await connect(clone, one)
+        assert await answers(clone, one)
