@@ -22,6 +22,7 @@ from mycelnode.errors import (
     ConfigError,
     DatabaseDamaged,
     DataDirBusy,
+    EncodingError,
     InviteError,
     KeyFileError,
     LogError,
@@ -52,7 +53,7 @@ from mycelnode.rescue import head_before
 
 DIAL_SECONDS = 10.0  # for the addresses in an invite
 LAN_SECONDS = 10.0  # then for finding the inviter on the local network
-RESTORED_NAME = "restored"  # the fact in which `mycelnode.backup` keeps the name of the device that a backup was made on
+RESTORED_NAME = "restored"  # the fact in which `mycelnode.backup` keeps the name that a restored device is to have
 RECOVER_SYNC_SECONDS = 120.0  # for being in step with a peer before anything is revoked
 
 
@@ -158,7 +159,9 @@ async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Cloc
         return JoinedMesh(mesh_id(invite.root), identity.peer_id, shown, welcome.inviter_name)
 
 
-async def _pair(identity: Identity, invite: Invite, name: str, store: Callable[[Welcome, str], Awaitable[None]]) -> Welcome:
+async def _pair(
+    identity: Identity, invite: Invite, name: str, store: Callable[[Welcome, str], Awaitable[None]]
+) -> Welcome:
     """Ask to join; ``store`` gets the welcome and the address at which the inviter answered."""
     from mycelnode.p2p.host import Admission, HostConfig, open_host
     from mycelnode.p2p.lan import find_on_lan
@@ -195,7 +198,9 @@ def _check_welcome(invite: Invite, device: DeviceId, welcome: Welcome) -> None:
         raise PairingRefused(f"what the inviter sent does not verify: {error}") from error
     result = membership(invite.root, welcome.statements, lambda *_: None, lambda *_: None)
     if device not in result.members:
-        raise PairingRefused("the inviter could not show that it may let us in: its own enrolment does not lead to the mesh's root")
+        raise PairingRefused(
+            "the inviter could not show that it may let us in: its own enrolment does not lead to the mesh's root"
+        )
 
 
 async def recover_mesh(
@@ -217,6 +222,7 @@ async def recover_mesh(
     Raises `PhraseError`, `PeerUnreachable`, `DeviceUnknown`, `NodeRunning`.
     """
     root = root_from_phrase(phrase)
+    first = None if peer is None else _peer_address(peer)
     data.create()
     with _alone(data):
         restored = await _restored(data)
@@ -227,21 +233,32 @@ async def recover_mesh(
             shown = _chosen_name(name, restored)
             enrolment = _root_statement(root, ENROL, identity.device, None, shown)
             await _begin(data, root.public, [enrolment], "mesh.recover", shown, clock)
-    if peer is None:
+    if first is None:
         async with open_mesh(data, clock=clock) as mesh:
             return await _use_root(mesh, root, revoke, blind or from_backup, synced=False)
-    return await _recover_with_peer(data, root, clock, peer, revoke, blind or from_backup)
+    return await _recover_with_peer(data, root, clock, first, revoke, blind or from_backup)
+
+
+def _peer_address(text: str) -> tuple[str, str]:
+    """(peer id, multiaddr without it)."""
+    address, found, identifier = text.rpartition("/p2p/")
+    try:
+        if not found or not address:
+            raise EncodingError
+        key_of_peer(identifier)
+    except EncodingError:
+        raise PeerUnreachable(
+            f"--peer needs an address that ends in /p2p/<peer id>, as `mycelnode status` shows it, not {text!r}"
+        ) from None
+    return identifier, address
 
 
 async def _recover_with_peer(
-    data: DataDir, root: RootKey, clock: Clock, peer: str, revoke: Sequence[str], may_revoke: bool
+    data: DataDir, root: RootKey, clock: Clock, peer: tuple[str, str], revoke: Sequence[str], may_revoke: bool
 ) -> dict[str, object]:
     from mycelnode.node import open_node
 
-    address, _, identifier = peer.rpartition("/p2p/")
-    if not address:
-        raise PeerUnreachable("--peer needs an address that ends in /p2p/<peer id>, as `mycelnode status` shows it")
-    key_of_peer(identifier)
+    identifier, address = peer
     async with open_node(data, clock=clock, control=False) as node:
         await node.connect(identifier, [address])
         synced = identifier in await node.syncing.in_step(RECOVER_SYNC_SECONDS)
@@ -251,20 +268,27 @@ async def _recover_with_peer(
         return answer
 
 
-async def _use_root(mesh: Mesh, root: RootKey, revoke: Sequence[str], may_revoke: bool, *, synced: bool) -> dict[str, object]:
+async def _use_root(
+    mesh: Mesh, root: RootKey, revoke: Sequence[str], may_revoke: bool, *, synced: bool
+) -> dict[str, object]:
     """Revoke by the root key; says what was done."""
     if mesh.identity.device not in mesh.replica.membership.members:
-        raise RecoverRefused("this device was revoked or cloned, and a key is enrolled once: `mycelnode leave`, then recover again")
+        raise RecoverRefused(
+            "this device was revoked or cloned, and a key is enrolled once: `mycelnode leave`, then recover again"
+        )
     subjects = [find_device(mesh, reference) for reference in revoke]
     if subjects and not may_revoke:
         falls = ", ".join(
-            f"{device_name(mesh, subject)} (all after entry {head_before(mesh.replica, subject, None).seq})" for subject in subjects
+            f"{device_name(mesh, subject)} (all after entry {head_before(mesh.replica, subject, None).seq})"
+            for subject in subjects
         )
         raise RecoverRefused(
             f"revoking now would fence what this device has not seen: {falls}; give --peer ADDR or --backup FILE, or say --blind"
         )
     for subject in subjects:
-        statement = _root_statement(root, REVOKE, subject, head_before(mesh.replica, subject, None), "revoked by the phrase")
+        statement = _root_statement(
+            root, REVOKE, subject, head_before(mesh.replica, subject, None), "revoked by the phrase"
+        )
         fields = {"device": peer_id(subject), "by": "root"}
         await mesh.commit(
             lambda replica, statement=statement: replica.learn([statement]),  # type: ignore[misc]
@@ -302,17 +326,32 @@ async def leave_mesh(data: DataDir, *, clock: Clock, erase: bool, wait: float) -
 
 
 async def _tell_and_leave(data: DataDir, clock: Clock, wait: float) -> dict[str, object]:
+    async with open_mesh(data, clock=clock) as mesh:
+        left: dict[str, object] = {"mesh": mesh.id, "device": mesh.device, "told": []}
+        members = mesh.replica.membership.members
+        if mesh.identity.device not in members:
+            return left
+        if len(members) == 1:  # there is nobody to tell
+            await _declare_left(mesh)
+            return left
+
     from mycelnode.node import open_node
 
     async with open_node(data, clock=clock, control=False) as node:
-        mesh, told = node.mesh, set[str]()
-        if mesh.identity.device in mesh.replica.membership.members:
-            await node.sync(wait)
-            linked, head = set(node.syncing.links), mesh.replica.head
-            await mesh.commit(lambda replica: replica.declare(REVOKE, mesh.identity.device, head, {"reason": "left"}))
-            answered = await node.syncing.in_step(wait)
-            told = answered | (linked - node.syncing.links.keys())  # who has heard it hangs up on us
-        return {"mesh": mesh.id, "device": mesh.device, "told": sorted(told)}
+        await node.sync(wait)
+        linked = set(node.syncing.links)
+        await _declare_left(node.mesh)
+        answered = await node.syncing.in_step(wait)
+        told = answered | (linked - node.syncing.links.keys())  # who has heard it hangs up on us
+        return {**left, "told": sorted(told)}
+
+
+async def _declare_left(mesh: Mesh) -> None:
+    device, head = mesh.identity.device, mesh.replica.head
+    await mesh.commit(
+        lambda replica: replica.declare(REVOKE, device, head, {"reason": "left"}),
+        lambda connection: audit.record(connection, "mesh.leave", {"mesh": mesh.id}, mesh.clock.wall()),
+    )
 
 
 def _remove(data: DataDir, aside: Path | None = None) -> None:
@@ -364,7 +403,7 @@ async def _begin(
 
 @dataclass(frozen=True, slots=True)
 class _Restored:
-    """The mesh that a folder's database holds, and how the device of a restored backup was called."""
+    """The mesh that a folder's database holds, and the name that a restored device is to have."""
 
     root: bytes
     name: str | None
