@@ -100,6 +100,10 @@ class Mesh:
             raise request.error
         return request.result  # type: ignore[no-any-return]
 
+    async def recheck(self) -> None:
+        """Something that `Replica.held` depends on, besides time, has changed: look at what is held."""
+        await self.commit(lambda replica: None)
+
     async def start_from(self, state: bytes, cut: Mapping[DeviceId, Head]) -> None:
         """Begin with a peer's folded state. Raises `EncodingError` if it is malformed or does not belong to its cut."""
         document = await trio.to_thread.run_sync(Document.decode_state, state)
@@ -157,6 +161,8 @@ class Mesh:
                     size += group[-1].size
                 with trio.CancelScope(shield=True):  # what was taken from the queue is answered
                     await self._carry_out(group)
+                if self.replica.held:
+                    self._notify(self.replica.tick(self.clock.wall()))
 
     async def _carry_out(self, group: Sequence[_Request[Any]]) -> None:
         accepted = []

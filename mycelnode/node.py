@@ -15,7 +15,7 @@ from mycelnode.crdt import document as ops
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.crdt.document import Change
 from mycelnode.encoding import peer_id
-from mycelnode.errors import ControlError, NetworkError
+from mycelnode.errors import ControlError, MycelError, NetworkError
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.p2p.finding import Finder
 from mycelnode.p2p.host import Admission, Host, HostConfig, open_host
@@ -182,7 +182,9 @@ class Node:
         if progress.membership_changed:
             membership = self.mesh.replica.membership
             out = {peer_id(device) for device in membership.enrolled.keys() - membership.members}
-            for peer in out & self.host.connected() - self.syncing.links.keys():  # strangers who are pairing just now stay
+            for peer in (
+                out & self.host.connected() - self.syncing.links.keys()
+            ):  # strangers who are pairing just now stay
                 self.host.disconnect(peer)
         if (
             progress.refolded
@@ -192,10 +194,13 @@ class Node:
             self.finder.look_again()
 
     async def publish_addresses(self) -> None:
-        """Tell the mesh where we listen, if that has changed."""
+        """Tell the mesh where we listen, if that has changed. A device that may not or cannot write stays reachable where it was."""
         addrs = list(self.host.addrs)
         if self.mesh.replica.document.map(ADDRESSES).get(self.mesh.device) != addrs and addrs:
-            await self.mesh.write([ops.map_put(ADDRESSES, self.mesh.device, addrs)])
+            try:
+                await self.mesh.write([ops.map_put(ADDRESSES, self.mesh.device, addrs)])
+            except MycelError as error:
+                _log.warning("the other devices are not told our new addresses: %s", error)
 
     # --- commands ------------------------------------------------------------------------------------------------------------
 

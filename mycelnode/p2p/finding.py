@@ -90,10 +90,7 @@ class Finder:
             self.host.disconnect(peer)
         self.machine.network_changed(self._now())
         self._stir()
-        try:
-            await self._publish()
-        except MycelError as error:
-            _log.warning("our new addresses could not be told: %s", error)
+        await self._publish()
 
     def _stir(self) -> None:
         self._wake.set()

@@ -174,7 +174,11 @@ class SyncDriver:
             frame = await frames.receive()
             if frame is None:
                 return
-            for proposal in link.session.receive(frame, wall=clock.wall(), now=clock.monotonic()):
+            doubted = self.mesh.replica.clock_wrong
+            proposals = link.session.receive(frame, wall=clock.wall(), now=clock.monotonic())
+            if self.mesh.replica.clock_wrong != doubted:
+                await self.mesh.recheck()
+            for proposal in proposals:
                 if isinstance(proposal, Leave):
                     _log.info("%s said goodbye: %s", peer_id(link.session.peer), proposal.reason)
                     return

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from mycelnode.crdt.changelog import (
@@ -27,7 +28,7 @@ from mycelnode.crdt.clock import HybridClock, to_ms
 from mycelnode.crdt.document import Change, Document
 from mycelnode.crdt.membership import Membership, membership
 from mycelnode.crdt.statements import ENROL, Statement, decode_statement, derived_fork
-from mycelnode.errors import BusyError, ForkDetected, LogError, MycelError, NotAMember
+from mycelnode.errors import BusyError, ClockWrong, ForkDetected, LogError, MycelError, NotAMember
 from mycelnode.protocols.logset import Addition, EntryStore, LogSet, Row
 
 DAY_MS = 24 * 3600 * 1000
@@ -86,9 +87,7 @@ class Replica:
         self.document = Document()
         self.clock = HybridClock()
         self.held: dict[DeviceId, Hold] = {}
-        self.skews: dict[
-            DeviceId, int
-        ] = {}  # how far each peer's clock is ahead of ours, as it said; see `clock_wrong`
+        self.skews: dict[DeviceId, int] = {}  # ms that each peer's clock is ahead of ours, as it said
         self.base: Base | None = None
         self.membership: Membership = membership(root, (), self.logs.on_chain, self._common)
         self._sign, self._verify = sign, verify
@@ -149,9 +148,25 @@ class Replica:
     # --- proposals ---------------------------------------------------------------------------------------------------
 
     def write(self, operations: Sequence[Any], now: int) -> Head:
-        """A transaction of our own; returns its place in our log."""
+        """A transaction of our own; returns its place in our log.
+
+        Raises `ClockWrong`: what a clock far ahead stamps, the others hold for as long, with all that follows it.
+        """
         self.check_writable()
+        self._check_clock(now)
         return self._append(encode_entry(self.clock.tick(now), operations))
+
+    def _check_clock(self, now: int) -> None:
+        says = f"this device's clock says {_date(now)}"
+        if self.clock_wrong:
+            raise ClockWrong(
+                f"{says}, and two other devices agree that it is more than a day off; set it and try again"
+            )
+        if to_ms(self.clock.last) > now + 2 * MAX_SKEW_MS:  # others can pull ours ahead by one
+            raise ClockWrong(
+                f"{says}, but it has written entries dated {_date(to_ms(self.clock.last))}; set it, or, if it was wrong"
+                " then, join again with a new invite and rescue what this device wrote"
+            )
 
     def declare(self, kind: str, subject: DeviceId, head: Head | None, info: Mapping[str, Any]) -> Statement:
         """A statement of our own, as an entry of our log."""
@@ -406,3 +421,8 @@ def _carried(device: DeviceId, row: Row) -> Statement | None:
         return statement if statement is not None and statement.author == device else None
     except MycelError:
         return None
+
+
+def _date(ms: int) -> str:
+    """A day, for people."""
+    return datetime.fromtimestamp(min(max(ms // 1000, 0), 253402300799), UTC).strftime("%Y-%m-%d")

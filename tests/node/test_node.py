@@ -1,0 +1,197 @@
+"""Nodes together: pairing, shared settings, revocation, rescue, clocks, and what a restart keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from mycelnode.errors import AlreadyInitialised, ClockWrong, DataDirBusy, InviteError, NotAMember, ValueRefused
+from mycelnode.joining import join_mesh
+from mycelnode.node import Node, open_node
+from tests.node.nodes import SOON, SkewedClock, folder, founder, let_in, running, until
+
+HOUR = 3600_000
+DAY = 24 * HOUR
+
+
+async def in_step(node: Node) -> None:
+    with trio.fail_after(SOON):
+        answer = await node.sync(SOON)
+    assert answer["unreachable"] == []
+
+
+async def test_two_devices_pair_and_keep_one_state(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        await laptop.map("notes").put("before", 1)
+        async with running(await let_in(tmp_path, laptop, "phone")) as phone:
+            await in_step(phone)
+            assert phone.map("notes").items() == {"before": 1}
+            assert phone.mesh_id == laptop.mesh_id
+            await phone.set("tags").add("a", "b")
+            await laptop.set("tags").remove("a")
+            await laptop.versions("draft").set("one")
+            await phone.counter("cups").add(3)
+            await in_step(laptop)
+            assert sorted(laptop.set("tags")) == sorted(phone.set("tags")) == ["a", "b"], "the remove knew no add"
+            assert laptop.counter("cups").value == 3
+            assert phone.versions("draft").values() == ["one"]
+            assert laptop.mesh.replica.document.digest() == phone.mesh.replica.document.digest()
+
+
+async def test_a_write_is_pushed_without_asking(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop, running(await let_in(tmp_path, laptop, "phone")) as phone:
+        await in_step(phone)
+        async with phone.watch("notes") as changes:
+            await laptop.map("notes").put("k", "v")
+            with trio.fail_after(SOON):
+                change = await changes.receive()
+        assert (change.name, change.key, change.old, change.new) == ("notes", "k", None, "v")
+
+
+async def test_devices_find_each_other_again_by_themselves(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        data = await let_in(tmp_path, laptop, "phone")
+        async with running(data) as phone:
+            await in_step(phone)
+            port = phone.host.port
+        await until(lambda: not laptop.syncing.links, "the laptop noticing that the phone is gone")
+        await laptop.map("notes").put("while", "away")
+        async with running(data) as phone:
+            assert phone.host.port == port, "the port of the first run is kept"
+            await until(lambda: phone.map("notes").get("while") == "away", "the phone catching up")
+
+
+async def test_settings_are_shared_and_watchers_fire(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop, running(await let_in(tmp_path, laptop, "phone")) as phone:
+        await in_step(phone)
+        seen: list[object] = []
+        with phone.mesh.settings.watch("models.temperature", seen.append):
+            answer = await laptop.commands["config.set"]({"key": "models.temperature", "value": "0.3"})
+            assert answer["source"] == "mesh"
+            await until(lambda: seen == [0.3], "the watcher firing on the phone")
+        assert phone.mesh.settings.get("models.temperature") == 0.3
+
+
+async def test_an_invite_serves_one_device(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        invite = str(await laptop.invite())
+        await join_mesh(folder(tmp_path, "first"), invite, "first", clock=SkewedClock())
+        with pytest.raises(InviteError, match="used by first"):
+            await join_mesh(folder(tmp_path, "second"), invite, "second", clock=SkewedClock())
+        with pytest.raises(AlreadyInitialised):
+            await join_mesh(folder(tmp_path, "first"), invite, "first", clock=SkewedClock())
+
+
+async def test_a_revoked_device_stops_and_says_so(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        data = await let_in(tmp_path, laptop, "phone")
+        async with running(data) as phone:
+            await phone.map("notes").put("good", 1)
+            await in_step(phone)
+            await laptop.commands["devices.revoke"]({"device": "phone"})
+            await until(lambda: not phone.status()["member"], "the phone learning that it is out")
+            await until(lambda: not laptop.host.connected(), "the laptop hanging up")
+            with pytest.raises(NotAMember):
+                await phone.map("notes").put("late", 1)
+            assert phone.map("notes").items() == {"good": 1}
+        assert laptop.map("notes").items() == {"good": 1}
+        async with running(data) as phone:  # it comes back, and is told again
+            assert not phone.status()["member"]
+
+
+async def test_what_a_revoked_device_wrote_unseen_is_fenced_and_can_be_rescued(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        data = await let_in(tmp_path, laptop, "phone")
+        async with running(data) as phone:
+            await phone.map("notes").put("early", 1)
+            await in_step(phone)
+        since = SkewedClock().wall()
+        async with running(data, SkewedClock(1000)) as phone:
+            await phone.map("notes").put("later", 2)
+            await in_step(phone)
+        assert laptop.map("notes").get("later") == 2
+        await laptop.commands["devices.revoke"]({"device": "phone", "since_ms": since + 500})
+        assert laptop.map("notes").items() == {"early": 1}
+        (fenced,) = laptop.status()["fenced"]
+        assert fenced["beyond"] == 1
+        shown = await laptop.commands["devices.rescue"]({"device": "phone", "preview": True})
+        assert len(shown["entries"]) == 1
+        assert shown["rescued"] == 0
+        assert (await laptop.commands["devices.rescue"]({"device": "phone"}))["rescued"] == 1
+        assert laptop.map("notes").items() == {"early": 1, "later": 2}
+        again = await laptop.commands["devices.rescue"]({"device": "phone"})
+        assert laptop.map("notes").items() == {"early": 1, "later": 2}, again
+
+
+async def test_a_clock_far_ahead_is_held_and_can_be_rescued(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        clock = SkewedClock(3 * DAY)
+        async with running(await let_in(tmp_path, laptop, "phone", clock), clock) as phone:
+            await phone.map("notes").put("future", 1)
+            await in_step(phone)
+            assert laptop.map("notes").items() == {}
+            (held,) = laptop.status()["held"]
+            assert held["device"] == phone.device
+            await laptop.commands["devices.rescue"]({"device": "phone"})
+            assert laptop.map("notes").items() == {"future": 1}
+            await in_step(laptop)
+            assert phone.map("notes").items() == {"future": 1}
+
+
+async def test_a_device_off_two_others_says_that_its_own_clock_is_wrong(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop, running(await let_in(tmp_path, laptop, "desk")) as desk:
+        await in_step(desk)
+        clock = SkewedClock(-3 * DAY)
+        async with running(await let_in(tmp_path, laptop, "phone", clock), clock) as phone:
+            await laptop.map("notes").put("k", 1)
+            await in_step(phone)
+            await until(lambda: phone.status()["clock_wrong"], "the phone doubting its clock")
+            await until(lambda: phone.map("notes").get("k") == 1, "the phone holding nothing back")
+            assert not laptop.status()["clock_wrong"]
+            with pytest.raises(ClockWrong, match="two other devices agree"):
+                await phone.map("notes").put("late", 1)
+
+
+@pytest.mark.parametrize("ahead", [-40 * 365 * DAY, -3 * DAY], ids=["1980s", "three days"])
+async def test_a_clock_behind_its_own_entries_writes_nothing(tmp_path: Path, ahead: int) -> None:
+    async with founder(tmp_path) as laptop:
+        await laptop.map("notes").put("k", 1)
+        data = laptop.mesh.data
+    async with running(data, SkewedClock(ahead)) as laptop:
+        with pytest.raises(ClockWrong, match="but it has written entries dated 20"):
+            await laptop.map("notes").put("k", 2)
+        assert laptop.map("notes").items() == {"k": 1}
+    async with running(data) as laptop:
+        await laptop.map("notes").put("k", 3)
+        assert laptop.map("notes").items() == {"k": 3}
+
+
+async def test_one_folder_one_node(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        with pytest.raises(DataDirBusy, match="another mycelnode process"):
+            async with open_node(laptop.mesh.data, clock=SkewedClock()):
+                pass
+
+
+async def test_reserved_names_and_foreign_values_are_refused(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        with pytest.raises(ValueRefused):
+            laptop.map("mycel.config")
+        with pytest.raises(ValueRefused):
+            await laptop.map("notes").put("k", object())  # type: ignore[arg-type]
+        with pytest.raises(ValueRefused):
+            await laptop.map("notes").put("k", "x" * 300_000)
+        assert laptop.map("notes").items() == {}
+
+
+async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        data = laptop.mesh.data
+        for number in range(50):
+            await laptop.map("notes").put(str(number), number)
+        before = laptop.mesh.replica.document.digest()
+    async with running(data) as laptop:
+        assert laptop.mesh.replica.document.digest() == before
+        assert len(laptop.map("notes").items()) == 50
