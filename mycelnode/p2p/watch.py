@@ -49,7 +49,7 @@ async def watch_network(clock: Clock, changed: Callable[[str], None], *, poll_se
     """
     sleeps = Sleeps(clock.boottime(), clock.monotonic())
     with _kernel_messages() as kernel:
-        before = reachable_at()  # after the subscription, so that no change falls between
+        before = _look_again(frozenset())  # after the subscription, so that no change falls between
         while True:
             with trio.move_on_after(poll_seconds):
                 if kernel is not None:
@@ -58,7 +58,7 @@ async def watch_network(clock: Clock, changed: Callable[[str], None], *, poll_se
                     await trio.sleep_forever()
             if sleeps.look(clock.boottime(), clock.monotonic()):
                 changed("woke")
-            now = reachable_at()
+            now = _look_again(before)
             if now != before:
                 before = now
                 changed("addresses")
@@ -66,16 +66,20 @@ async def watch_network(clock: Clock, changed: Callable[[str], None], *, poll_se
 
 def reachable_at() -> frozenset[str]:
     """The usable IP addresses of those interfaces that are up and connected."""
+    connected = {
+        ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+        for adapter in ifaddr.get_adapters()
+        if _connected(adapter.name)
+        for ip in adapter.ips
+    }
+    return frozenset(interface_addresses()) & connected
+
+
+def _look_again(before: frozenset[str]) -> frozenset[str]:
     try:
-        connected = {
-            ip.ip if isinstance(ip.ip, str) else ip.ip[0]
-            for adapter in ifaddr.get_adapters()
-            if _connected(adapter.name)
-            for ip in adapter.ips
-        }
-        return frozenset(interface_addresses()) & connected
+        return reachable_at()
     except OSError:  # the system would not list them at this moment; the next look will tell
-        return frozenset()
+        return before
 
 
 def _connected(interface: str | bytes) -> bool:
