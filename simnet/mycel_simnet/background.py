@@ -1,4 +1,4 @@
-"""A nursery for helpers that last as long as a block."""
+"""A nursery for helpers that last as long as a block, and what errors in groups say."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ async def open_background() -> AsyncIterator[trio.Nursery]:
         if error is group:
             raise
         raise error from error.__cause__
+
+
+def texts(group: BaseExceptionGroup[BaseException]) -> list[str]:
+    """What the errors in (nested) groups say."""
+    return [
+        text
+        for error in group.exceptions
+        for text in (texts(error) if isinstance(error, BaseExceptionGroup) else [str(error)])
+    ]

@@ -15,6 +15,7 @@ from typing import Any, Final
 import click
 import trio
 
+from mycel_simnet.background import texts
 from mycel_simnet.checker import Outcome, check, observe
 from mycel_simnet.cluster import SHOWN, Cluster, NotConverged, Standing, open_cluster
 from mycel_simnet.process import NoAnswer, NodeFailed, Refused
@@ -189,10 +190,10 @@ async def play(folder: Path, seed: int, tell: Callable[[str], None]) -> dict[str
                 try:
                     await demo.run()
                 except* (NotConverged, NodeFailed, NoAnswer, Refused) as group:
-                    story.differences += _texts(group)
+                    story.differences += texts(group)
                 rows = await demo.table()
     except* NodeFailed as group:
-        story.differences += _texts(group)
+        story.differences += texts(group)
     except* trio.TooSlowError:
         story.differences.append(f"the story took more than {STORY_SECONDS:g} s")
     return {
@@ -203,15 +204,6 @@ async def play(folder: Path, seed: int, tell: Callable[[str], None]) -> dict[str
         "devices": rows,
         "differences": story.differences,
     }
-
-
-def _texts(group: BaseExceptionGroup[Exception]) -> list[str]:
-    """What the errors in (nested) groups say."""
-    return [
-        text
-        for error in group.exceptions
-        for text in (_texts(error) if isinstance(error, BaseExceptionGroup) else [str(error)])
-    ]
 
 
 def _show_table(rows: list[dict[str, Any]]) -> None:

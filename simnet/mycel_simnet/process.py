@@ -28,6 +28,7 @@ CALL_SECONDS = 15.0  # for one control request
 MAX_LINE = 1 << 20  # bytes of an answer; the control socket's own limit
 TAIL_LINES = 12  # of standard error, in an error message
 LISTEN = f"/ip4/{LOOPBACK}/tcp/0"
+OWN_GROUP: dict[str, Any] = {"process_group": 0}  # for Popen; types of trio do not know it on every platform
 SETTINGS = {"MYCEL_MESH_LAN": "false"}  # devices of different simulations on one machine must not find each other
 
 
@@ -115,13 +116,13 @@ class NodeProcess:
         """Run ``mycelnode ARGUMENTS`` on this device to its end and return its object. Raises `NodeFailed`, `Refused`."""
         called = f"{self.name}: mycelnode {arguments[0]}"
         with trio.move_on_after(deadline) as scope:
-            done = await trio.run_process(  # type: ignore[call-overload] # trio passes on what its types do not know
+            done = await trio.run_process(
                 self._command(*arguments),
                 capture_stdout=True,
                 capture_stderr=True,
                 check=False,
                 env=environment(),
-                process_group=0,
+                **OWN_GROUP,
             )
         if scope.cancelled_caught:
             raise NodeFailed(f"{called} took more than {deadline:g} s")
@@ -165,13 +166,13 @@ class NodeProcess:
         assert not self.running, f"{self.name} runs already"
         self.starts += 1
         with self._errors.open("ab") as errors:
-            process = await trio.lowlevel.open_process(  # type: ignore[call-overload]
+            process = await trio.lowlevel.open_process(
                 self._command("run", "--listen", LISTEN),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=environment(),
-                process_group=0,
+                **OWN_GROUP,
             )
         self._process = process
         self.frozen = False
