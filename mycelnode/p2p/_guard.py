@@ -1,14 +1,13 @@
 """Limits on what peers can make a host spend, and the cures for libp2p 0.8.1's faults in keeping and ending connections.
 
 The faults, each of which a peer can cause at will: nothing idle is ever evicted; a frozen peer stays for ever, and disconnecting it
-politely hangs; unread streams buffer without limit beyond the window; what a peer said of itself is kept when it has gone.
+politely hangs; unread streams buffer without limit beyond the window; it dials by itself, and remembers everybody who left.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -111,11 +110,10 @@ class Guard:
         self._connections: dict[int, Connection] = {}
         self._by_peer: dict[str, list[Connection]] = {}
         self._own_id = ""
-        self._peerstore: Any = None
 
-    def attach(self, inner: Any, swarm: Any) -> None:
+    def attach(self, swarm: Any) -> None:
         """Put the guard into a host before it runs."""
-        self._own_id, self._peerstore = str(inner.get_id()), inner.get_peerstore()
+        self._own_id = str(swarm.get_peer_id())
         swarm.register_notifee(_Notifee(self))
         # It would dial whatever addresses it has, though told to hold no connections, and remember every peer that ever left.
         swarm.auto_connector.start = trio.lowlevel.checkpoint
@@ -189,7 +187,7 @@ class Guard:
         return [c for c in live if c not in kept]
 
     def leave(self, conn: Any) -> None:
-        """A connection is down: forget it, and what libp2p learned of the peer."""
+        """A connection is down: forget it."""
         entry = self._connections.pop(id(conn.muxed_conn), None)
         if entry is None:
             return
@@ -199,8 +197,6 @@ class Guard:
             same.remove(entry)
         if not same:
             self._by_peer.pop(entry.peer, None)
-            with suppress(Exception):  # it raises for peers of which it knows nothing
-                self._peerstore.clear_peerdata(conn.muxed_conn.peer_id)
 
     def find(self, peer: str) -> Connection | None:
         """The connection to use with a peer."""

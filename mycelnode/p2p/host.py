@@ -273,7 +273,7 @@ def _new_host(pair: Any, guard: Guard) -> Any:
     swarm.retry_config = RetryConfig(max_retries=0)
     # Identify asks every peer what it is, and keeps megabytes of what it answers.
     inner._schedule_identify = lambda *_args, **_named: None
-    guard.attach(inner, swarm)
+    guard.attach(swarm)
     return inner
 
 

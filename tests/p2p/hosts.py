@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -78,6 +80,20 @@ def line(host: Host, other: Host) -> Any:
     entry = host._guard.find(other.peer_id)
     assert entry is not None
     return entry.inner
+
+
+async def jam(muxed: Any, stream_id: int = 1) -> None:
+    """Send yamux data for ever, whatever the window of the stream says."""
+    frame = struct.pack(">BBHII", 0, 0, 0, stream_id, 60_000) + bytes(60_000)
+    while not muxed.is_closed:
+        await muxed._write_frame(frame)
+
+
+async def ignoring_errors(run: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await run()
+    except Exception as error:
+        logging.getLogger(__name__).debug("%s", error)
 
 
 def ends_of(host: Host, other: Host) -> list[tuple[tuple[str, int], tuple[str, int]]]:

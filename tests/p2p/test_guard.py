@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
-import struct
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,7 +20,19 @@ from mycelnode.p2p._addresses import Endpoint
 from mycelnode.p2p._gate import id_of, key_of
 from mycelnode.p2p._guard import Guard, Limits
 from mycelnode.p2p.host import Admission, Host, Stream
-from tests.p2p.hosts import ECHO, PATIENCE, a_host, answers, connect, line, open_sockets, stranger, until
+from tests.p2p.hosts import (
+    ECHO,
+    PATIENCE,
+    a_host,
+    answers,
+    connect,
+    ignoring_errors,
+    jam,
+    line,
+    open_sockets,
+    stranger,
+    until,
+)
 
 VERSION = b"\x13/multistream/1.0.0\n"
 
@@ -252,6 +264,23 @@ async def test_silent_connections_do_not_keep_a_member_out() -> None:
             assert await answers(one, victim)
 
 
+async def test_there_are_never_many_unfinished_handshakes() -> None:
+    async with AsyncExitStack() as stack:
+        victim = await stack.enter_async_context(a_host(handshakes=5))
+        ones = [await stack.enter_async_context(a_host()) for _ in range(7)]
+        for one in ones:
+            await connect(one, victim)
+        for _ in range(20):
+            await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", victim.port))  # type: ignore[arg-type]
+        await until(lambda: len(held_at(victim)) == 5 + 7)
+        assert victim.connected() == {one.peer_id for one in ones}  # finished ones are not evicted
+
+
+def held_at(which: Host) -> set[Any]:
+    """The connections that a host has accepted and not closed."""
+    return {(fd, there) for fd, here, there in open_sockets() if there and here.port == which.port}
+
+
 async def test_a_flood_from_one_network_evicts_its_own_handshakes() -> None:
     cut: list[object] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -316,17 +345,8 @@ async def test_a_peer_that_makes_us_buffer_is_cut(monkeypatch: pytest.MonkeyPatc
         victim.set_handler("/deaf/1", never_read)
         await connect(one, victim)
         await connect(good, victim)
-        inner = await one.open_stream(victim.peer_id, "/deaf/1", deadline=PATIENCE)
-        stream_id = inner._inner.muxed_stream.stream_id
-        frame = struct.pack(">BBHII", 0, 0, 0, stream_id, 60_000) + bytes(
-            60_000
-        )  # yamux data, whatever the window says
-
-        async def flood() -> None:
-            muxed = line(one, victim).muxed_conn
-            while not muxed.is_closed:
-                await muxed._write_frame(frame)
-
+        stream = await one.open_stream(victim.peer_id, "/deaf/1", deadline=PATIENCE)
+        flood = partial(jam, line(one, victim).muxed_conn, stream._inner.muxed_stream.stream_id)
         with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ignoring_errors, flood)
@@ -334,13 +354,6 @@ async def test_a_peer_that_makes_us_buffer_is_cut(monkeypatch: pytest.MonkeyPatc
                 nursery.cancel_scope.cancel()
         await until(lambda: victim.connected() == {good.peer_id})
         assert await answers(good, victim)
-
-
-async def ignoring_errors(run: Callable[[], Any]) -> None:
-    try:
-        await run()
-    except Exception as error:
-        logging.getLogger(__name__).debug("%s", error)
 
 
 async def test_a_peer_may_not_hold_many_streams() -> None:

@@ -8,6 +8,7 @@ import socket
 import statistics
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import trio
@@ -26,6 +27,8 @@ from tests.p2p.hosts import (
     answers,
     connect,
     ends_of,
+    ignoring_errors,
+    jam,
     member,
     open_sockets,
     seed,
@@ -379,9 +382,12 @@ async def test_a_frozen_peer_is_disconnected_at_once() -> None:
         await until(one.connected)
         (peer,) = one.connected()
         child.send_signal(signal.SIGSTOP)
+        entry = one._guard.find(peer)
+        assert entry is not None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one.wait_disconnected, peer)
-            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(ignoring_errors, partial(jam, entry.inner.muxed_conn))
+            await trio.testing.wait_all_tasks_blocked(0.2)  # the line is full: nothing polite can be said on it
             one.disconnect(peer)  # not even a checkpoint
             assert not one.connected()
             nursery.cancel_scope.deadline = trio.current_time() + 2
