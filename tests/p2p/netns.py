@@ -87,7 +87,8 @@ class Child:
         with trio.fail_after(END_SECONDS):
             await self.hang_up()
             complaints = b"".join([chunk async for chunk in self._process.stderr])
-            assert (await self._process.wait(), complaints.decode()) == (0, "")
+            status = await self._process.wait()
+        assert (status, complaints) == (0, b""), f"exit status {status}, stderr: {complaints.decode()}"
 
 
 @asynccontextmanager
