@@ -38,11 +38,12 @@ from mycelnode.errors import (
     SchemaTooNew,
 )
 from mycelnode.identity import create_identity, mesh_id
-from mycelnode.joining import RESTORED_NAME, default_name
+from mycelnode.joining import default_name
 from mycelnode.logstore import StoredLogs
 from mycelnode.paths import PRIVATE_FILE, TEMPORARY, DataDir, make_private_folder, sync_folder, unusable, write_durably
 from mycelnode.ports import Clock
 from mycelnode.protocols.pairing import clean_name
+from mycelnode.returning import RESTORED_MARK, RESTORED_NAME
 from mycelnode.schema import open_reader, open_writer, shipped_migrations, translate, version
 
 MAGIC: Final = b"mycel-backup\n"
@@ -55,7 +56,6 @@ MAX_CHUNK_BYTES: Final = 1 << 20  # read into memory at once; one record is at m
 MAX_PIECES_BYTES: Final = 1 << 30  # of everything that comes in pieces: the folded state above all
 STRENGTH: Final = (argon2id.OPSLIMIT_MODERATE, argon2id.MEMLIMIT_MODERATE)  # about a second and 256 MiB
 MAX_OPS, MAX_MEMORY = 16, 1 << 30  # what opening a file may cost us, whatever it says
-RESTORED_MARK: Final = b"restored"  # in the file that stands for a join under way: no device is enrolled here yet
 
 _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "devices": ("no", "device"),

@@ -19,6 +19,7 @@ from mycelnode.database import open_database
 from mycelnode.encoding import encode, key_of_peer, peer_id
 from mycelnode.errors import (
     AlreadyInitialised,
+    ClockWrong,
     ConfigError,
     DatabaseDamaged,
     DataDirBusy,
@@ -33,6 +34,7 @@ from mycelnode.errors import (
     PhraseError,
     RecoverRefused,
     SchemaTooNew,
+    Unsupported,
 )
 from mycelnode.identity import (
     Identity,
@@ -50,10 +52,11 @@ from mycelnode.paths import DataDir, write_durably
 from mycelnode.ports import Clock
 from mycelnode.protocols.pairing import Invite, Welcome, clean_name, parse_invite
 from mycelnode.rescue import head_before
+from mycelnode.returning import RESTORED_NAME, make_ready
 
+EARLIEST_MS = 1_735_689_600_000  # 2025-01-01: nobody had this program before
 DIAL_SECONDS = 10.0  # for the addresses in an invite
 LAN_SECONDS = 10.0  # then for finding the inviter on the local network
-RESTORED_NAME = "restored"  # the fact in which `mycelnode.backup` keeps the name that a restored device is to have
 RECOVER_SYNC_SECONDS = 120.0  # for being in step with a peer before anything is revoked
 
 
@@ -105,8 +108,15 @@ def _refuse_if_begun(data: DataDir) -> None:
         )
 
 
+def _check_clock(clock: Clock) -> None:
+    """Nothing begins under a clock that was never set: its times would look like the distant past for ever."""
+    if clock.wall() < EARLIEST_MS:
+        raise ClockWrong("the clock of this device is set to a time before 2025; set it and try again")
+
+
 async def init_mesh(data: DataDir, name: str | None, *, clock: Clock) -> Initialised:
     """Begin a new mesh with this device. Raises `AlreadyInitialised`, `DataDirBusy`, `DataDirUnusable`, `DiskFull`."""
+    _check_clock(clock)
     _refuse_if_begun(data)
     data.create()
     with data.lock():
@@ -128,12 +138,13 @@ async def init_mesh(data: DataDir, name: str | None, *, clock: Clock) -> Initial
 async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Clock) -> JoinedMesh:
     """Join the mesh that an invite leads to. The key and the invite are stored first, so trying again with the same invite is safe.
 
-    What a backup put back into the folder stays, if it is of the same mesh.
+    What a backup put back into the folder stays, if it is of the same mesh; so does the data of a device of that mesh which is out.
 
     Raises `InviteError`, `AlreadyInitialised`, `PeerUnreachable`, `PairingRefused`, `PeerMisbehaved`, `NetworkError`.
     """
     invite = parse_invite(pasted)
-    _refuse_if_member(data)
+    _check_clock(clock)
+    await make_ready(data, invite.root, clock)
     data.create()
     with data.lock():
         _refuse_if_member(data)
@@ -187,6 +198,8 @@ async def _pair(
             return await ask_to_join(host, invite, identity.device, name, lambda welcome: store(welcome, address))
         except PairingRefused as error:
             raise InviteError(str(error)) from error
+        except Unsupported as error:  # pairing is served only while an invite is kept
+            raise InviteError("the inviter has no open invite: this one was withdrawn or has expired; make a new one") from error
 
 
 def _check_welcome(invite: Invite, device: DeviceId, welcome: Welcome) -> None:
@@ -223,7 +236,10 @@ async def recover_mesh(
     """
     root = root_from_phrase(phrase)
     first = None if peer is None else _peer_address(peer)
+    _check_clock(clock)
     data.create()
+    with suppress(AlreadyInitialised):  # a member needs no new key
+        await make_ready(data, root.public, clock)
     with _alone(data):
         restored = await _restored(data)
         if restored is not None and restored.root != root.public:
@@ -272,10 +288,6 @@ async def _use_root(
     mesh: Mesh, root: RootKey, revoke: Sequence[str], may_revoke: bool, *, synced: bool
 ) -> dict[str, object]:
     """Revoke by the root key; says what was done."""
-    if mesh.identity.device not in mesh.replica.membership.members:
-        raise RecoverRefused(
-            "this device was revoked or cloned, and a key is enrolled once: `mycelnode leave`, then recover again"
-        )
     subjects = [find_device(mesh, reference) for reference in revoke]
     if subjects and not may_revoke:
         falls = ", ".join(

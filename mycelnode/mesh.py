@@ -18,6 +18,7 @@ import trio
 from mycelnode import logstore
 from mycelnode.config import Settings
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
+from mycelnode.crdt.clock import MAX_SKEW_MS, to_ms
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.database import Database, open_database
@@ -212,7 +213,10 @@ class Mesh:
         statements: list[Statement] = [decode_statement(item) for item in self.stored.statements()]
         packed = self.stored.fact("document")
         document, base = (None, None) if packed is None else _unpack_document(packed)
-        self.replica.load(statements, document, base, clock=self.fact("clock", 0), now=self.clock.wall())
+        clock, now = self.fact("clock", 0), self.clock.wall()
+        if to_ms(clock) > now + 2 * MAX_SKEW_MS:
+            document = base = None  # folded under another clock: what the other devices hold may be in it
+        self.replica.load(statements, document, base, clock=clock, now=now)
 
     async def checkpoint(self) -> None:
         """Keep the folded state, so that the next start need not fold the logs again."""

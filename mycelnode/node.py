@@ -194,7 +194,7 @@ class Node:
             self.finder.look_again()
 
     async def publish_addresses(self) -> None:
-        """Tell the mesh where we listen, if that has changed. A device that may not or cannot write stays reachable where it was."""
+        """Tell the mesh where we listen, if that has changed; if we cannot write, it keeps what it knows."""
         addrs = list(self.host.addrs)
         if self.mesh.replica.document.map(ADDRESSES).get(self.mesh.device) != addrs and addrs:
             try:

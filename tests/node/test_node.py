@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import trio
 
-from mycelnode.errors import AlreadyInitialised, ClockWrong, DataDirBusy, InviteError, NotAMember, ValueRefused
+from mycelnode.crdt import document as ops
+from mycelnode.errors import (
+    AlreadyInitialised,
+    ClockWrong,
+    DataDirBusy,
+    ForkDetected,
+    InviteError,
+    NotAMember,
+    ValueRefused,
+)
 from mycelnode.joining import join_mesh
+from mycelnode.mesh import open_mesh
 from mycelnode.node import Node, open_node
+from mycelnode.paths import DataDir
 from tests.node.nodes import SOON, SkewedClock, folder, founder, let_in, running, until
 
 HOUR = 3600_000
@@ -152,6 +164,62 @@ async def test_a_device_off_two_others_says_that_its_own_clock_is_wrong(tmp_path
             assert not laptop.status()["clock_wrong"]
             with pytest.raises(ClockWrong, match="two other devices agree"):
                 await phone.map("notes").put("late", 1)
+
+
+async def test_a_revoked_device_joins_again_with_a_new_key_and_rescues_what_it_wrote(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        data = await let_in(tmp_path, laptop, "phone")
+        async with running(data) as phone:
+            await phone.map("notes").put("seen", 1)
+            await in_step(phone)
+            old = phone.device
+        async with open_mesh(data, clock=SkewedClock()) as offline:
+            await offline.write([ops.map_put("notes", "unseen", 2)])
+        with pytest.raises(AlreadyInitialised):  # it is a member still
+            await join_mesh(data, str(await laptop.invite()), None, clock=SkewedClock())
+        await laptop.commands["devices.revoke"]({"device": "phone"})
+        async with running(data) as phone:
+            await until(lambda: not phone.status()["member"], "the phone learning that it is out")
+
+        joined = await join_mesh(data, str(await laptop.invite()), None, clock=SkewedClock())
+        assert joined.device != old
+        assert joined.name == "phone"
+        async with running(data) as phone:
+            await in_step(phone)
+            assert phone.map("notes").items() == {"seen": 1}
+            assert (await phone.commands["devices.rescue"]({"device": old}))["rescued"] == 1
+            await in_step(phone)
+            assert laptop.map("notes").items() == phone.map("notes").items() == {"seen": 1, "unseen": 2}
+            await phone.map("notes").put("new", 3)
+            await in_step(phone)
+            assert laptop.map("notes").get("new") == 3
+
+
+async def test_a_cloned_device_notices_stops_and_joins_again(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        data = await let_in(tmp_path, laptop, "phone")
+        async with running(data) as phone:
+            await phone.map("notes").put("before", 0)
+            await in_step(phone)
+        shutil.copytree(data.path, tmp_path / "copy")
+        copy = DataDir(tmp_path / "copy")
+        async with running(data) as phone:
+            await phone.map("notes").put("original", 1)
+            await in_step(phone)
+        async with running(copy) as clone:
+            await clone.map("notes").put("copied", 2)
+            await until(lambda: clone.status()["cloned"], "the copy seeing what the original wrote")
+            with pytest.raises((ForkDetected, NotAMember)):
+                await clone.map("notes").put("more", 3)
+            assert laptop.map("notes").items() == {"before": 0}, "a forked log counts up to the last common entry"
+            assert [d for d in laptop.status()["fenced"] if d["device"] == clone.device]
+            old = clone.device
+        await join_mesh(copy, str(await laptop.invite()), "phone 2", clock=SkewedClock())
+        async with running(copy) as again:
+            await in_step(again)
+            assert (await again.commands["devices.rescue"]({"device": old}))["rescued"] == 2
+            await in_step(again)
+            assert laptop.map("notes").items() == {"before": 0, "original": 1, "copied": 2}
 
 
 @pytest.mark.parametrize("ahead", [-40 * 365 * DAY, -3 * DAY], ids=["1980s", "three days"])
