@@ -101,7 +101,7 @@ def _warnings(answer: Mapping[str, Any]) -> list[str]:
     lines = []
     if answer["cloned"]:
         lines.append(
-            "this device was cloned: another copy of its key wrote too. `mycelnode leave` here, then join again"
+            "this device was cloned: another copy of its key wrote too. `mycelnode join INVITE` gives it a new key"
         )
     elif this is None:
         lines.append(
@@ -109,10 +109,10 @@ def _warnings(answer: Mapping[str, Any]) -> list[str]:
         )
     elif this["revoked"]:
         lines.append(
-            "this device was revoked: it keeps its data and writes no more. `mycelnode leave`, then join again"
+            "this device was revoked: it keeps its data and writes no more. `mycelnode join INVITE` brings it back"
         )
     elif not answer["member"]:
-        lines.append("this device is no member: who let it in was put out too. `mycelnode leave`, then join again")
+        lines.append("this device is no member: who let it in was put out too. `mycelnode join INVITE` brings it back")
     if answer["clock_wrong"]:
         lines.append("the clock of this device is more than a day off: set it")
     for held in answer["held"]:

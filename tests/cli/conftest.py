@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -75,15 +76,33 @@ class Program:
         """Start it and leave it running; it is ended with the test."""
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            self.command(*arguments), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment()
+            self.command(*arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            env=environment({"MYCEL_MESH_LAN": "false"}),
         )
         self._running.append(process)
         return process
+
+    def run_node(self) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+        """Start the node on this machine only and wait until it is ready; the process, and its ready line."""
+        process = self.start("run", "--listen", "/ip4/127.0.0.1/tcp/0", "--json")
+        return process, json.loads(read_line(process))
 
     def close(self) -> None:
         for process in self._running:
             process.kill()
             process.communicate(timeout=SECONDS)
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    """The next line of its output; fails with what it said when there is none."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate(timeout=SECONDS)
+    return line
 
 
 def environment(more: dict[str, str] | None = None) -> dict[str, str]:
@@ -105,9 +124,22 @@ def program(tmp_path: Path) -> Iterator[Callable[[str], Program]]:
         one.close()
 
 
+@pytest.fixture(scope="session")
+def first_device(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with a first device called fox, to be copied, and its phrase."""
+    made = Program(tmp_path_factory.mktemp("first") / "fox")
+    return made.folder, made("init", "--name", "fox", "--json").json["phrase"]
+
+
 @pytest.fixture
-def fox(program: Callable[[str], Program]) -> Program:
-    """A first device called fox."""
+def fox(program: Callable[[str], Program], first_device: tuple[Path, str]) -> Program:
+    """The program on a first device called fox."""
     made = program("fox")
-    made.phrase = made("init", "--name", "fox", "--json").json["phrase"]  # type: ignore[attr-defined]
+    shutil.copytree(first_device[0], made.folder)
     return made
+
+
+@pytest.fixture
+def phrase(first_device: tuple[Path, str]) -> str:
+    """The recovery phrase of fox's mesh."""
+    return first_device[1]

@@ -117,7 +117,6 @@ def test_settings_are_set_taken_back_and_hidden(fox: Program) -> None:
     assert fox("config", "get", "assistant.tone").out == "curt\n"
     assert fox("config", "set", "user.level", "-5", "--json").json["value"] == -5
     assert "did you mean assistant.tone" in fox("config", "set", "assistant.tune", "x").sentence
-    assert "must be" in fox("config", "set", "models.temperature", "hot").sentence
 
 
 def test_devices_are_renamed_and_the_last_one_is_not_put_out_by_mistake(fox: Program) -> None:
@@ -126,17 +125,14 @@ def test_devices_are_renamed_and_the_last_one_is_not_put_out_by_mistake(fox: Pro
     assert "mycelnode leave" in fox("devices", "revoke", "owl", "--yes").sentence
     assert "no device of this mesh" in fox("devices", "revoke", "fox", "--yes", "--json").failed("DeviceUnknown")
     assert "nothing to rescue" in fox("devices", "rescue", "owl").out
-    done = fox("devices", "revoke", "owl", "--since", "yesterday noon")
-    assert done.code == 2
+    assert fox("devices", "revoke", "owl", "--since", "yesterday noon").code == 2
 
 
 def test_a_question_without_a_terminal_needs_yes(fox: Program) -> None:
     assert "say --yes" in fox("leave", says="y\n").sentence
-    assert fox("status").code == 0
     left = fox("leave", "--yes", "--json").json
     assert (left["erased"], left["told"]) == (False, [])
     assert (Path(left["aside"]) / "mycel.db").exists()
-    assert "holds no device" in fox("status").sentence
     assert fox("init").code == 0
     assert fox("leave", "--yes", "--erase", "--json").json["erased"] is True
     assert [name for name in os.listdir(fox.folder) if not name.startswith("left-")] == ["lock"]
@@ -145,39 +141,36 @@ def test_a_question_without_a_terminal_needs_yes(fox: Program) -> None:
 # --- what is broken ------------------------------------------------------------------------------------------------------
 
 
-def test_damage_is_named_and_leave_is_the_way_out(fox: Program) -> None:
+def test_a_damaged_setting_is_named(fox: Program) -> None:
     (fox.folder / "config.toml").write_text("[log\n")
     assert "config.toml is not valid TOML" in fox("status", "--json").failed("ConfigError")
-    assert "config.toml is not valid TOML" in fox("run").sentence
     (fox.folder / "config.toml").write_text('[log]\nlevel = "loud"\n')
-    assert "log.level must be one of" in fox("status").sentence
-    (fox.folder / "config.toml").unlink()
+    assert "log.level must be one of" in fox("run").sentence
 
+
+def test_a_key_that_is_open_damaged_or_missing_is_named(fox: Program) -> None:
     key = fox.folder / "device.key"
     key.chmod(0o644)
-    assert f"chmod 600 {key}" in fox("status", "--json").failed("KeyFileError")
-    assert f"chmod 600 {key}" in fox("run").sentence
+    assert f"chmod 600 {key}" in fox("run", "--json").failed("KeyFileError")
     key.chmod(0o600)
-    content = key.read_bytes()
-    key.write_bytes(content[:-5] + b"aaaa\n")
-    assert "is damaged" in fox("run", "--json").failed("KeyFileError")
+    key.write_bytes(key.read_bytes()[:-5] + b"aaaa\n")
+    assert "is damaged" in fox("status", "--json").failed("KeyFileError")
     key.unlink()
     assert "is missing" in fox("status").sentence
-    key.write_bytes(content)
-    key.chmod(0o600)
 
+
+def test_a_damaged_database_is_named_and_leave_is_the_way_out(fox: Program) -> None:
     database = fox.folder / "mycel.db"
     pages = database.read_bytes()
-    database.write_bytes(b"x" * 100 + pages[100:])
-    assert "damaged" in fox("status", "--json").failed("DatabaseDamaged")
-    assert "damaged" in fox("run").sentence
+    database.write_bytes(pages[:100] + b"x" * 4000 + pages[4100:])
+    assert "damaged" in fox("run", "--json").failed("DatabaseDamaged")
+    assert "damaged" in fox("backup", "create", env=PASS).sentence
     database.write_bytes(pages)
     with sqlite3.connect(database) as connection:
         connection.execute("PRAGMA user_version = 9999")
     connection.close()
     assert "newer mycelnode" in fox("status", "--json").failed("SchemaTooNew")
-    left = fox("leave", "--yes", "--json").json
-    assert left["mesh"] is None
+    assert fox("leave", "--yes", "--json").json["mesh"] is None
     assert fox("init").code == 0
 
 
@@ -205,7 +198,6 @@ def test_a_changed_audit_record_shows_and_exits_with_1(fox: Program) -> None:
     answer = json.loads(done.out)
     assert (answer["ok"], answer["broken_at"]) == (False, 1)
     assert "event 1 was changed" in json.loads(done.err)["message"]
-    assert "event 1 was changed" in fox("audit", "verify").sentence
 
 
 @pytest.mark.parametrize(
@@ -221,8 +213,7 @@ def test_a_bad_invite_leaves_nothing(invite: str, sentence: str, program: Make) 
 # --- phrase and backup -----------------------------------------------------------------------------------------------------
 
 
-def test_the_phrase_brings_a_device_back_and_a_wrong_one_does_not(fox: Program, program: Make) -> None:
-    phrase: str = fox.phrase  # type: ignore[attr-defined]
+def test_the_phrase_brings_a_device_back_and_a_wrong_one_does_not(fox: Program, phrase: str, program: Make) -> None:
     words = phrase.split()
     new = program("new")
     assert "did you mean" in new("recover", "--json", says=" ".join([*words[:-1], words[-1] + "x"])).failed(
@@ -235,7 +226,6 @@ def test_the_phrase_brings_a_device_back_and_a_wrong_one_does_not(fox: Program, 
     answer = new("recover", "--name", "owl", "--json", says=grid).json
     assert answer | {"name": "owl", "synced": False, "revoked": []} == answer
     assert answer["mesh"] == fox("status", "--json").json["mesh"]
-    assert "no device of this mesh" in new("recover", "--revoke", "fox", says=phrase).sentence
     own = new("recover", "--revoke", "owl", "--json", says=phrase)
     assert "say --blind" in own.failed("RecoverRefused")
     other = program("other")("init", "--json").json["phrase"]
@@ -264,8 +254,7 @@ def test_a_backup_made_and_restored(fox: Program, program: Make, tmp_path: Path)
     assert "already holds a device" in new("backup", "restore", made["file"], env=PASS).sentence
 
 
-def test_recover_from_a_backup_puts_the_lost_device_out(fox: Program, program: Make) -> None:
-    phrase: str = fox.phrase  # type: ignore[attr-defined]
+def test_recover_from_a_backup_puts_the_lost_device_out(fox: Program, phrase: str, program: Make) -> None:
     fox("config", "set", "assistant.tone", "dry")
     file = fox("backup", "create", "--json", env=PASS).json["file"]
     new = program("new")
