@@ -69,11 +69,9 @@ class Stream:
             try:
                 data: bytes = await self._inner.read(max_bytes)
             except StreamEOF as error:
-                if (
-                    self._inner.muxed_stream.reset_received
-                    or self._inner.muxed_stream.conn.event_shutting_down.is_set()
-                ):
-                    raise self._failure() from error  # libp2p tells an end that the peer wrote from a lost line by these only
+                muxed = self._inner.muxed_stream
+                if muxed.reset_received or muxed.conn.event_shutting_down.is_set():
+                    raise self._failure() from error  # a lost line, and no end that the peer wrote
                 data = b""
             except Exception as error:
                 raise self._failure() from error

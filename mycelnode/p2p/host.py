@@ -159,10 +159,8 @@ class Host:
             async with trio.open_nursery() as nursery:
                 for addr in addrs:
                     nursery.start_soon(attempt, addr, nursery.cancel_scope)
-        if won and self._guard.find(peer) is not None:
-            return won[0]
         if self._guard.find(peer) is not None:
-            return ""
+            return won[0] if won else ""  # it has dialled us meanwhile
         listing = "; ".join(f"{addr}: {answer}" for addr, answer in tried.items()) or "no address of it is known"
         raise PeerUnreachable(f"{peer} could not be reached ({listing})", tried)
 

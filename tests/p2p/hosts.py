@@ -117,6 +117,7 @@ from mycelnode.p2p.host import Admission, HostConfig, open_host
 
 async def main(seed, peer, addr):
     async with open_host(bytes.fromhex(seed), HostConfig(listen=()), admit=lambda key: Admission.MEMBER) as host:
+        host.set_handler("/deaf/1", lambda stream: trio.sleep_forever())
         await host.dial(peer, [addr], deadline=20)
         print("connected", flush=True)
         await trio.sleep_forever()

@@ -394,6 +394,30 @@ async def test_a_frozen_peer_is_disconnected_at_once() -> None:
         assert not nursery.cancel_scope.cancelled_caught
 
 
+@pytest.mark.parametrize("action", ["close", "reset", "open"])
+async def test_what_gets_stuck_on_a_full_line_ends_the_line(action: str) -> None:
+    """Nobody waits for long, and no message is cut short on a connection that goes on."""
+    async with a_host() as one, a_child(seed(4), one) as child, trio.open_nursery() as nursery:
+        await until(one.connected)
+        (peer,) = one.connected()
+        entry = one._guard.find(peer)
+        assert entry is not None
+        stream = await one.open_stream(peer, "/deaf/1", deadline=PATIENCE)
+        child.send_signal(signal.SIGSTOP)
+        nursery.start_soon(ignoring_errors, partial(jam, entry.inner.muxed_conn))
+        await trio.testing.wait_all_tasks_blocked(0.2)
+        with trio.fail_after(2):
+            if action == "close":
+                await stream.aclose()
+            elif action == "reset":
+                stream.reset()
+            else:
+                with pytest.raises(BrokenError):
+                    await one.open_stream(peer, "/deaf/1", deadline=0.3)
+                assert not one.connected()
+        await until(lambda: not one.connected(), within=3)
+
+
 async def test_the_kill_of_a_peer_is_noticed() -> None:
     async with a_host() as one, a_child(seed(3), one) as child:
         await until(one.connected)
