@@ -29,13 +29,14 @@ async def make_ready(data: DataDir, root: bytes, clock: Clock) -> None:
     if not data.initialised() or data.joining.exists():
         return
     async with open_mesh(data, clock=clock) as mesh:
-        healthy = mesh.identity.device in mesh.replica.membership.members and not mesh.replica.cloned
-        if healthy or mesh.root != root:
-            raise AlreadyInitialised(
-                f"{data.path} already holds a device of a mesh; `mycelnode leave` takes it out, or use another --data-dir"
-            )
-        write_durably(data.joining, RESTORED_MARK)
-        await _reset(mesh)
+        out = mesh.identity.device not in mesh.replica.membership.members or mesh.replica.cloned
+        if out and mesh.root == root:
+            write_durably(data.joining, RESTORED_MARK)
+            await _reset(mesh)
+    if not data.joining.exists():
+        raise AlreadyInitialised(
+            f"{data.path} already holds a device of a mesh; `mycelnode leave` takes it out, or use another --data-dir"
+        )
     data.device_key.unlink(missing_ok=True)
 
 
