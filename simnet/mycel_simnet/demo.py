@@ -34,6 +34,10 @@ class DemoFailed(click.ClickException):
     """The devices did not keep a promise."""
 
 
+class PromiseBroken(Exception):
+    """Something is not as the story promised: it ends here."""
+
+
 @dataclass(slots=True)
 class Story:
     """What happened, told as it happens, and what differed from what was promised."""
@@ -54,12 +58,11 @@ class Story:
         self.tell(f"{self.seconds:6.1f} s  {text}")
 
     def promise(self, text: str, expected: Any, found: Any) -> None:
-        """Say what was found as promised; else note the difference."""
-        if found == expected:
-            self.say(f"{text} ✓")
-        else:
-            self.differences.append(f"{text}: expected {expected!r}, found {found!r}")
-            self.say(f"{text} ✗ expected {expected!r}, found {found!r}")
+        """Say that it was found as promised, or raise `PromiseBroken`."""
+        if found != expected:
+            self.say(f"{text} ✗")
+            raise PromiseBroken(f"{text}: expected {expected!r}, found {found!r}")
+        self.say(f"{text} ✓")
 
 
 class Demo:
@@ -156,18 +159,16 @@ class Demo:
     async def in_step(self, after: str) -> None:
         """Wait until the devices are in step, and check all that they ever acknowledged."""
         took = await self.cluster.converged(STEP_SECONDS)
-        found = list(check(self.player.record, await observe(self.cluster, self.cluster.healthy)))
-        self.story.differences += map(str, found)
         devices, writes = len(self.cluster.healthy), len(self.player.record.writes)
-        if found:
-            self.story.say(f"{after}: in step, but not as written ✗\n{found[0]}")
-        else:
-            self.story.say(f"{after}: {devices} devices in step after {took:.2f} s, nothing lost of {writes} writes ✓")
+        for difference in check(self.player.record, await observe(self.cluster, self.cluster.healthy)):
+            self.story.say(f"{after}: in step, but not as written ✗")
+            raise PromiseBroken(str(difference))
+        self.story.say(f"{after}: {devices} devices in step after {took:.2f} s, nothing lost of {writes} writes ✓")
 
     async def table(self) -> list[dict[str, Any]]:
         """How each device stands at the end; what does not answer is said so."""
         rows = []
-        for name in self.cluster.nodes:
+        for name in sorted(self.cluster.nodes, key=DEVICES.index):
             row: dict[str, Any] = {"device": name, "entries": None, "digest": None, "member": None}
             try:
                 standing: Standing = await self.cluster.standing(name)
@@ -189,7 +190,7 @@ async def play(folder: Path, seed: int, tell: Callable[[str], None]) -> dict[str
                 demo = Demo(cluster, story, random.Random(seed))
                 try:
                     await demo.run()
-                except* (NotConverged, NodeFailed, NoAnswer, Refused) as group:
+                except* (PromiseBroken, NotConverged, NodeFailed, NoAnswer, Refused) as group:
                     story.differences += texts(group)
                 rows = await demo.table()
     except* NodeFailed as group:
