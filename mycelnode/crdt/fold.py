@@ -30,7 +30,7 @@ from mycelnode.crdt.operations import (
     read_dots,
 )
 from mycelnode.crdt.registers import MVRegister
-from mycelnode.crdt.values import ABSENT, pack, unpack_or_none
+from mycelnode.crdt.values import ABSENT, pack, unpack, unpack_or_none
 from mycelnode.crdt.views import COUNTER, GSET, MAP, MULTI, ORSET, REGISTER
 from mycelnode.encoding import Value, blake2b, encode
 from mycelnode.errors import EncodingError, ValueRefused
@@ -199,12 +199,16 @@ def _multi(contents: Contents, origin: Origin, index: int, op: Operation, change
     multi.write((*origin.event, index), value)
     new = _shown(multi)
     if new is None or new != old:
-        changes.append(Change(op[1], MULTI, None, old, new))
+        changes.append(Change(op[1], MULTI, None, _values(old), _values(new)))
     return True
 
 
-def _shown(multi: MVRegister) -> list[Value] | None:
-    return multi.values() if len(multi.versions) <= MAX_SHOWN_VERSIONS else None
+def _shown(multi: MVRegister) -> list[bytes] | None:
+    return multi.packed() if len(multi.versions) <= MAX_SHOWN_VERSIONS else None
+
+
+def _values(versions: list[bytes] | None) -> list[Value] | None:
+    return None if versions is None else [unpack(version) for version in versions]
 
 
 def _rescue(contents: Contents, origin: Origin, index: int, op: Operation, changes: list[Change]) -> bool:

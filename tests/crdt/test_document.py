@@ -294,6 +294,17 @@ def test_views_show_the_collection_as_it_is_now() -> None:
         writer.document.view("n", "queue")
 
 
+@pytest.mark.parametrize(
+    "write", [ops.register_set, lambda name, value: ops.map_put(name, "k", value), None], ids=["set", "put", "assign"]
+)
+def test_a_change_between_values_that_python_mixes_up_is_told(write: Any) -> None:
+    writer = Writer(A)
+    for number, value in enumerate((1, True, 1.0)):
+        op = writer.document.assign("n", value) if write is None else write("n", value)
+        (change,) = writer.document.apply(A, number + 1, b"h" * 32, number + 1, [op])
+        assert encode(change.new) == encode([value] if write is None else value)
+
+
 def test_a_change_can_say_that_all_must_be_read_anew() -> None:
     assert Change.refolded(None).kind == "refolded"
 
