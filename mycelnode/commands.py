@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mycelnode import audit
+from mycelnode.anchors import anchors
 from mycelnode.crdt import document as ops
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.statements import REVOKE, Statement
@@ -185,6 +186,11 @@ class MeshCommands:
             for item in found
         ]
         rescued = 0 if flag(request, "preview") else await rescue(self.mesh, device, found)
+        if rescued:
+            fields = {"device": peer_id(device), "entries": rescued}
+            await self.mesh.database.write(
+                lambda connection: audit.record(connection, "device.rescue", fields, self.mesh.clock.wall())
+            )
         return {"device": peer_id(device), "name": device_name(self.mesh, device), "entries": shown, "rescued": rescued}
 
     # --- config --------------------------------------------------------------------------------------------------------
@@ -260,8 +266,8 @@ class MeshCommands:
     # --- audit ---------------------------------------------------------------------------------------------------------
 
     async def audit_verify(self, request: Request) -> dict[str, Any]:
-        """Recompute the whole audit chain."""
-        report = audit.verify(self.mesh.database.read)
+        """Recompute the whole audit chain, and compare it with what the mesh remembers of it."""
+        report = audit.verify(self.mesh.database.read, anchors(self.mesh))
         answer = {"ok": report.ok, "events": report.events, "head": report.head.hex()}
         return answer if report.ok else {**answer, "broken_at": report.broken_at, "reason": report.reason}
 

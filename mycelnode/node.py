@@ -9,7 +9,8 @@ from typing import Any
 
 import trio
 
-from mycelnode.commands import ADDRESSES, CONFIG, Handler, MeshCommands, Request, device_name, flag, rfc3339
+from mycelnode.anchors import CHECK_SECONDS, anchor
+from mycelnode.commands import ADDRESSES, CONFIG, Handler, MeshCommands, Request, device_name, rfc3339
 from mycelnode.control import ControlServer
 from mycelnode.crdt import document as ops
 from mycelnode.crdt.changelog import DeviceId
@@ -202,6 +203,15 @@ class Node:
             except MycelError as error:
                 _log.warning("the other devices are not told our new addresses: %s", error)
 
+    async def keep_anchors(self) -> None:
+        """Write the head of the audit chain into the mesh, once a day if it has moved."""
+        while True:
+            try:
+                await anchor(self.mesh)
+            except MycelError as error:
+                _log.warning("the audit chain's head could not be kept in the mesh: %s", error)
+            await trio.sleep(CHECK_SECONDS)
+
     # --- commands ------------------------------------------------------------------------------------------------------------
 
     async def _status(self, request: Request) -> dict[str, Any]:
@@ -256,7 +266,7 @@ class Node:
 
     async def _stop(self, request: Request) -> dict[str, Any]:
         self.stopping.set()
-        return {"stopping": flag(request, "now") or True}
+        return {"stopping": True}
 
 
 @asynccontextmanager
@@ -283,6 +293,7 @@ async def open_node(
         await mesh.keep_fact("port", host.port)
         await node.publish_addresses()
         nursery.start_soon(node.finder.run)
+        nursery.start_soon(node.keep_anchors)
         stack.callback(nursery.cancel_scope.cancel)
         if control:
             await nursery.start(ControlServer(data, node.commands, node.streams).run)

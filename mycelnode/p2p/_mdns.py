@@ -145,7 +145,6 @@ class Engine:
 
     async def _discover(self) -> None:
         """Announce and browse until woken, or until an interface can be used that could not before."""
-        from zeroconf import DNSQuestionType
         from zeroconf.asyncio import AsyncServiceBrowser
 
         interfaces, waiting = _interfaces()
@@ -153,8 +152,7 @@ class Engine:
         network = await _open_network(interfaces)
         try:
             network.zeroconf.async_add_listener(_listener(self._hear), None)
-            # The browser asks, the listener hears. By multicast: a unicast answer reaches only one of a machine's nodes.
-            browser = AsyncServiceBrowser(network.zeroconf, SERVICE, [_ignore], question_type=DNSQuestionType.QM)
+            browser = AsyncServiceBrowser(network.zeroconf, SERVICE, [_ignore])  # it asks, the listener hears
             try:
                 if own:  # "cooperating": nobody can keep us silent by claiming our name first
                     await network.async_register_service(service_record(self._peer, own), cooperating_responders=True)

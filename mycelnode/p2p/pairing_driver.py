@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import trio
 
-from mycelnode import logstore
+from mycelnode import audit, logstore
 from mycelnode.commands import device_name
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.crdt.statements import ENROL, Statement
@@ -99,7 +99,7 @@ class PairingDriver:
         entry = self.book.claim(enrol)
         if entry is not None:
             try:
-                await self.mesh.commit(lambda replica: _declare(replica, enrol), _storing(entry))
+                await self.mesh.commit(lambda replica: _declare(replica, enrol), self._enrolled(entry, enrol))
             except MycelError:
                 self.book.release(entry)
                 raise
@@ -107,6 +107,16 @@ class PairingDriver:
         self.host.promote(peer_id(enrol.device))
         shown = device_name(self.mesh, self.mesh.identity.device)
         return machine.enrolled(enrolment_chain(self.mesh.replica, enrol.device), shown)
+
+    def _enrolled(self, entry: OpenInvite, enrol: Enrol) -> Callable[[sqlite3.Connection], None]:
+        """What goes into the same transaction as an enrolment: the used invite, and the note that somebody was let in."""
+        keep, now = _storing(entry), self.mesh.clock.wall()
+
+        def store(connection: sqlite3.Connection) -> None:
+            keep(connection)
+            audit.record(connection, "device.enrol", {"device": peer_id(enrol.device), "name": enrol.name}, now)
+
+        return store
 
 
 def _declare(replica: Replica, enrol: Enrol) -> Statement:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import trio
 
+from mycelnode import audit
+from mycelnode.anchors import anchors
 from mycelnode.crdt import document as ops
 from mycelnode.errors import (
     AlreadyInitialised,
@@ -263,3 +267,23 @@ async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) ->
     async with running(data) as laptop:
         assert laptop.mesh.replica.document.digest() == before
         assert len(laptop.map("notes").items()) == 50
+
+
+async def test_a_rewritten_audit_record_shows_against_what_the_mesh_remembers(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        await let_in(tmp_path, laptop, "phone")
+        data = laptop.mesh.data
+        await until(lambda: bool(anchors(laptop.mesh)), "the first anchor")
+        assert (await laptop.commands["audit.verify"]({}))["ok"]
+        kinds = [event["kind"] for event in (await laptop.commands["audit.tail"]({}))["events"]]
+        assert kinds == ["mesh.init", "device.enrol"]
+    with closing(sqlite3.connect(data.database)) as connection, connection:
+        time_ms = 1_764_000_000_000
+        connection.execute("DELETE FROM audit")
+        connection.execute("DELETE FROM audit_head")
+        audit.record(connection, "mesh.init", {"mesh": "rewritten"}, time_ms)  # a chain that is sound in itself
+        assert audit.verify(connection).ok
+    async with running(data) as laptop:
+        answer = await laptop.commands["audit.verify"]({})
+        assert not answer["ok"]
+        assert "recorded elsewhere" in answer["reason"]
