@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from libp2p.network.stream.exceptions import StreamEOF, StreamReset
 from multiaddr import Multiaddr
 
@@ -412,6 +413,23 @@ async def test_no_connection_is_dialled_that_nobody_asked_for() -> None:
         await one._swarm.auto_connector.maybe_connect()
         assert not one.connected()
         assert not other._swarm.connections
+
+
+async def test_nobody_is_asked_to_identify_itself() -> None:
+    """libp2p asks at once, and keeps megabytes of what it is answered."""
+    asked: list[Stream] = []
+
+    async def answer(stream: Stream) -> None:
+        asked.append(stream)
+
+    async with a_host() as one, a_host() as other:
+        for each in (one, other):
+            each.set_handler("/ipfs/id/1.0.0", answer, strangers=True)
+        await connect(one, other)
+        assert await answers(one, other)
+        assert await answers(other, one)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert not asked
 
 
 async def test_a_clone_of_this_device_can_connect() -> None:

@@ -29,6 +29,7 @@ from tests.p2p.hosts import (
     ends_of,
     ignoring_errors,
     jam,
+    line,
     member,
     open_sockets,
     seed,
@@ -253,15 +254,20 @@ async def test_the_end_that_a_peer_wrote_is_told_from_a_lost_line() -> None:
 
     async with a_host() as one, a_host() as other:
         other.set_handler("/three/1", three_bytes)
-        await connect(one, other)
-        stream = await one.open_stream(other.peer_id, "/three/1", deadline=PATIENCE)
-        assert await stream.read_exactly(3) == b"abc"
-        assert await stream.receive_some(1) == b""
-        lost = await one.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
-        await until(other.connected)
-        other.disconnect(one.peer_id)
-        with trio.fail_after(PATIENCE), pytest.raises(BrokenError):
-            await lost.receive_some(1)
+        for end in ("polite", "cut here", "cut there"):
+            await connect(one, other)
+            stream = await one.open_stream(other.peer_id, "/three/1", deadline=PATIENCE)
+            assert await stream.read_exactly(3) == b"abc"
+            assert await stream.receive_some(1) == b""
+            lost = await one.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
+            await until(other.connected)
+            if end == "polite":
+                await line(one, other).muxed_conn.close()  # libp2p's own way
+            else:
+                (one if end == "cut here" else other).disconnect((other if end == "cut here" else one).peer_id)
+            with trio.fail_after(PATIENCE), pytest.raises(BrokenError):
+                await lost.receive_some(1)
+            await until(lambda: not one.connected() and not other.connected())
 
 
 async def test_a_reset_reaches_the_other_end_as_a_broken_line() -> None:
