@@ -95,7 +95,7 @@ class Child:
 async def child(host: Namespace, program: str, *arguments: str) -> AsyncIterator[Child]:
     """Run `PRELUDE` and ``program`` on ``host``, with warnings as errors; at the end of the block it must end in peace."""
     process = await trio.lowlevel.open_process(
-        [*host.prefix, sys.executable, "-X", "dev", "-W", "error", "-c", PRELUDE + program, *arguments],
+        [*host.prefix, sys.executable, "-W", "error", "-c", PRELUDE + program, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

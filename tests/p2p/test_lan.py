@@ -16,7 +16,7 @@ from mycelnode.p2p._addresses import MAX_ADDRESSES
 from mycelnode.p2p._mdns import read_record, service_record
 from tests.p2p.netns import START_SECONDS, Child, child, need_namespaces
 
-FIND_SECONDS = 3.0  # for finding each other; measured: below one
+FIND_SECONDS = 5.0  # on a loaded machine; measured: 0.2 s, beside another node of the same machine 1.3 s
 
 ALICE, BOB, CAROL = (peer_id(bytes([number]) * 32) for number in (1, 2, 3))
 
