@@ -261,13 +261,22 @@ async def test_the_end_that_a_peer_wrote_is_told_from_a_lost_line() -> None:
             assert await stream.receive_some(1) == b""
             lost = await one.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
             await until(other.connected)
-            if end == "polite":
-                await line(one, other).muxed_conn.close()  # libp2p's own way
-            else:
-                (one if end == "cut here" else other).disconnect((other if end == "cut here" else one).peer_id)
-            with trio.fail_after(PATIENCE), pytest.raises(BrokenError):
-                await lost.receive_some(1)
+            with trio.fail_after(PATIENCE):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(read_a_lost_line, lost)
+                    await trio.testing.wait_all_tasks_blocked()
+                    if end == "polite":
+                        await line(one, other).muxed_conn.close()  # libp2p's own way
+                    elif end == "cut here":
+                        one.disconnect(other.peer_id)
+                    else:
+                        other.disconnect(one.peer_id)
             await until(lambda: not one.connected() and not other.connected())
+
+
+async def read_a_lost_line(stream: Stream) -> None:
+    with pytest.raises(BrokenError):
+        await stream.receive_some(1)
 
 
 async def test_a_reset_reaches_the_other_end_as_a_broken_line() -> None:
