@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -160,6 +162,25 @@ async def test_beside_a_running_node_it_copies_what_is_on_disk(tmp_path: Path) -
         assert mesh.replica.document.digest() != digest
     restore(target, made.file, PASSPHRASE, clock=CLOCK)
     assert await digest_of(target) == digest
+
+
+async def test_what_is_written_meanwhile_is_in_it_wholly_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = DataDir(tmp_path / "a")
+    await joining.init_mesh(data, "fox", clock=CLOCK)
+    write = backup._Sealer.write
+
+    def write_late(self: backup._Sealer, records: Iterator[list[Any]]) -> None:
+        with closing(sqlite3.connect(data.database)) as connection, connection:
+            connection.execute("INSERT INTO statements (id, statement) VALUES (x'01', x'6c617465')")
+        write(self, records)
+
+    monkeypatch.setattr(backup._Sealer, "write", write_late)
+    made = create(data, PASSPHRASE, clock=CLOCK, strength=CHEAP)
+    assert b"late" not in contents(made.file), "one moment of the database: the one at which the backup began"
+    with closing(sqlite3.connect(data.database)) as connection:
+        assert connection.execute("SELECT count(*) FROM statements").fetchone() == (2,)
 
 
 async def test_a_left_folder_and_a_join_never_finished_can_be_restored_into(file: Path, tmp_path: Path) -> None:
