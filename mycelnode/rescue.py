@@ -20,6 +20,7 @@ MAX_RESCUED = 100_000  # entries looked at in one go
 class Rescuable:
     """An entry that does not count or is held, with its operations."""
 
+    branch: int  # the version of the log that it stands in
     row: Row
     clock: int
     operations: Sequence[Any]
@@ -46,7 +47,7 @@ def rescuable(replica: Replica, device: DeviceId) -> list[Rescuable]:
                 except MycelError:
                     continue
                 if clock:
-                    found.append(Rescuable(row, clock, operations))
+                    found.append(Rescuable(number, row, clock, operations))
     return found
 
 
@@ -55,8 +56,21 @@ async def rescue(mesh: Mesh, device: DeviceId, found: Sequence[Rescuable]) -> in
     done = 0
     group: list[Any] = []
     size = 0
+    hashes = {(item.branch, item.row.seq): item.row.hash for item in found}
+
+    def reissue(item: Rescuable) -> Any:
+        """A remove must name the adds of other rescued entries by what they will be called."""
+        return mesh.replica.document.rescue_ops(
+            device,
+            item.row.seq,
+            item.row.hash,
+            item.clock,
+            item.operations,
+            lambda author, seq: hashes.get((item.branch, seq)) if author == device else None,
+        )
+
     for item in found:
-        operation = mesh.replica.document.rescue_ops(device, item.row.seq, item.row.hash, item.clock, item.operations)
+        operation = reissue(item)
         if operation is None:
             continue
         length = len(encode(operation)) + 16

@@ -18,7 +18,8 @@ from typing import Any, Final
 import cbor2
 
 from mycelnode.crdt.changelog import MAX_ENTRY
-from mycelnode.crdt.values import NO_TAGS, pack
+from mycelnode.crdt.values import pack
+from mycelnode.encoding import NO_TAGS
 from mycelnode.errors import EncodingError, ValueRefused
 
 BLOCK_ROWS = 4096

@@ -126,16 +126,19 @@ async def test_what_a_revoked_device_wrote_unseen_is_fenced_and_can_be_rescued(t
         since = SkewedClock().wall()
         async with running(data, SkewedClock(1000)) as phone:
             await phone.map("notes").put("later", 2)
+            await phone.set("tags").add("kept", "dropped")
+            await phone.set("tags").remove("dropped")
             await in_step(phone)
         assert laptop.map("notes").get("later") == 2
         await laptop.commands["devices.revoke"]({"device": "phone", "since_ms": since + 500})
         assert laptop.map("notes").items() == {"early": 1}
         (fenced,) = laptop.status()["fenced"]
-        assert fenced["beyond"] == 1
+        assert fenced["beyond"] == 3
         shown = await laptop.commands["devices.rescue"]({"device": "phone", "preview": True})
-        assert len(shown["entries"]) == 1
+        assert len(shown["entries"]) == 3
         assert shown["rescued"] == 0
-        assert (await laptop.commands["devices.rescue"]({"device": "phone"}))["rescued"] == 1
+        assert (await laptop.commands["devices.rescue"]({"device": "phone"}))["rescued"] == 3
+        assert list(laptop.set("tags")) == ["kept"]
         assert laptop.map("notes").items() == {"early": 1, "later": 2}
         again = await laptop.commands["devices.rescue"]({"device": "phone"})
         assert laptop.map("notes").items() == {"early": 1, "later": 2}, again
