@@ -13,7 +13,7 @@ from mycelnode.errors import AuditBroken
 MAX_TAIL = 1000  # events shown at once
 
 
-@group(name="audit")
+@group(name="audit", short_help="What left this device, and who came and went.")
 def audit(options: Options) -> None:
     """The record of what left this device, what it spent, and whom it let in or put out."""
 

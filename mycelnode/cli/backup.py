@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mycelnode.backup import Backup
 
 
-@group(name="backup")
+@group(name="backup", short_help="Encrypted files with what the mesh knows.")
 def backup(options: Options) -> None:
     """Encrypted files with what the mesh knows. A backup holds no key: it brings data back, never an identity.
 

@@ -9,7 +9,7 @@ from mycelnode.cli._common import Options, command, show
 VARIABLE = "_MYCELNODE_COMPLETE"  # as click names it for the program `mycelnode`
 
 
-@command(name="completion")
+@command(name="completion", short_help="Let your shell complete commands.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(options: Options, shell: str) -> None:
     """Print the completion script of a shell, such as: mycelnode completion bash >> ~/.bashrc"""

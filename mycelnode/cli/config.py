@@ -17,7 +17,7 @@ LOCAL_WRITES = "Only on this device, in its config.toml."
 LOCAL_READS = "Leave what the mesh says aside: the environment, config.toml and the defaults only."
 
 
-@group(name="config")
+@group(name="config", short_help="Settings of the mesh and of this device.")
 def config(options: Options) -> None:
     """Settings. Some belong to the mesh and are shared by all devices; money, addresses and keys belong to the device."""
 

@@ -15,7 +15,7 @@ from mycelnode.errors import ConfigError
 SHOWN_OPERATIONS = 200  # of a rescue; more would scroll what matters away
 
 
-@group(name="devices", invoke_without_command=True)
+@group(name="devices", short_help="List, rename, put out or rescue devices.", invoke_without_command=True)
 def devices(options: Options) -> None:
     """The devices of the mesh. A DEVICE is meant by its name, its peer id, or the end of that."""
     if click.get_current_context().invoked_subcommand is None:

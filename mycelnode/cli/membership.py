@@ -30,7 +30,7 @@ TELL_SECONDS = 10.0  # how long `leave` tries to reach the others, and then to t
 PHRASE_COLUMNS = 4
 
 
-@command(name="init")
+@command(name="init", short_help="Begin a mesh with this device.")
 @click.option("--name", help="How your other devices call this one (default: the machine's name).")
 def init(options: Options, name: str | None) -> None:
     """Begin a new mesh with this device, and show its recovery phrase once."""
@@ -42,7 +42,7 @@ def init(options: Options, name: str | None) -> None:
     show(options, asdict(made), partial(_say_made, options))
 
 
-@command(name="invite")
+@command(name="invite", short_help="Let one more device in.")
 @click.option(
     "--ttl",
     metavar="TIME",
@@ -78,7 +78,7 @@ def invite(options: Options, ttl: str | None) -> None:
             raise
 
 
-@command(name="join")
+@command(name="join", short_help="Join a mesh with an invite.")
 @click.argument("invite")
 @click.option("--name", help="How your other devices call this one (default: the machine's name).")
 def join(options: Options, invite: str, name: str | None) -> None:
@@ -103,7 +103,7 @@ def join(options: Options, invite: str, name: str | None) -> None:
     show(options, asdict(joined), partial(_say_joined, options))
 
 
-@command(name="recover")
+@command(name="recover", short_help="Come back, or put a device out, with the phrase.")
 @click.option(
     "--peer", metavar="ADDR", help="Get in step first with a device of the mesh, at this address (…/p2p/<peer id>)."
 )
@@ -155,7 +155,7 @@ def recover(
     show(options, answer, partial(_say_recovered, options))
 
 
-@command(name="leave")
+@command(name="leave", short_help="Take this device out of its mesh.")
 @click.option("--erase", is_flag=True, help="Erase the keys and data of this device, instead of putting them aside.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def leave(options: Options, erase: bool, yes: bool) -> None:

@@ -75,12 +75,10 @@ def test_an_invite_is_withdrawn_with_ctrl_c(fox: Program, program: Make) -> None
     code, err = stopped(waiting, signal.SIGINT)
     assert (code, err.split()) == (130, ["withdrawn"])
     late = program("late")
-    assert "withdrawn" in late("join", invite).err
-    assert "withdrawn" in late("join", invite, "--json").failed("InviteError"), "trying again is no harm"
+    assert "withdrawn" in late("join", invite, "--json").failed("InviteError")
     answer = fox("invite", "--ttl", "90", "--json").json
     assert {"invite", "expires"} <= set(answer)
     assert late("join", answer["invite"], "--json").json["inviter"] == "fox"
-    assert "already holds a device" in late("join", answer["invite"]).err
     assert "not a length of time" in fox("invite", "--ttl", "soon", "--json").failed("ConfigError")
     nobody = fox("invite", "--ttl", "1")
     assert nobody.code == 1
