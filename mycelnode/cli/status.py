@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from mycelnode.cli._common import (
+    SHORT_CHARS,
     Options,
     ask,
     command,
@@ -95,8 +97,15 @@ def _say_services(services: Mapping[str, Mapping[str, str]]) -> None:
         print(f"{name}: {service['state']}" + (f" ({service['detail']})" if service.get("detail") else ""))
 
 
+def _reference(device: str, devices: Sequence[Mapping[str, Any]]) -> str:
+    """How to name a device on a command line: by its name, or where that is not its alone, by the end of its peer id."""
+    names = {known["device"]: known["name"] for known in devices}
+    name = names.get(device)
+    alone = name is not None and list(names.values()).count(name) == 1
+    return shlex.quote(name) if name is not None and alone else device[-SHORT_CHARS:]
+
+
 def _warnings(answer: Mapping[str, Any]) -> list[str]:
-    names = {device["device"]: device["name"] for device in answer["devices"]}
     this = next((device for device in answer["devices"] if device["this"]), None)
     lines = []
     if answer["cloned"]:
@@ -116,17 +125,17 @@ def _warnings(answer: Mapping[str, Any]) -> list[str]:
     if answer["clock_wrong"]:
         lines.append("the clock of this device is more than a day off: set it")
     for held in answer["held"]:
-        name = names.get(held["device"], short(held["device"]))
+        name = _reference(held["device"], answer["devices"])
         lines.append(
             f"{name} wrote with a clock far ahead: from entry {held['seq']} on its log waits until {local_time(held['until'])},"
             f" or for `mycelnode devices rescue {name}`"
         )
     for fenced in answer["fenced"]:
-        name = names.get(fenced["device"], short(fenced["device"]))
+        name = _reference(fenced["device"], answer["devices"])
         reason = f" ({fenced['reason']})" if fenced["reason"] else ""
         lines.append(
-            f"{plural(fenced['beyond'], 'entry')} of {name} beyond entry {fenced['at']} do not count{reason};"
-            f" `mycelnode devices rescue {name}` shows them"
+            f"not counted of {name}: {plural(fenced['beyond'], 'entry')} after entry {fenced['at']}{reason};"
+            f" `mycelnode devices rescue {name}` shows what"
         )
     return [f"! {line}" for line in lines]
 

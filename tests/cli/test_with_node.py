@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 
 from tests.cli.conftest import SECONDS, Program, read_line
@@ -65,6 +66,23 @@ def test_a_second_device_joins_syncs_is_put_out_and_rescued(fox: Program, progra
     revoked = fox("devices", "revoke", "owl", "--yes", "--json").json
     assert (revoked["revoked"], revoked["enrolled"]) == ([owl_ready["device"]], [])
     assert "is running" in fox("leave", "--yes").sentence
+
+    owl_node, _ = owl.run_node()
+    shown = ""
+    deadline = time.monotonic() + 20
+    while "this device was revoked" not in shown and time.monotonic() < deadline:  # it learns it when it connects
+        shown = owl("status").out
+    assert "! this device was revoked" in shown, shown
+    assert "! not counted of owl: 1 entry after entry" in shown
+    assert "join again" in owl("config", "set", "assistant.tone", "loud").sentence
+    assert stopped(owl_node) == (0, "")
+
+    invite = fox("invite", "--json").json["invite"]
+    assert owl("join", invite, "--json").json["name"] == "owl"
+    old = owl_ready["device"][-8:]
+    assert f"`mycelnode devices rescue {old}` shows what" in owl("status").out, "two are called owl now"
+    rescued = owl("devices", "rescue", old, "--yes", "--json").json
+    assert (rescued["rescued"], rescued["entries"][0]["operations"]) == (1, ["put mycel.config assistant.tone curt"])
     assert stopped(node, signal.SIGINT) == (0, "")
 
 
