@@ -18,7 +18,7 @@ from multiaddr import Multiaddr
 
 from mycelnode.p2p._addresses import group_of
 from mycelnode.p2p._gate import key_of
-from mycelnode.p2p._sockets import cut, ends
+from mycelnode.p2p._sockets import cut, ends, is_open
 
 _log = logging.getLogger(__name__)
 
@@ -63,17 +63,15 @@ class Connection:
     since: float
     member: bool
     streams: int = 0
-    was_cut: bool = False
     over: trio.Event = field(default_factory=trio.Event)  # libp2p has taken note of its end
 
     @property
     def live(self) -> bool:
         """Can it be used?"""
-        return not (self.was_cut or self.over.is_set() or self.inner.muxed_conn.is_closed)
+        return is_open(self.inner.muxed_conn.secured_conn.mycel_raw) and not self.inner.muxed_conn.is_closed
 
     def cut(self) -> None:
         """Close the socket under it now: the only end that a frozen peer cannot hang."""
-        self.was_cut = True
         cut(self.inner.muxed_conn.secured_conn.mycel_raw)
 
 

@@ -45,6 +45,12 @@ def ends(raw: Any) -> tuple[Endpoint, Endpoint] | None:
         return None
 
 
+def is_open(raw: Any) -> bool:
+    """Is the socket of a connection still open at our end?"""
+    found = socket_of(raw)
+    return found is not None and found.fileno() >= 0
+
+
 def cut(raw: Any) -> None:
     """Close a connection's socket now: whoever waits on it is woken, and no polite goodbye can hang on a frozen peer."""
     found = socket_of(raw)
