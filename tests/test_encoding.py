@@ -97,7 +97,7 @@ def test_tags_are_refused(tag: int) -> None:
 def test_a_tagged_number_is_refused_before_it_is_built() -> None:
     """A decimal of 250 KB takes cbor2 nine seconds to build; this one would take hours, if it got that far."""
     huge = cbor2.dumps(cbor2.CBORTag(4, [2, cbor2.CBORTag(2, b"\xff" * (MAX_BYTES - 100))]))
-    with pytest.raises(EncodingError, match="tags have no place"):
+    with pytest.raises(EncodingError, match="semantic tag"):
         decode(huge)
 
 

@@ -23,6 +23,7 @@ from mycelnode.protocols.reconnect import Attempt, Reconnect
 
 DIAL_SECONDS = 10.0  # for all addresses of a peer together
 LINK_SECONDS = 10.0  # for a peer that dialled us at the same moment to begin
+NEARBY_SECONDS = 2.0  # for the local network to answer, when somebody waits for all to be reached
 PROBE_SECONDS = 2.0  # after a change of network, for a peer to show that its connection still lives
 
 _log = logging.getLogger(__name__)
@@ -157,9 +158,25 @@ class Finder:
         await self._reach(peer, addrs)
 
     async def try_all(self, peers: Iterable[str]) -> None:
-        """Try all of these that are not connected, at once; returns when every attempt is over."""
+        """Try all of these that are not connected, at once, and again where the local network soon knows more.
+
+        Returns when every attempt is over.
+        """
         missing = [peer for peer in peers if peer not in self.sync.links]
-        attempts: list[Attempt] = [self.machine.attempt(peer, self._now()) for peer in missing]
+        await self._try(missing)
+        if self.lan is None:
+            return
+        with trio.move_on_after(NEARBY_SECONDS):
+            while missing := [peer for peer in missing if peer not in self.sync.links]:
+                moved = self._moved
+                if promising := [peer for peer in missing if self.machine.untried(peer)]:
+                    with trio.CancelScope(shield=True):
+                        await self._try(promising)
+                else:
+                    await moved.wait()
+
+    async def _try(self, peers: Iterable[str]) -> None:
+        attempts: list[Attempt] = [self.machine.attempt(peer, self._now()) for peer in peers]
         for event in [self._begin(attempt.peer, attempt.addrs) for attempt in attempts]:
             await event.wait()
 

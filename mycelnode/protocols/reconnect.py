@@ -176,6 +176,11 @@ class Reconnect:
             member.trying, member.stirred, member.tried_at, member.due = True, False, now, now + LOST_SECONDS
         return Attempt(peer, member.addrs)
 
+    def untried(self, peer: str) -> bool:
+        """Is an address known that the last attempt did not have?"""
+        member = self._members.get(peer)
+        return member is not None and not set(member.addrs) <= member.reasons.keys()
+
     def next_due(self, now: float) -> float:
         """When `due` will next have something to do, ``now`` at the earliest; infinity if nothing is waited for."""
         return max(now, min((member.due for member in self._members.values() if member.addrs), default=math.inf))

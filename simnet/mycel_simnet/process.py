@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,10 @@ class Refused(Exception):
         self.kind = kind
 
 
-def environment() -> dict[str, str]:
-    """What processes of a simulation see: no settings of the person who runs it, and our packages."""
+def environment(settings: Mapping[str, str] = SETTINGS) -> dict[str, str]:
+    """What processes of a simulation see: ``settings``, none of the person who runs it, and our packages."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MYCEL_")}
-    return {**kept, **SETTINGS, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return {**kept, **settings, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 async def ask(path: str | Path, kind: str, fields: Mapping[str, Any], deadline: float) -> dict[str, Any]:
@@ -78,10 +78,22 @@ async def ask(path: str | Path, kind: str, fields: Mapping[str, Any], deadline: 
 
 
 class NodeProcess:
-    """A device called ``name`` with its data folder, world file and outputs in ``folder``."""
+    """A device called ``name`` with its data folder, world file and outputs in ``folder``.
 
-    def __init__(self, folder: Path, name: str) -> None:
+    ``prefix``: what its commands start with, such as ``nsenter …``. ``listen``: where its node listens; none: as it is set.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        *,
+        prefix: Sequence[str] = (),
+        listen: Sequence[str] = (LISTEN,),
+        settings: Mapping[str, str] = SETTINGS,
+    ) -> None:
         self.name = name
+        self._prefix, self._listen, self._environment = prefix, listen, environment(settings)
         self.data = folder / name
         self.starts = 0
         self.frozen = False
@@ -109,7 +121,7 @@ class NodeProcess:
     # --- commands --------------------------------------------------------------------------------------------------------
 
     def _command(self, *arguments: str) -> list[str]:
-        launcher = [sys.executable, "-m", "mycel_simnet.node", "--world", str(self._world), "--"]
+        launcher = [*self._prefix, sys.executable, "-m", "mycel_simnet.node", "--world", str(self._world), "--"]
         return [*launcher, *arguments, "--json", "--data-dir", str(self.data)]
 
     async def command(self, *arguments: str, deadline: float = COMMAND_SECONDS) -> dict[str, Any]:
@@ -121,7 +133,7 @@ class NodeProcess:
                 capture_stdout=True,
                 capture_stderr=True,
                 check=False,
-                env=environment(),
+                env=self._environment,
                 **OWN_GROUP,
             )
         if scope.cancelled_caught:
@@ -167,11 +179,11 @@ class NodeProcess:
         self.starts += 1
         with self._errors.open("ab") as errors:
             process = await trio.lowlevel.open_process(
-                self._command("run", "--listen", LISTEN),
+                self._command("run", *(part for addr in self._listen for part in ("--listen", addr))),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=environment(),
+                env=self._environment,
                 **OWN_GROUP,
             )
         self._process = process
