@@ -195,7 +195,7 @@ class Cluster:
                     async with trio.open_nursery() as nursery:
                         for name in waited_for:
                             nursery.start_soon(self._look, name, found, deadline)
-                    if in_step(found[name] for name in waited_for):
+                    if in_step({name: found[name] for name in waited_for}):
                         return trio.current_time() - began
                     await trio.sleep(POLL_SECONDS)
         except trio.TooSlowError:
@@ -209,15 +209,14 @@ class Cluster:
             found[name] = str(error)
 
 
-def in_step(standings: Iterable[Standing | str]) -> bool:
-    """Do all of them say the same, and does nobody lack anything? A text stands for a device that did not answer."""
-    seen = list(standings)
-    stands = [standing for standing in seen if isinstance(standing, Standing)]
+def in_step(found: Mapping[str, Standing | str]) -> bool:
+    """Do these devices say the same, and lack nothing of each other? A text stands for a device that did not answer."""
+    stands = [standing for standing in found.values() if isinstance(standing, Standing)]
     return (
-        len(stands) == len(seen)
+        len(stands) == len(found)
         and len({standing.digest for standing in stands}) == 1
         and all(standing.applied == stands[0].applied and standing.members == stands[0].members for standing in stands)
-        and not any(lag for standing in stands for lag in standing.lags.values())
+        and not any(standing.lags.get(name) for standing in stands for name in found)
     )
 
 

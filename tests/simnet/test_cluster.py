@@ -92,10 +92,10 @@ async def test_a_device_that_cannot_join_says_so(tmp_path: Path) -> None:
 
 
 def test_in_step_means_the_same_and_nothing_lacking() -> None:
-    one = Standing("d", {"a": 1}, frozenset({"a", "b"}), {"b": 0})
-    assert in_step([one, Standing("d", {"a": 1}, frozenset({"a", "b"}), {"a": 0})])
-    assert not in_step([one, Standing("e", {"a": 1}, frozenset({"a", "b"}), {})])
-    assert not in_step([one, Standing("d", {"a": 2}, frozenset({"a", "b"}), {})])
-    assert not in_step([one, Standing("d", {"a": 1}, frozenset({"a"}), {})])
-    assert not in_step([one, Standing("d", {"a": 1}, frozenset({"a", "b"}), {"a": 3})])
-    assert not in_step([one, "no answer"])
+    one = Standing("d", {"a": 1}, frozenset({"a", "b"}), {"b": 0, "c": 5})
+    assert in_step({"a": one, "b": Standing("d", {"a": 1}, frozenset({"a", "b"}), {"a": 0})}), "c is not asked for"
+    assert not in_step({"a": one, "b": Standing("e", {"a": 1}, frozenset({"a", "b"}), {})})
+    assert not in_step({"a": one, "b": Standing("d", {"a": 2}, frozenset({"a", "b"}), {})})
+    assert not in_step({"a": one, "b": Standing("d", {"a": 1}, frozenset({"a"}), {})})
+    assert not in_step({"a": one, "b": Standing("d", {"a": 1}, frozenset({"a", "b"}), {"a": 3})})
+    assert not in_step({"a": one, "b": "no answer"})
