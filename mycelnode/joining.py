@@ -199,7 +199,9 @@ async def _pair(
         except PairingRefused as error:
             raise InviteError(str(error)) from error
         except Unsupported as error:  # pairing is served only while an invite is kept
-            raise InviteError("the inviter has no open invite: this one was withdrawn or has expired; make a new one") from error
+            raise InviteError(
+                "the inviter has no open invite: this one was withdrawn or has expired; make a new one"
+            ) from error
 
 
 def _check_welcome(invite: Invite, device: DeviceId, welcome: Welcome) -> None:

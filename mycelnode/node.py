@@ -41,6 +41,7 @@ from mycelnode.status import status
 DEFAULT_INVITE_SECONDS = 600.0
 MAX_INVITE_SECONDS = 7 * 24 * 3600.0
 DEFAULT_SYNC_SECONDS = 30.0
+SYNC_ROUNDS = 5
 
 _log = logging.getLogger(__name__)
 
@@ -155,11 +156,15 @@ class Node:
         call is on disk at both.
         """
         others = {peer_id(device) for device in self.mesh.replica.membership.members - {self.mesh.identity.device}}
-        deadline = trio.current_time() + wait
-        with trio.move_on_at(deadline):
-            await self.finder.try_all(others)
-        in_step = await self.syncing.in_step(max(0.0, deadline - trio.current_time()))
-        return {"synced": sorted(in_step & others), "unreachable": sorted(others - in_step)}
+        deadline, done = trio.current_time() + wait, set[str]()
+        for _ in range(SYNC_ROUNDS):  # while we wait, a line may break, or another take its place
+            with trio.move_on_at(deadline):
+                await self.finder.try_all(others - done)
+            linked = others & self.syncing.links.keys()
+            done |= others & await self.syncing.in_step(max(0.0, deadline - trio.current_time()))
+            if linked <= done or trio.current_time() >= deadline:
+                break
+        return {"synced": sorted(done), "unreachable": sorted(others - done)}
 
     async def invite(self, ttl: float = DEFAULT_INVITE_SECONDS) -> Invite:
         """Open an invite for ``ttl`` seconds; ``str(invite)`` is the one paste."""

@@ -103,7 +103,15 @@ class _Judge:
         if author == self.root or (author not in self.revoked and author not in self.root_fences):
             return True
         heads = self.root_fences.get(author) or self.device_fences.get(author, [])
-        return all(self.within(statement, head) for head in heads)
+        return not any(self.surely_beyond(statement, head) for head in heads)
+
+    def surely_beyond(self, statement: Statement, head: Head | None) -> bool:
+        """Does what is held show that the entry that carries ``statement`` does not lie on the chain that ends in ``head``?
+
+        For enrolments, unlike `within`, the unknown is in favour: else a device that was away while its enroller wrote
+        and was revoked would take nobody for a member, itself included, and nobody could bring it the log that tells.
+        """
+        return head is None or statement.at is None or self.on_chain(statement.author, statement.at, head) is False
 
     def fence_of(self, device: DeviceId, forked: Mapping[DeviceId, Head | None]) -> list[Head | None]:
         """Rules 4 and 5: the heads whose common prefix is what counts of ``device``'s log; empty: all of it."""
