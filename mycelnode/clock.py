@@ -6,6 +6,9 @@ import time
 
 from mycelnode.ports import Clock
 
+# macOS has no CLOCK_BOOTTIME; there CLOCK_MONOTONIC counts sleep (clock_gettime(3)), and `time.monotonic` does not.
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class SystemClock:
     """The operating system's clocks."""
@@ -19,8 +22,8 @@ class SystemClock:
         return time.monotonic()
 
     def boottime(self) -> float:
-        """Seconds since boot, counted also while the machine sleeps; where the system has no such clock, the monotonic one."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+        """Seconds since boot, counted also while the machine sleeps."""
+        return time.clock_gettime(_BOOTTIME)
 
 
 _current: Clock = SystemClock()

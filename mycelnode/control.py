@@ -122,36 +122,28 @@ class ControlServer:
         """Handle one request; a client that goes away meanwhile cancels it."""
         import trio
 
+        from mycelnode.background import open_background
+
         try:
             request = parse_request(line)
             name = request["type"]
             if name in self._streams:
-                async with trio.open_nursery() as nursery:
+                async with open_background() as nursery:
                     nursery.start_soon(_cancel_when_gone, stream, nursery.cancel_scope)
                     async with aclosing(self._streams[name](request)) as events:  # type: ignore[type-var]
                         async for event in events:
                             await _send(stream, event)
-                    nursery.cancel_scope.cancel()
             elif name in self._commands:
                 await _send(stream, {"type": "result", **await self._commands[name](request)})
             else:
                 raise ControlError(f"this node knows no request {name!r}")
-        except* MycelError as group:
-            await _send(stream, _error(first(group)))
-        except* (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise trio.BrokenResourceError from None
-        except* Exception:
+        except MycelError as error:
+            await _send(stream, _error(error))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise
+        except Exception:
             _log.exception("a request failed")
             await _send(stream, _error(ControlError("the node failed to answer; its log says why")))
-
-
-def first(group: BaseExceptionGroup[MycelError]) -> MycelError:
-    """The first error inside (nested) groups."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, MycelError)
-    return error
 
 
 async def _cancel_when_gone(stream: trio.SocketStream, scope: trio.CancelScope) -> None:

@@ -21,6 +21,13 @@ class MycelError(Exception):
         return str(self)
 
 
+def first(error: BaseException) -> BaseException:
+    """The first error inside (nested) groups, for where there is room to tell one; an error in no group is itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 # --- the data folder -------------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from mycelnode import audit, logstore
 from mycelnode.commands import device_name, find_device
 from mycelnode.crdt.changelog import DeviceId, Head
+from mycelnode.crdt.clock import EARLIEST_MS
 from mycelnode.crdt.membership import membership
 from mycelnode.crdt.statements import ENROL, REVOKE, Statement
 from mycelnode.database import open_database
@@ -54,7 +55,6 @@ from mycelnode.protocols.pairing import Invite, Welcome, clean_name, parse_invit
 from mycelnode.rescue import head_before
 from mycelnode.returning import RESTORED_NAME, make_ready
 
-EARLIEST_MS = 1_735_689_600_000  # 2025-01-01: nobody had this program before
 DIAL_SECONDS = 10.0  # for the addresses in an invite
 LAN_SECONDS = 10.0  # then for finding the inviter on the local network
 RECOVER_SYNC_SECONDS = 120.0  # for being in step with a peer before anything is revoked

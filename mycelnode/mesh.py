@@ -7,18 +7,19 @@ next one (group commit), so many writers cost few fsyncs.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import trio
 
 from mycelnode import logstore
+from mycelnode.background import open_background
 from mycelnode.config import Settings
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
-from mycelnode.crdt.clock import MAX_SKEW_MS, to_ms
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.database import Database, open_database
@@ -36,7 +37,11 @@ MAX_QUEUED = 10_000  # proposals waiting for the committer; more callers wait
 GROUP_BYTES = 256 << 10  # of proposals in one transaction: signatures stand at most this far (and one entry) apart
 HOLD_CHECK_SECONDS = 30.0  # how often held entries are looked at
 
+CLOCK_SET_MS = 60_000  # a clock that is disciplined moves by less; one that somebody sets, by more
+
 CONFIG = "mycel.config"  # the collection that is the mesh's layer of settings
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Store = Callable[[sqlite3.Connection], object]
@@ -63,6 +68,7 @@ class Mesh:
         self.stored = StoredLogs(database.read)
         self.replica = Replica(root, identity.device, identity.sign, verify, self.stored)
         self.listeners: list[Callable[[Progress], None]] = []
+        self._set = self._clock_offset()
         self._send, self._receive = trio.open_memory_channel[_Request[Any]](MAX_QUEUED)
 
     @property
@@ -75,6 +81,17 @@ class Mesh:
         """Our peer id."""
         return peer_id(self.identity.device)
 
+    def now(self) -> int:
+        """The wall clock, in Unix ms. A replica that learned from peers how far it is off hears when somebody sets it."""
+        offset = self._clock_offset()
+        if abs(offset - self._set) > CLOCK_SET_MS:
+            self.replica.clock_set(offset - self._set)
+            self._set = offset
+        return self.clock.wall()
+
+    def _clock_offset(self) -> int:
+        return self.clock.wall() - round(self.clock.boottime() * 1000)
+
     # --- writing -------------------------------------------------------------------------------------------------------
 
     async def write(self, operations: Sequence[Any]) -> Head:
@@ -83,7 +100,7 @@ class Mesh:
         Raises `ValueRefused`, `NotAMember`, `ForkDetected`, `DiskFull`. Cancelled while waiting, the write may still happen.
         """
         size = sum(len(encode(operation)) for operation in operations)
-        return await self.commit(lambda replica: replica.write(operations, self.clock.wall()), size=size)
+        return await self.commit(lambda replica: replica.write(operations, self.now()), size=size)
 
     async def commit(self, propose: Callable[[Replica], T], store: Store | None = None, *, size: int = 1024) -> T:
         """Let the replica judge a proposal; returns what ``propose`` returned, once it is on disk.
@@ -94,8 +111,8 @@ class Mesh:
         request = _Request(propose, store, size)
         try:
             await self._send.send(request)
-        except trio.ClosedResourceError:
-            raise ClosedError("the node is closing") from None
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            raise ClosedError("the node is closed") from None
         await request.done.wait()
         if request.error is not None:
             raise request.error
@@ -112,7 +129,7 @@ class Mesh:
             raise EncodingError("a state does not belong to the cut sent with it")
 
         def propose(replica: Replica) -> Progress:
-            return replica.start_from(document, cut, self.clock.wall())
+            return replica.start_from(document, cut, self.now())
 
         def store(connection: sqlite3.Connection) -> None:
             logstore.save_fact(connection, "document", _pack_document(state, Base(cut, document.digest())))
@@ -145,25 +162,35 @@ class Mesh:
     # --- the committer ---------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        async with self._receive:
-            while True:
-                group: list[_Request[Any]] = []
-                with trio.move_on_after(HOLD_CHECK_SECONDS):
-                    group.append(await self._receive.receive())
-                if not group:
-                    self._notify(self.replica.tick(self.clock.wall()))
-                    continue
-                size = group[0].size
-                while size < GROUP_BYTES:
-                    try:
-                        group.append(self._receive.receive_nowait())
-                    except trio.WouldBlock:
-                        break
-                    size += group[-1].size
-                with trio.CancelScope(shield=True):  # what was taken from the queue is answered
-                    await self._carry_out(group)
-                if self.replica.held:
-                    self._notify(self.replica.tick(self.clock.wall()))
+        try:
+            await self._commit_groups()
+        finally:
+            with suppress(trio.WouldBlock):
+                while True:
+                    request = self._receive.receive_nowait()
+                    request.error = ClosedError("the node is closed")
+                    request.done.set()
+            self._receive.close()
+
+    async def _commit_groups(self) -> None:
+        while True:
+            group: list[_Request[Any]] = []
+            with trio.move_on_after(HOLD_CHECK_SECONDS):
+                group.append(await self._receive.receive())
+            if not group:
+                self._notify(self.replica.tick(self.now()))
+                continue
+            size = group[0].size
+            while size < GROUP_BYTES:
+                try:
+                    group.append(self._receive.receive_nowait())
+                except trio.WouldBlock:
+                    break
+                size += group[-1].size
+            with trio.CancelScope(shield=True):  # what was taken from the queue is answered
+                await self._carry_out(group)
+            if self.replica.held:
+                self._notify(self.replica.tick(self.now()))
 
     async def _carry_out(self, group: Sequence[_Request[Any]]) -> None:
         accepted = []
@@ -185,7 +212,7 @@ class Mesh:
                 request.error = error
                 request.done.set()
             return
-        progress = self.replica.durable(self.clock.wall())
+        progress = self.replica.durable(self.now())
         for request in accepted:
             request.done.set()
         self._notify(progress)
@@ -213,15 +240,15 @@ class Mesh:
         statements: list[Statement] = [decode_statement(item) for item in self.stored.statements()]
         packed = self.stored.fact("document")
         document, base = (None, None) if packed is None else _unpack_document(packed)
-        clock, now = self.fact("clock", 0), self.clock.wall()
-        if to_ms(clock) > now + 2 * MAX_SKEW_MS:
-            document = base = None  # folded under another clock: what the other devices hold may be in it
-        self.replica.load(statements, document, base, clock=clock, now=now)
+        self.replica.load(statements, document, base, clock=self.fact("clock", 0), now=self.now())
 
     async def checkpoint(self) -> None:
         """Keep the folded state, so that the next start need not fold the logs again."""
         packed = _pack_document(self.replica.document.encode_state(), self.replica.base)
-        await self.database.write(lambda connection: logstore.save_fact(connection, "document", packed))
+        try:
+            await self.database.write(lambda connection: logstore.save_fact(connection, "document", packed))
+        except MycelError as error:
+            _log.warning("the next start takes a little longer: %s", error)
 
 
 @asynccontextmanager
@@ -246,14 +273,13 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
                     f"{data.database} is damaged ({error}); restore a backup or join again"
                 ) from error
             mesh.push_config()
-            async with trio.open_nursery() as nursery:
+            async with open_background() as nursery:
                 nursery.start_soon(mesh._run)
                 try:
                     yield mesh
                 finally:
                     with trio.CancelScope(shield=True):
                         await mesh.checkpoint()
-                    nursery.cancel_scope.cancel()
 
 
 def _stored(device: DeviceId, number: int, branch: Branch) -> StoredBranch:

@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from mycelnode.anchors import CHECK_SECONDS, anchor
+from mycelnode.background import open_background
 from mycelnode.commands import ADDRESSES, CONFIG, Handler, MeshCommands, Request, device_name, rfc3339
 from mycelnode.control import ControlServer
 from mycelnode.crdt import document as ops
@@ -283,46 +284,51 @@ async def open_node(
     ``listen``: multiaddrs instead of the setting `mesh.listen`. ``control``: also serve the control socket. Raises what `open_mesh`
     raises, and `NetworkError` when it cannot listen. Leaving the block closes everything in reverse order, cancelled or not.
     """
-    async with AsyncExitStack() as stack:
-        mesh = await stack.enter_async_context(open_mesh(data, clock=clock))
-
-        def admit(key: DeviceId) -> Admission:
-            return Admission.MEMBER if key in mesh.replica.membership.members else Admission.STRANGER
-
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        host = await _open_host(stack, mesh, listen, admit)
+    async with (
+        open_mesh(data, clock=clock) as mesh,
+        _open_door(mesh, listen) as host,
+        open_background() as nursery,
+    ):
         node = Node(mesh, host, nursery)
         mesh.listeners.append(node._on_progress)
-        stack.callback(mesh.listeners.remove, node._on_progress)
-        stack.callback(node.syncing.close)
-        await mesh.keep_fact("port", host.port)
-        await node.publish_addresses()
-        nursery.start_soon(node.finder.run)
-        nursery.start_soon(node.keep_anchors)
-        stack.callback(nursery.cancel_scope.cancel)
-        if control:
-            await nursery.start(ControlServer(data, node.commands, node.streams).run)
-        yield node
-        nursery.cancel_scope.cancel()
+        try:
+            await mesh.keep_fact("port", host.port)
+            await node.publish_addresses()
+            nursery.start_soon(node.finder.run)
+            nursery.start_soon(node.keep_anchors)
+            if control:
+                await nursery.start(ControlServer(data, node.commands, node.streams).run)
+            yield node
+        finally:
+            mesh.listeners.remove(node._on_progress)
+            node.syncing.close()
 
 
-async def _open_host(
-    stack: AsyncExitStack, mesh: Mesh, listen: Sequence[str] | None, admit: Callable[[DeviceId], Admission]
-) -> Host:
+@asynccontextmanager
+async def _open_door(mesh: Mesh, listen: Sequence[str] | None) -> AsyncIterator[Host]:
+    """The mesh host, on the port of the last run if that is free."""
     wanted = list(listen or mesh.settings.get("mesh.listen"))
     private = not mesh.settings.get("mesh.public")
     kept = mesh.fact("port")
-    if kept is not None and any(addr.endswith("/tcp/0") for addr in wanted):
-        again = [addr.removesuffix("/0") + f"/{kept}" if addr.endswith("/tcp/0") else addr for addr in wanted]
+
+    def admit(key: DeviceId) -> Admission:
+        return Admission.MEMBER if key in mesh.replica.membership.members else Admission.STRANGER
+
+    def at(addresses: Sequence[str]) -> AbstractAsyncContextManager[Host]:
+        return open_host(mesh.identity.seed, HostConfig(listen=addresses, private_only=private), admit=admit)
+
+    async with AsyncExitStack() as stack:
         try:
-            return await stack.enter_async_context(
-                open_host(mesh.identity.seed, HostConfig(listen=again, private_only=private), admit=admit)
-            )
+            again = [
+                addr.removesuffix("/0") + f"/{kept}" if kept and addr.endswith("/tcp/0") else addr for addr in wanted
+            ]
+            host = await stack.enter_async_context(at(again))
         except NetworkError as error:
+            if again == wanted:
+                raise
             _log.warning("port %d of the last run is taken (%s); taking another", kept, error)
-    return await stack.enter_async_context(
-        open_host(mesh.identity.seed, HostConfig(listen=wanted, private_only=private), admit=admit)
-    )
+            host = await stack.enter_async_context(at(wanted))
+        yield host
 
 
 def _seconds(request: Request, key: str, default: float) -> float:

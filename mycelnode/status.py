@@ -22,7 +22,7 @@ def status(mesh: Mesh, node: Node | None = None) -> dict[str, Any]:
         "running": node is not None,
         "member": mesh.identity.device in mesh.replica.membership.members,
         "cloned": mesh.replica.cloned,
-        "clock_wrong": mesh.replica.clock_wrong,
+        "clock_wrong": mesh.replica.clock_wrong(mesh.now()),
         "addrs": list(node.host.addrs) if node else [],
         "devices": [_device(mesh, node, device) for device in all_devices(mesh)],
         "held": [

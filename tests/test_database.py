@@ -300,7 +300,7 @@ async def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -
         async with open_database(data, migrations=[FIRST]) as database:
             await database.write(add("first"))
             (disk / "filler").write_bytes(bytes(600_000))
-            with pytest.raises(DiskFull, match=f"the disk of {data.database} is full; the change was not made"):  # noqa: PT012
+            with pytest.raises(DiskFull, match=f"the disk of {data.database} is full; the change was not made"):
                 while True:
                     await database.write(add("x" * 20_000))
                     kept.append("x" * 20_000)

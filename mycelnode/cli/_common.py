@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mycelnode.errors import MycelError, NodeNotRunning, NotInitialised
+from mycelnode.errors import MycelError, NodeNotRunning, NotInitialised, first
 
 if TYPE_CHECKING:
     from mycelnode.control import ControlClient
@@ -127,17 +127,11 @@ def run_cli(program: click.Group) -> None:
             error.show()
         sys.exit(USAGE)
     except Exception as error:
-        _fail(_first(error), as_json)
+        _fail(first(error), as_json)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except BaseExceptionGroup as several:
-        _fail(_first(several), as_json)
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+        _fail(first(several), as_json)
 
 
 def _fail(error: BaseException, as_json: bool) -> None:

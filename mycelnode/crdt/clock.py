@@ -12,6 +12,7 @@ from mycelnode.errors import ClockWrong
 
 COUNTER_BITS = 16
 MAX_MS = MAX_CLOCK >> COUNTER_BITS  # year 6429
+EARLIEST_MS = 1_735_689_600_000  # 2025-01-01: nobody had this program before; a clock that says so was never set
 MAX_SKEW_MS = 24 * 3600 * 1000  # how far another device's clock may pull ours ahead of our wall clock
 
 

@@ -53,7 +53,7 @@ class Limits:
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """What the guard remembers of one connection."""
+    """One connection with ``peer``, which has the Ed25519 ``key``; ``over`` is set when libp2p has taken note of its end."""
 
     inner: Any  # SwarmConn
     peer: str
@@ -63,7 +63,7 @@ class Connection:
     since: float
     member: bool
     streams: int = 0
-    over: trio.Event = field(default_factory=trio.Event)  # libp2p has taken note of its end
+    over: trio.Event = field(default_factory=trio.Event)
 
     @property
     def live(self) -> bool:

@@ -114,6 +114,10 @@ class Stream:
             if not polite:
                 self._drop()
 
+    def cut(self) -> None:
+        """End the connection under the stream at once, with all its streams; other connections with the peer stay."""
+        self._cut()
+
     def reset(self) -> None:
         """Give the stream up at once; raises nothing."""
         if not self._closed:

@@ -10,12 +10,13 @@ from typing import Any
 
 import trio
 
+from mycelnode.background import open_background
 from mycelnode.commands import ADDRESSES
 from mycelnode.encoding import peer_id
-from mycelnode.errors import MycelError, NetworkError, PeerUnreachable
+from mycelnode.errors import BrokenError, MycelError, NetworkError, PeerUnreachable
 from mycelnode.mesh import Mesh
 from mycelnode.p2p._addresses import usable
-from mycelnode.p2p.host import Host
+from mycelnode.p2p.host import Connection, Host
 from mycelnode.p2p.lan import LanDiscovery
 from mycelnode.p2p.sync_driver import SyncDriver
 from mycelnode.p2p.watch import watch_network
@@ -23,6 +24,7 @@ from mycelnode.protocols.reconnect import Attempt, Reconnect
 
 DIAL_SECONDS = 10.0  # for all addresses of a peer together
 LINK_SECONDS = 10.0  # for a peer that dialled us at the same moment to begin
+MAX_LINES = 3  # tried in one attempt, where lines are lost because the peer dials at the same moment
 NEARBY_SECONDS = 2.0  # for the local network to answer, when somebody waits for all to be reached
 PROBE_SECONDS = 2.0  # after a change of network, for a peer to show that its connection still lives
 
@@ -131,31 +133,52 @@ class Finder:
             _log.exception("an attempt to reach %s failed", peer)
             self.machine.failed(peer, {"": "something went wrong here; the log says what"}, self._now())
         finally:
-            self._trying.pop(peer).set()
-            self._stir()
+            self._over(peer)
 
-    async def _reach(self, peer: str, addrs: Sequence[str]) -> None:
-        """Connect and begin a session. Raises `PeerUnreachable`, `NetworkError`, `NotAMember`."""
-        if peer in self.sync.links:
-            return
-        address = await self.host.dial(peer, addrs, deadline=DIAL_SECONDS)
-        if not self.host.dialled(peer):  # it dialled us, and begins
-            with trio.move_on_after(LINK_SECONDS):
-                while peer not in self.sync.links and peer in self.host.connected():
-                    await self._moved.wait()
-        else:
-            await self._nursery.start(self.sync.greet, peer)
-        if peer not in self.sync.links:
-            raise NetworkError("it hung up before the first word")
-        if address and self._good.get(peer) != address:
-            self._good[peer] = address
-            await self.mesh.keep_fact("good", self._good)
+    def _over(self, peer: str) -> None:
+        self._trying.pop(peer).set()
+        self._stir()
 
     async def connect(self, peer: str, addrs: Sequence[str]) -> None:
         """Connect to a member at these addresses, now. Raises `PeerUnreachable`, `NetworkError`, `NotAMember`."""
-        while peer in self._trying:
+        while peer in self._trying:  # two attempts at once would fight about whose connection is kept
             await self._trying[peer].wait()
-        await self._reach(peer, addrs)
+        self._trying[peer] = trio.Event()
+        try:
+            await self._reach(peer, addrs)
+        finally:
+            self._over(peer)
+
+    async def _reach(self, peer: str, addrs: Sequence[str]) -> None:
+        """Connect and begin a session. Raises `PeerUnreachable`, `NetworkError`, `NotAMember`."""
+        for left in reversed(range(MAX_LINES)):
+            if peer in self.sync.links:
+                return
+            address = await self.host.dial(peer, addrs, deadline=DIAL_SECONDS)
+            line = self.host.line(peer)
+            try:
+                await self._begin_session(line)
+            except NetworkError:
+                if left and not line.live and peer in self.host.connected():
+                    continue  # both ends had dialled at the same moment, and the other line is the one that is kept
+                raise
+            if address and self._good.get(peer) != address:
+                self._good[peer] = address
+                await self.mesh.keep_fact("good", self._good)
+            return
+
+    async def _begin_session(self, line: Connection) -> None:
+        """Begin, or wait for the other end to begin if it dialled. Raises `NetworkError`, `NotAMember`."""
+        if line.dialled_here:
+            await self._nursery.start(self.sync.greet, line)
+            return
+        with trio.move_on_after(LINK_SECONDS):
+            async with open_background() as waiting:
+                waiting.start_soon(_cancel_after, line.over, waiting.cancel_scope)
+                while line.peer not in self.sync.links:
+                    await self._moved.wait()
+        if line.peer not in self.sync.links:
+            raise BrokenError("it hung up before the first word")
 
     async def try_all(self, peers: Iterable[str]) -> None:
         """Try all of these that are not connected, at once, and again where the local network soon knows more.
@@ -190,3 +213,8 @@ class Finder:
         """The state of discovery on the local network."""
         state, detail = self.lan.state if self.lan is not None else ("off", "the setting mesh.lan is false")
         return {"lan": {"state": state, "detail": detail}}
+
+
+async def _cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()

@@ -21,6 +21,7 @@ from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
+from mycelnode.background import open_background
 from mycelnode.errors import BrokenError, NetworkError, PeerUnreachable
 from mycelnode.p2p import _multistream
 from mycelnode.p2p._addresses import Endpoint, advertised, from_socket, interface_addresses, is_public, parse, usable
@@ -33,6 +34,8 @@ from mycelnode.p2p._stream import NEGOTIATE_SECONDS, Stream, reset_quietly
 
 Handler = Callable[[Stream], Awaitable[None]]
 _log = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 10.0  # for everything to be closed, whoever cancels meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +84,12 @@ class Host:
         """The peers with a connection, strangers included."""
         return self._guard.peers()
 
-    def address_of(self, peer: str) -> str | None:
-        """The remote IP address of the connection with ``peer``."""
-        entry = self._guard.find(peer)
-        return None if entry is None else entry.host
-
-    def dialled(self, peer: str) -> bool:
-        """Did we dial the connection with ``peer``? Who dialled begins the protocols."""
-        entry = self._guard.find(peer)
-        return entry is not None and entry.dialled_here
+    def line(self, peer: str) -> Connection:
+        """The connection in use with ``peer``. Raises `BrokenError` if there is none."""
+        found = self._guard.find(peer)
+        if found is None:
+            raise BrokenError(f"there is no connection to {peer}")
+        return found
 
     # --- handlers --------------------------------------------------------------------------------------------------------
 
@@ -164,23 +164,20 @@ class Host:
         listing = "; ".join(f"{addr}: {answer}" for addr, answer in tried.items()) or "no address of it is known"
         raise PeerUnreachable(f"{peer} could not be reached ({listing})", tried)
 
-    async def open_stream(self, peer: str, protocol: str, *, deadline: float) -> Stream:
-        """A new stream on the connection with ``peer``.
+    async def open_stream(self, line: Connection, protocol: str, *, deadline: float) -> Stream:
+        """A new stream on a connection.
 
-        Raises `BrokenError` without a connection or after ``deadline`` seconds, `Unsupported` if the peer does not serve it.
+        Raises `BrokenError` if that is over or after ``deadline`` seconds, `Unsupported` if the peer does not serve it.
         """
-        entry = self._guard.find(peer)
-        if entry is None:
-            raise BrokenError(f"there is no connection to {peer}")
         with trio.move_on_after(deadline):
-            stream = self._stream(await self._new_stream(entry), entry)
+            stream = self._stream(await self._new_stream(line), line)
             try:
                 await _multistream.propose(stream, protocol)
             except BaseException:
                 stream.reset()
                 raise
             return stream
-        raise BrokenError(f"{peer} did not answer ({protocol})")
+        raise BrokenError(f"{line.peer} did not answer ({protocol})")
 
     async def _new_stream(self, entry: Connection) -> Any:
         try:
@@ -190,12 +187,6 @@ class Host:
         except BaseException:  # cancelled: a part of the message may have gone out, and one of the few slots is lost
             entry.cut()
             raise
-
-    async def wait_disconnected(self, peer: str) -> None:
-        """Wait until the connection in use with ``peer`` is over; at once if there is none."""
-        entry = self._guard.find(peer)
-        if entry is not None:
-            await entry.over.wait()
 
     def promote(self, peer: str) -> None:
         """A stranger has shown that it belongs here: it may stay, and use every protocol."""
@@ -225,25 +216,27 @@ async def open_host(seed: bytes, config: HostConfig, *, admit: Callable[[bytes],
         handshakes=config.limits.handshakes,
         opens_on=lambda host: host in named or not (config.private_only and is_public(host)),
     )
+    closing = trio.CancelScope()  # libp2p makes groups of groups of whatever reaches it while it closes: nothing does
     raised: Exception | None = None
-    with listen_on(wanted) as listeners:
+    with listen_on(wanted) as listeners, closing:
         listening = [from_socket(listener.socket.getsockname()) for listener in listeners]
-        async with trio.open_nursery() as nursery:  # around libp2p: what ends in there still resets its streams here
-            async with inner.run(listen_addrs=[]):
-                host = Host(swarm, guard, bytes(pair.public_key.to_bytes()), config, listening, nursery)
-                swarm.set_stream_handler(host._serve)
-                accepting = trio.CancelScope()
-                nursery.start_soon(guard.run)
-                nursery.start_soon(door.serve, listeners, accepting)
-                try:
-                    yield host
-                except Exception as error:
-                    raised = error  # and not a group of groups of it, which libp2p's nurseries would make
-                finally:
-                    accepting.cancel()
-                    with trio.CancelScope(shield=True):
-                        await guard.close_all()
-            nursery.cancel_scope.cancel()
+        async with (
+            open_background() as nursery,  # around libp2p: what ends in there still resets its streams here
+            inner.run(listen_addrs=[]),
+        ):
+            host = Host(swarm, guard, bytes(pair.public_key.to_bytes()), config, listening, nursery)
+            swarm.set_stream_handler(host._serve)
+            accepting = trio.CancelScope()
+            nursery.start_soon(guard.run)
+            nursery.start_soon(door.serve, listeners, accepting)
+            try:
+                yield host
+            except Exception as error:
+                raised = error
+            finally:
+                closing.shield, closing.deadline = True, trio.current_time() + CLOSE_SECONDS
+                accepting.cancel()
+                await guard.close_all()
     if raised is not None:
         raise raised
 
@@ -275,4 +268,4 @@ def _new_host(pair: Any, guard: Guard) -> Any:
     return inner
 
 
-__all__ = ["Admission", "Handler", "Host", "HostConfig", "Limits", "Stream", "open_host"]
+__all__ = ["Admission", "Connection", "Handler", "Host", "HostConfig", "Limits", "Stream", "open_host"]

@@ -138,7 +138,8 @@ async def ask_to_join(
     """
     machine = Joiner(invite, device, name, secrets.token_bytes(pairing.NONCE_BYTES))
     with trio.fail_after(EXCHANGE_SECONDS):
-        stream = await host.open_stream(peer_id(invite.inviter), pairing.PROTOCOL, deadline=EXCHANGE_SECONDS)
+        line = host.line(peer_id(invite.inviter))
+        stream = await host.open_stream(line, pairing.PROTOCOL, deadline=EXCHANGE_SECONDS)
         frames = FrameStream(stream)
         try:
             await frames.send(machine.start())

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import trio
 
 from mycelnode.crdt.changelog import DeviceId
-from mycelnode.encoding import key_of_peer, peer_id
+from mycelnode.encoding import peer_id
 from mycelnode.errors import BusyError, EncodingError, LogError, MycelError, PeerMisbehaved
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.framing import FrameStream
-from mycelnode.p2p.host import Host, Stream
+from mycelnode.p2p.host import Connection, Host, Stream
 from mycelnode.protocols import admission, sync
 from mycelnode.protocols.admission import Admission, Verdict
 from mycelnode.protocols.replica import Progress
@@ -59,28 +59,28 @@ class SyncDriver:
 
     # --- beginning -----------------------------------------------------------------------------------------------------
 
-    async def greet(self, peer: str, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def greet(self, line: Connection, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """On a connection that we dialled: the admission exchange, then a session until the connection ends. Started when that
         began.
 
         Raises `PeerMisbehaved` when either end does not take the other for a member, `NetworkError` when the line breaks.
         """
         try:
-            verdict = await self._ask_admission(peer)
+            verdict = await self._ask_admission(line)
             if not verdict.admitted:
                 raise PeerMisbehaved("it is no member of this mesh")
             if not verdict.admits_us:
                 raise PeerMisbehaved("it does not take us for a member")
-            self.host.promote(peer)
-            stream = await self.host.open_stream(peer, sync.PROTOCOL, deadline=EXCHANGE_SECONDS)
+            self.host.promote(line.peer)
+            stream = await self.host.open_stream(line, sync.PROTOCOL, deadline=EXCHANGE_SECONDS)
         except BaseException:
-            self.host.disconnect(peer)
+            line.cut()
             raise
         await self._serve_sync(stream, task_status.started)
 
-    async def _ask_admission(self, peer: str) -> Verdict:
-        machine = Admission(self.mesh.replica, key_of_peer(peer))
-        stream = await self.host.open_stream(peer, admission.PROTOCOL, deadline=EXCHANGE_SECONDS)
+    async def _ask_admission(self, line: Connection) -> Verdict:
+        machine = Admission(self.mesh.replica, line.key)
+        stream = await self.host.open_stream(line, admission.PROTOCOL, deadline=EXCHANGE_SECONDS)
         frames = FrameStream(stream)
         try:
             await frames.send(machine.request(), deadline=EXCHANGE_SECONDS)
@@ -130,7 +130,7 @@ class SyncDriver:
                 self.lags[peer] = link.session.lacking()
                 if self.links.get(peer) is link:
                     del self.links[peer]
-                    self.host.disconnect(peer)  # without a session a connection is of no use, and it may be dead
+                    stream.cut()  # without a session a connection is of no use, and it may be dead
                     self._changed(peer, False)
                 self._stir()
 
@@ -174,9 +174,9 @@ class SyncDriver:
             frame = await frames.receive()
             if frame is None:
                 return
-            doubted = self.mesh.replica.clock_wrong
+            doubted = self.mesh.replica.clock_wrong(clock.wall())
             proposals = link.session.receive(frame, wall=clock.wall(), now=clock.monotonic())
-            if self.mesh.replica.clock_wrong != doubted:
+            if self.mesh.replica.clock_wrong(clock.wall()) != doubted:
                 await self.mesh.recheck()
             for proposal in proposals:
                 if isinstance(proposal, Leave):

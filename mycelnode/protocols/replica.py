@@ -24,15 +24,13 @@ from mycelnode.crdt.changelog import (
     encode_entry,
     sign_head,
 )
-from mycelnode.crdt.clock import HybridClock, to_ms
+from mycelnode.crdt.clock import EARLIEST_MS, MAX_SKEW_MS, HybridClock, to_ms
 from mycelnode.crdt.document import Change, Document
 from mycelnode.crdt.membership import Membership, membership
 from mycelnode.crdt.statements import ENROL, Statement, decode_statement, derived_fork
 from mycelnode.errors import BusyError, ClockWrong, ForkDetected, LogError, MycelError, NotAMember
 from mycelnode.protocols.logset import Addition, EntryStore, LogSet, Row
 
-DAY_MS = 24 * 3600 * 1000
-MAX_SKEW_MS = DAY_MS  # an entry further ahead of our clock is held, with the rest of its log
 MAX_STATEMENTS = 10_000  # kept for ever, so bounded: a mesh needs a few per device
 READ_BYTES = 1 << 20  # how much of a log is read at a time while folding
 
@@ -104,8 +102,14 @@ class Replica:
         clock: int = 0,
         now: int,
     ) -> None:
-        """Begin with what is on disk: ``logs.durable`` is filled in already, ``document`` is a checkpoint still to be trusted,
-        ``clock`` is the last reading of our hybrid clock."""
+        """Begin with what is on disk: ``logs.durable`` is filled in already, ``document`` is a checkpoint, ``clock`` is the last
+        reading of our hybrid clock, by which we go on whatever the wall clock says now.
+
+        A checkpoint folded under a clock that was far ahead is left aside: what the other devices hold may be in it.
+        """
+        self.clock.last = max(self.clock.last, clock)
+        if self._surely_ahead(now):
+            document = base = None
         for statement in statements:
             self._know(statement)
         self.membership = self._membership()
@@ -115,7 +119,6 @@ class Replica:
         progress = Progress()
         for device in list(self.logs.durable):
             self._advance(device, now, progress)
-        self.clock.observe(clock, now)
 
     # --- what we are -------------------------------------------------------------------------------------------------
 
@@ -129,12 +132,20 @@ class Replica:
         """Has our own key signed two histories?"""
         return len(self.logs.branches(self.device)) > 1
 
-    @property
-    def clock_wrong(self) -> bool:
-        """Do two peers agree that our clock is more than a day off? Then it is ours that is wrong, and nothing is held."""
+    def clock_wrong(self, now: int) -> bool:
+        """Was our clock never set, or do two peers agree that it is more than a day off? Then it is ours that is wrong, and
+        nothing is held."""
         ahead = sum(skew > MAX_SKEW_MS for skew in self.skews.values())
         behind = sum(skew < -MAX_SKEW_MS for skew in self.skews.values())
-        return max(ahead, behind) >= 2
+        return now < EARLIEST_MS or max(ahead, behind) >= 2
+
+    def clock_set(self, by: int) -> None:
+        """Somebody set our clock, ``by`` ms ahead: what peers said of theirs is reckoned anew."""
+        self.skews = {peer: skew - by for peer, skew in self.skews.items()}
+
+    def _surely_ahead(self, now: int) -> bool:
+        """Is our hybrid clock further ahead than other devices, which pull it by a day, account for?"""
+        return now >= EARLIEST_MS and to_ms(self.clock.last) > now + 2 * MAX_SKEW_MS
 
     def check_writable(self) -> None:
         """Raise `ForkDetected` or `NotAMember` if we may not write any more."""
@@ -158,11 +169,13 @@ class Replica:
 
     def _check_clock(self, now: int) -> None:
         says = f"this device's clock says {_date(now)}"
-        if self.clock_wrong:
+        if now < EARLIEST_MS:
+            raise ClockWrong(f"{says}; set it and try again")
+        if self.clock_wrong(now):
             raise ClockWrong(
                 f"{says}, and two other devices agree that it is more than a day off; set it and try again"
             )
-        if to_ms(self.clock.last) > now + 2 * MAX_SKEW_MS:  # others can pull ours ahead by one
+        if self._surely_ahead(now):
             raise ClockWrong(
                 f"{says}, but it has written entries dated {_date(to_ms(self.clock.last))}; set it, or, if it was wrong"
                 " then, join again with a new invite and rescue what this device wrote"
@@ -258,7 +271,7 @@ class Replica:
         """Apply what was held until now."""
         progress = Progress()
         for device, hold in list(self.held.items()):
-            if hold.until <= now or self.clock_wrong:
+            if hold.until <= now or self.clock_wrong(now):
                 self._advance(device, now, progress)
         return progress
 
@@ -377,7 +390,7 @@ class Replica:
 
     def _apply(self, device: DeviceId, row: Row, now: int, progress: Progress) -> bool:
         clock, operations = _read(row.entry)
-        if to_ms(clock) > now + MAX_SKEW_MS and not self.clock_wrong:
+        if to_ms(clock) > now + MAX_SKEW_MS and not self.clock_wrong(now):
             self.held[device] = Hold(row.seq, to_ms(clock) - MAX_SKEW_MS)
             return False
         if clock:

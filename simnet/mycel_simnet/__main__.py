@@ -14,9 +14,8 @@ from typing import TextIO
 import click
 import trio
 
-from mycel_simnet.background import texts
 from mycel_simnet.cluster import NotConverged, open_cluster
-from mycel_simnet.process import NoAnswer, NodeFailed, Refused
+from mycel_simnet.process import NoAnswer, NodeFailed, Refused, texts
 from mycel_simnet.scenario import Player, Step, generate, parse_steps
 
 NAMES = ("laptop", "phone", "desk", "tablet", "server", "watch", "car", "attic", "cellar", "shed")

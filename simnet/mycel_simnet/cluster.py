@@ -17,9 +17,9 @@ from typing import Any
 
 import trio
 
-from mycel_simnet.background import open_background
 from mycel_simnet.links import PLAIN, Network, Shape, State
 from mycel_simnet.process import CALL_SECONDS, NoAnswer, NodeProcess
+from mycelnode.background import open_background
 
 POLL_SECONDS = 0.1  # between two looks at nodes that are not in step yet
 SHOWN = 8  # characters of a digest or of the end of a peer id, for people

@@ -15,10 +15,9 @@ from typing import Any, Final
 import click
 import trio
 
-from mycel_simnet.background import texts
 from mycel_simnet.checker import Outcome, check, observe
 from mycel_simnet.cluster import SHOWN, Cluster, NotConverged, Standing, open_cluster
-from mycel_simnet.process import NoAnswer, NodeFailed, Refused
+from mycel_simnet.process import NoAnswer, NodeFailed, Refused, texts
 from mycel_simnet.scenario import Player
 
 LAPTOP, PHONE, DESK = DEVICES = ("laptop", "phone", "desk")

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from mycel_simnet.background import open_background
+from mycelnode.background import open_background
 
 PROGRAMS = ("ip", "unshare", "nsenter")
 SETUP_SECONDS = 10.0  # for one command of the set-up

@@ -275,3 +275,12 @@ async def _first_line(process: trio.Process) -> bytes:
 def tail(text: str) -> str:
     """The last lines of a text."""
     return "\n".join(text.splitlines()[-TAIL_LINES:])
+
+
+def texts(group: BaseExceptionGroup[BaseException]) -> list[str]:
+    """What the errors in (nested) groups say."""
+    return [
+        text
+        for error in group.exceptions
+        for text in (texts(error) if isinstance(error, BaseExceptionGroup) else [str(error)])
+    ]

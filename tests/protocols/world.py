@@ -18,7 +18,7 @@ from mycelnode.protocols.replica import Progress, Replica
 from mycelnode.protocols.state_transfer import Offer, Partial, StateSource
 from mycelnode.protocols.sync import Accept, Learn, Leave, StartFrom, SyncSession
 
-START_MS = 1_700_000_000_000
+START_MS = 1_760_000_000_000
 
 
 def verify(key: bytes, message: bytes, signature: bytes) -> bool:

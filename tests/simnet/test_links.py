@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from mycel_simnet.background import open_background
 from mycel_simnet.links import CHUNK, PLAIN, Link, Network, Shape, State
+from mycelnode.background import open_background
 
 QUIET = 0.15  # seconds in which nothing may arrive; the wires themselves need about a thousandth
 

@@ -1,0 +1,43 @@
+"""Tasks that last as long as a block, and errors that leave it as they were raised.
+
+A trio nursery wraps whatever leaves it in a group, and forgets what the block raised where a cancellation comes out of it as well.
+Whoever opens a node, a mesh or a host shall see neither: their errors are promised by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+
+@asynccontextmanager
+async def open_background() -> AsyncIterator[trio.Nursery]:
+    """A nursery that is cancelled when its block is left.
+
+    What the block raises is raised again, also when we are cancelled meanwhile. What a task raises cancels the block and is raised;
+    a lone error comes bare, several in a group.
+    """
+    raised: list[Exception] = []
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                yield nursery
+            except Exception as error:
+                raised.append(error)
+            finally:
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        rest = group.split(trio.Cancelled)[1] if raised else group
+        if rest is not None:
+            bare = _bare(BaseExceptionGroup("several errors", [*raised, *rest.exceptions]))
+            raise bare from bare.__cause__
+    if raised:
+        raise raised[0]
+
+
+def _bare(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,88 @@
+"""Errors leave a block of background tasks as they were raised, whatever else is going on."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from mycelnode.background import open_background
+
+
+class Ours(Exception):
+    pass
+
+
+async def test_tasks_end_with_the_block() -> None:
+    ended = False
+
+    async def task() -> None:
+        nonlocal ended
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended = True
+
+    async with open_background() as nursery:
+        nursery.start_soon(task)
+        await trio.testing.wait_all_tasks_blocked()
+    assert ended
+
+
+async def test_what_the_block_raises_comes_bare_with_its_cause() -> None:
+    with pytest.raises(Ours) as caught:
+        async with open_background() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            raise Ours from ValueError("why")
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+async def test_what_the_block_raises_survives_a_cancellation() -> None:
+    async def obstinate() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.testing.wait_all_tasks_blocked()
+
+    with trio.CancelScope() as scope, pytest.raises(Ours):
+        async with open_background() as nursery:
+            nursery.start_soon(obstinate)
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+            raise Ours
+
+
+async def test_what_a_task_raises_cancels_the_block_and_comes_bare() -> None:
+    async def task() -> None:
+        raise Ours from ValueError("why")
+
+    with pytest.raises(Ours) as caught:
+        async with open_background() as nursery:
+            nursery.start_soon(task)
+            await trio.sleep_forever()
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+async def test_errors_of_both_come_together() -> None:
+    async def task() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyError
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with open_background() as nursery:
+            nursery.start_soon(task)
+            await trio.testing.wait_all_tasks_blocked()
+            raise Ours
+    assert [type(error) for error in caught.value.exceptions] == [Ours, KeyError]
+
+
+async def test_a_cancellation_passes_through() -> None:
+    with trio.CancelScope() as scope:
+        async with open_background() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            scope.cancel()
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
