@@ -138,10 +138,7 @@ class Mesh:
 
     def offer(self) -> Offer:
         """Our folded state, for a newcomer."""
-        document = self.replica.document
-        state = document.encode_state()
-        cut = {device: Head(seq, document.applied_hash(device) or b"") for device, seq in document.applied.items()}
-        return Offer(state, document.digest(), cut)
+        return Offer.of(self.replica.document)
 
     # --- small things kept -----------------------------------------------------------------------------------------------
 

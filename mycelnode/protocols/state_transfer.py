@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mycelnode.crdt.changelog import DeviceId, Head
+from mycelnode.crdt.document import Document
 from mycelnode.encoding import blake2b
 from mycelnode.errors import PeerMisbehaved
 
@@ -27,6 +28,12 @@ class Offer:
     state: bytes
     digest: bytes
     cut: Mapping[DeviceId, Head]
+
+    @classmethod
+    def of(cls, document: Document) -> Offer:
+        """The state of ``document`` as it is now."""
+        cut = {device: Head(seq, document.applied_hash(device) or b"") for device, seq in document.applied.items()}
+        return cls(document.encode_state(), document.digest(), cut)
 
 
 @dataclass(slots=True)

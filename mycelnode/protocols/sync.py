@@ -137,6 +137,7 @@ class SyncSession:
 
     def tick(self, *, now: float) -> None:
         """Time passes: heartbeats, giving up on a silent peer, parting from one that is no member any more."""
+        self._source.expire(now)
         if now - self._heard_at > SILENT_AFTER:
             self.close("nothing was heard for too long")
         elif now - self._sent_at > PING_AFTER:

@@ -138,9 +138,7 @@ class Device:
         self.replica.load(before.statements.values(), clock=before.clock.last, now=self.now)
 
     def _offer(self) -> Offer:
-        document = self.replica.document
-        cut = {device: Head(seq, document.applied_hash(device) or b"") for device, seq in document.applied.items()}
-        return Offer(document.encode_state(), document.digest(), cut)
+        return Offer.of(self.replica.document)
 
 
 class Link:
