@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import trio
@@ -18,13 +20,14 @@ from mycelnode.crdt.changelog import DeviceId
 from mycelnode.crdt.document import Change
 from mycelnode.encoding import peer_id
 from mycelnode.errors import ControlError, MycelError, NetworkError
+from mycelnode.extensions import SERVICES, found
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.p2p.finding import Finder
 from mycelnode.p2p.host import Admission, Host, HostConfig, open_host
 from mycelnode.p2p.pairing_driver import Joined, PairingDriver
 from mycelnode.p2p.sync_driver import SyncDriver
 from mycelnode.paths import DataDir
-from mycelnode.ports import Clock
+from mycelnode.ports import Clock, Service
 from mycelnode.protocols.pairing import Invite
 from mycelnode.protocols.replica import Progress
 from mycelnode.shared import (
@@ -47,6 +50,14 @@ SYNC_ROUNDS = 5
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """Stands for a service that did not open."""
+
+    state: tuple[str, str]
+    commands: Mapping[str, Handler] = field(default_factory=dict)
+
+
 class Node:
     """One device of the mesh, on the network. Made by `open_node`.
 
@@ -63,7 +74,8 @@ class Node:
         self.stopping = trio.Event()
         self.last_seen: dict[str, int] = {}
         self._joins: set[trio.MemorySendChannel[Joined]] = set()
-        self.commands: Mapping[str, Handler] = {
+        self.services: dict[str, Service] = {}
+        self.commands: dict[str, Handler] = {
             **MeshCommands(mesh).table(),
             "status": self._status,
             "invite": self._invite_once,
@@ -172,6 +184,16 @@ class Node:
         if not 1 <= ttl <= MAX_INVITE_SECONDS:
             raise ControlError("an invite is valid for one second to seven days")
         return await self.pairing.invite(ttl, self.host.addrs)
+
+    async def add_service(self, name: str, point: EntryPoint, stack: AsyncExitStack) -> None:
+        """Open what another package adds. If it does not open, `status` says why, and the node runs without it."""
+        try:
+            self.services[name] = await stack.enter_async_context(point.load()(self))
+        except Exception as error:
+            _log.exception("the service %s of %s did not open", name, point.module)
+            self.services[name] = _Failed(("failed", str(error) or type(error).__name__))
+        for kind, handler in self.services[name].commands.items():
+            self.commands.setdefault(f"{name}.{kind}", handler)
 
     # --- what happens ------------------------------------------------------------------------------------------------------
 
@@ -296,9 +318,12 @@ async def open_node(
             await node.publish_addresses()
             nursery.start_soon(node.finder.run)
             nursery.start_soon(node.keep_anchors)
-            if control:
-                await nursery.start(ControlServer(data, node.commands, node.streams).run)
-            yield node
+            async with AsyncExitStack() as services:
+                for name, point in found(SERVICES).items():
+                    await node.add_service(name, point, services)
+                if control:
+                    await nursery.start(ControlServer(data, node.commands, node.streams).run)
+                yield node
         finally:
             mesh.listeners.remove(node._on_progress)
             node.syncing.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 
 class Clock(Protocol):
@@ -18,4 +19,18 @@ class Clock(Protocol):
 
     def boottime(self) -> float:
         """Seconds since boot, counted also while the machine sleeps (CLOCK_BOOTTIME)."""
+        ...
+
+
+class Service(Protocol):
+    """A part of the node that another package adds, open for as long as the node is."""
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """("ok" | "off" | "failed", a sentence that says more), for `mycelnode status`."""
+        ...
+
+    @property
+    def commands(self) -> Mapping[str, Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]]:
+        """What the control socket answers for it: request type → handler; the service's name and a dot come before the type."""
         ...

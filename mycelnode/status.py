@@ -71,10 +71,13 @@ def _fenced(mesh: Mesh) -> list[dict[str, Any]]:
 
 
 def _services(mesh: Mesh, node: Node | None) -> dict[str, dict[str, str]]:
-    services: dict[str, dict[str, str]] = {}
     if node is None:
-        return {**services, "mesh": {"state": "off", "detail": "no node is running; start it with `mycelnode run`"}}
+        return {"mesh": {"state": "off", "detail": "no node is running; start it with `mycelnode run`"}}
     links = len(node.syncing.links)
     others = len(mesh.replica.membership.members) - 1
-    detail = f"{links} of {others} other devices connected"
-    return {**services, "mesh": {"state": "ok", "detail": detail}, **node.finder.services()}
+    states = {
+        "mesh": ("ok", f"{links} of {others} other devices connected"),
+        **node.finder.services(),
+        **{name: service.state for name, service in node.services.items()},
+    }
+    return {name: {"state": state, "detail": detail} for name, (state, detail) in states.items()}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from mycelnode import __version__
-from mycelnode.cli._common import shared_options
+from mycelnode.cli._common import Group, shared_options
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _BUILT_IN = {  # command → (module, attribute)
     "init": ("mycelnode.cli.membership", "init"),
@@ -27,49 +30,37 @@ _BUILT_IN = {  # command → (module, attribute)
 }
 
 
-class Commands(click.Group):
-    """Our commands, and those that other packages add through the entry points `mycelnode.commands`."""
+class Commands(Group):
+    """Our commands, imported when they are asked for, and those of other packages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Ours in the order of a first day, then the others by name."""
-        return [*_BUILT_IN, *sorted(_added().keys() - _BUILT_IN.keys())]
+        return [*_BUILT_IN, *(name for name in self.added() if name not in _BUILT_IN)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import a command when it is asked for."""
-        if name in _BUILT_IN:
-            return _load(name)
-        added = _added()
-        if name in added:
-            return _as_command(added[name].load())
-        return None
+        return _load(name) if name in _BUILT_IN else super().get_command(ctx, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List ours with what they do, and the others without importing them: help is quick, whatever else is installed."""
-        found = {name: _load(name) for name in _BUILT_IN}
-        width = formatter.width - 6 - max(map(len, found))
-        rows = [(name, command.get_short_help_str(width)) for name, command in found.items()]
-        added = sorted((name, point) for name, point in _added().items() if name not in _BUILT_IN)
+        """List what each does; those of other distributions are not imported for that: help is quick, whatever is installed."""
+        added = self.added()
+        known = {name: self.get_command(ctx, name) for name in self.list_commands(ctx) if _is_ours(added.get(name))}
+        width = formatter.width - 6 - max(map(len, known))
+        rows = [(name, command.get_short_help_str(width)) for name, command in known.items() if command is not None]
+        others = [(name, f"Of the package {self.package(name)}.") for name in added if name not in known]
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [*rows, *((name, f"Of the package {point.value.split('.')[0]}.") for name, point in added)]
-            )
+            formatter.write_dl([*rows, *others])
+
+
+def _is_ours(point: EntryPoint | None) -> bool:
+    return point is None or (point.dist is not None and point.dist.name == "mycelnode")
 
 
 def _load(name: str) -> click.Command:
     module, attribute = _BUILT_IN[name]
-    return _as_command(getattr(import_module(module), attribute))
-
-
-def _added() -> dict[str, Any]:
-    """Commands of other packages; a dotted name such as ``chain.devchain`` belongs under a group and is found there."""
-    from importlib.metadata import entry_points
-
-    return {point.name: point for point in entry_points(group="mycelnode.commands") if "." not in point.name}
-
-
-def _as_command(found: Any) -> click.Command:
-    assert isinstance(found, click.Command)
-    return found
+    command = getattr(import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    return command
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -18,6 +18,8 @@ import click
 from mycelnode.errors import MycelError, NodeNotRunning, NotInitialised, first
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from mycelnode.control import ControlClient
     from mycelnode.paths import DataDir
 
@@ -92,11 +94,55 @@ def command(group: click.Group | None = None, **settings: Any) -> Callable[[Call
     return decorate
 
 
-def group(**settings: Any) -> Callable[[Callable[..., None]], click.Group]:
+class Group(click.Group):
+    """A group of commands, ours and those that other packages put below ``path`` (dotted; "" at the top)."""
+
+    path = ""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Ours, then the others by name."""
+        ours = super().list_commands(ctx)
+        return [*ours, *(name for name in self.added() if name not in ours)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Ours first: nobody else's command takes the place of one."""
+        ours = super().get_command(ctx, name)
+        added = self.added()
+        if ours is not None or name not in added:
+            return ours
+        point = added[name]
+        if point is None:
+            group = Group(name, help=f"Commands of the package {self.package(name)}.")
+            group.path = f"{self.path}.{name}" if self.path else name
+            return group
+        command = point.load()
+        assert isinstance(command, click.Command), f"the entry point {point.name} is no click command"
+        return command
+
+    def added(self) -> Mapping[str, EntryPoint | None]:
+        """What other packages put right below this group."""
+        from mycelnode.extensions import found_below
+
+        return found_below(self.path)
+
+    def package(self, name: str) -> str:
+        """Whose command ``name`` below this group is."""
+        from mycelnode.extensions import COMMANDS, found
+
+        path = f"{self.path}.{name}" if self.path else name
+        return next(
+            point.module.split(".")[0]
+            for name, point in found(COMMANDS).items()
+            if name == path or name.startswith(f"{path}.")
+        )
+
+
+def group(name: str, **settings: Any) -> Callable[[Callable[..., None]], click.Group]:
     """A group of commands with the shared options; its function gets the `Options` first."""
 
     def decorate(function: Callable[..., None]) -> click.Group:
-        made: click.Group = click.group(**settings)(shared_options(_with_options(function)))
+        made: Group = click.group(name, cls=Group, **settings)(shared_options(_with_options(function)))
+        made.path = name
         return made
 
     return decorate

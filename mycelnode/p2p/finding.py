@@ -209,10 +209,9 @@ class Finder:
         """What was tried for a peer that is not connected, and a hint when it keeps failing."""
         return self.machine.report(peer, self._now())
 
-    def services(self) -> dict[str, dict[str, str]]:
+    def services(self) -> dict[str, tuple[str, str]]:
         """The state of discovery on the local network."""
-        state, detail = self.lan.state if self.lan is not None else ("off", "the setting mesh.lan is false")
-        return {"lan": {"state": state, "detail": detail}}
+        return {"lan": self.lan.state if self.lan is not None else ("off", "the setting mesh.lan is false")}
 
 
 async def _cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:

@@ -35,7 +35,7 @@ def start(temporary: Path) -> Iterator[Start]:
     def begin(*arguments: str, spoil: str | None = None) -> subprocess.Popen[str]:
         program = ["-m", "mycelnode.cli", "demo"]
         if spoil is not None:
-            program = ["-c", f"{textwrap.dedent(spoil)}\nfrom mycel_simnet.demo import demo\ndemo()"]
+            program = ["-c", f"{textwrap.dedent(spoil)}\nfrom mycel_simnet.commands import demo\ndemo()"]
         process = subprocess.Popen(
             [sys.executable, *program, *arguments],
             stdout=subprocess.PIPE,
