@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.needs import missing, need_program
 
-def may_mount() -> bool:
-    """Whether this process can mount a tmpfs (root outside of a tight container)."""
-    if os.geteuid() != 0 or shutil.which("mount") is None or shutil.which("unshare") is None:
-        return False
-    done = subprocess.run(
-        ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
-    )
-    return done.returncode == 0
+
+def _need_mount() -> None:
+    """Root outside of a tight container."""
+    if os.geteuid() != 0:
+        missing("needs root, to mount a file system")
+    trial = [need_program("unshare"), "--mount", need_program("mount"), "-t", "tmpfs", "none", "/mnt"]
+    if subprocess.run(trial, capture_output=True, check=False).returncode != 0:
+        missing("may not mount a file system here")
 
 
 @contextmanager
 def small_disk(folder: Path, kib: int) -> Iterator[Path]:
-    """A file system of ``kib`` KiB at ``folder``. Only where `may_mount`."""
+    """A file system of ``kib`` KiB at ``folder``."""
+    _need_mount()
     folder.mkdir(mode=0o700, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=700", "none", folder], check=True)
     try:
@@ -35,6 +36,7 @@ def small_disk(folder: Path, kib: int) -> Iterator[Path]:
 def read_only(folder: Path) -> Iterator[Path]:
     """``folder`` as it is, but not writable: by its mode, which root ignores, so for root by a read-only bind mount."""
     if os.geteuid() == 0:
+        _need_mount()
         subprocess.run(["mount", "--bind", folder, folder], check=True)
         try:
             subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import trio
 
+from mycel_simnet.process import first_line
 from mycelnode import control
 from mycelnode.control import MAX_CLIENTS, MAX_LINE, ControlClient, ControlServer
 from mycelnode.errors import BusyError, ControlError, DeviceUnknown, NodeNotRunning
@@ -202,6 +203,7 @@ def test_the_kernel_says_who_connects() -> None:
 
 HOLD = """
 import sys, trio
+from mycel_simnet.process import first_line
 from mycelnode.control import ControlServer
 from mycelnode.paths import DataDir
 
@@ -220,10 +222,7 @@ async def test_a_socket_left_by_kill_9_is_replaced(data: DataDir) -> None:
     holder = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     async with holder.stdout:
-        said = b""
-        while not said.endswith(b"\n"):
-            said += await holder.stdout.receive_some()
-        assert said == b"ready\n"
+        assert await first_line(holder) == b"ready\n"
         holder.kill()
         await holder.wait()
     assert data.control_path.exists()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mycelnode.schema import shipped_migrations
-from tests.conftest import require_program
+from tests.needs import need_program
 
 ROOT = Path(__file__).parent.parent
 MAX_MODULE_LINES = 600
@@ -44,7 +43,7 @@ def test_migrations_travel_with_the_package() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_make_says_honestly_what_is_not_there_yet(need_program: Callable[[str], str], tmp_path: Path) -> None:
+def test_make_says_honestly_what_is_not_there_yet(tmp_path: Path) -> None:
     make = need_program("make")
     (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
     for target in ("attacks", "crash", "peers", "soak", "bench"):
@@ -57,8 +56,8 @@ def test_make_says_honestly_what_is_not_there_yet(need_program: Callable[[str], 
 def test_a_missing_program_skips_for_a_user_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="needs the program 'no-such-program'"):
-        require_program("no-such-program")
+        need_program("no-such-program")
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="CI must have it"):
-        require_program("no-such-program")
-    assert require_program("python3")
+        need_program("no-such-program")
+    assert need_program("python3")

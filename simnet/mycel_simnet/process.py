@@ -190,7 +190,7 @@ class NodeProcess:
         self.frozen = False
         try:
             with trio.fail_after(deadline):
-                line = await _first_line(process)
+                line = await first_line(process)
             if not line:
                 raise NodeFailed(
                     f"{self.name} ended with status {await process.wait()} before it was ready\n{self.said()}"
@@ -260,7 +260,7 @@ class NodeProcess:
             raise NoAnswer(f"{self.name}: {error}") from error
 
 
-async def _first_line(process: trio.Process) -> bytes:
+async def first_line(process: trio.Process) -> bytes:
     """The first line of standard output; nothing if it ends before."""
     assert process.stdout is not None
     line = b""

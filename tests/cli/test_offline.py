@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Done, Program
+from tests.disks import read_only
 
 Make = Callable[[str], Program]
 PASS = {"MYCEL_BACKUP_PASSPHRASE": "correct horse"}
@@ -182,11 +183,16 @@ def test_a_folder_that_cannot_be_used(program: Make, tmp_path: Path) -> None:
     assert file.read_text() == "not a folder"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written(program: Make, tmp_path: Path) -> None:
-    locked = tmp_path / "locked"
-    locked.mkdir(mode=0o500)
-    assert "cannot be" in program("locked")("init", "--json").failed("DataDirUnusable")
+def test_a_folder_that_may_not_be_written(program: Make, fox: Program, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o700)
+    with read_only(tmp_path / "locked") as locked:
+        sentence = program("locked")("init", "--json").failed("DataDirUnusable")
+        assert str(locked) in sentence
+        assert "cannot be" in sentence
+    with read_only(fox.folder):
+        for command in (("config", "set", "log.level", "debug"), ("run",), ("devices", "rename", "fox", "wolf")):
+            assert str(fox.folder) in fox(*command, "--json").failed("DataDirUnusable")
+    assert fox("devices", "--json").json["devices"][0]["name"] == "fox"
 
 
 def test_a_changed_audit_record_shows_and_exits_with_1(fox: Program) -> None:

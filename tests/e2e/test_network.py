@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import trio
 
 from mycel_simnet.namespaces import LanHost, open_lan
 from mycel_simnet.process import NodeProcess
-from tests.p2p.netns import need_namespaces
+from tests.needs import need_namespaces
 
 SOON = 30.0  # seconds for what has no promise of its own
 RENEWED = 5.0  # seconds: the promise for a changed address and a woken laptop
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(autouse=True)
-def _namespaces(need_program: Callable[[str], str]) -> None:
-    need_namespaces(need_program)
+def _namespaces() -> None:
+    need_namespaces()
 
 
 @asynccontextmanager

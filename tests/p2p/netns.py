@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 import trio
 
-from mycel_simnet.namespaces import Namespace, why_unavailable
+from mycel_simnet.namespaces import Namespace
 
 START_SECONDS = 20.0  # for a child's imports on a loaded machine
 END_SECONDS = 10.0
@@ -33,16 +32,6 @@ async def orders():
 def open_files():
     return len(os.listdir("/proc/self/fd"))
 """
-
-
-def need_namespaces(need_program: Callable[[str], str]) -> None:
-    """Skip the test for a user whose machine cannot make network namespaces; fail it in CI."""
-    for name in ("ip", "nsenter", "unshare"):
-        need_program(name)
-    if reason := why_unavailable():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{reason}, and CI must have it")
-        pytest.skip(reason)
 
 
 class Child:

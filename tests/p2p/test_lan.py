@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,7 +14,8 @@ from mycelnode.encoding import key_of_peer, peer_id
 from mycelnode.p2p import _mdns
 from mycelnode.p2p._addresses import MAX_ADDRESSES
 from mycelnode.p2p._mdns import read_record, service_record
-from tests.p2p.netns import START_SECONDS, Child, child, need_namespaces
+from tests.needs import need_namespaces
+from tests.p2p.netns import START_SECONDS, Child, child
 
 FIND_SECONDS = 5.0  # on a loaded machine; measured: 0.2 s, beside another node of the same machine 1.3 s
 
@@ -80,8 +81,8 @@ say(sent=len(packets))
 
 
 @pytest.fixture
-async def lan(need_program: Callable[[str], str]) -> AsyncIterator[Lan]:
-    need_namespaces(need_program)
+async def lan() -> AsyncIterator[Lan]:
+    need_namespaces()
     async with open_lan() as opened:
         yield opened
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import trio
 from hypothesis import given
@@ -12,7 +10,8 @@ from hypothesis import strategies as st
 from mycel_simnet.namespaces import open_lan
 from mycelnode.p2p import watch
 from mycelnode.p2p.watch import SLEPT_SECONDS, Sleeps, watch_network
-from tests.p2p.netns import START_SECONDS, child, need_namespaces
+from tests.needs import need_namespaces
+from tests.p2p.netns import START_SECONDS, child
 
 PROMISE_SECONDS = 3.0
 ANNOUNCED_SECONDS = 1.0  # when the kernel tells: well below the time between two looks
@@ -41,8 +40,8 @@ trio.run(main)
 
 
 @pytest.mark.parametrize("how", ["kernel", "look"])
-async def test_changes_of_the_addresses_are_told(how: str, need_program: Callable[[str], str]) -> None:
-    need_namespaces(need_program)
+async def test_changes_of_the_addresses_are_told(how: str) -> None:
+    need_namespaces()
     patience = ANNOUNCED_SECONDS if how == "kernel" else PROMISE_SECONDS
     async with open_lan() as lan:
         host = await lan.add_host("10.77.0.1/24")
@@ -69,8 +68,8 @@ async def test_changes_of_the_addresses_are_told(how: str, need_program: Callabl
             assert await watcher.hear(patience) == {"event": "ended", "left": 0}
 
 
-async def test_what_changes_nothing_is_not_told(need_program: Callable[[str], str]) -> None:
-    need_namespaces(need_program)
+async def test_what_changes_nothing_is_not_told() -> None:
+    need_namespaces()
     async with open_lan() as lan:
         host = await lan.add_host("10.77.0.1/24")
         async with child(host, WATCHER, "kernel") as watcher:

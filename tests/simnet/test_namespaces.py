@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 
 import psutil
 import pytest
 import trio
 
-from mycel_simnet.namespaces import Lan, LanHost, NamespacesUnavailable, open_lan, why_unavailable
+from mycel_simnet.namespaces import Lan, LanHost, NamespacesUnavailable, open_lan
+from mycel_simnet.process import first_line
+from tests.needs import need_namespaces
 
 GREETER = """
 import socket, sys
@@ -45,13 +46,8 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
 
 
 @pytest.fixture(autouse=True)
-def _namespaces(need_program: Callable[[str], str]) -> None:
-    for name in ("ip", "nsenter", "unshare"):
-        need_program(name)
-    if reason := why_unavailable():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{reason}, and CI must have it")
-        pytest.skip(reason)
+def _namespaces() -> None:
+    need_namespaces()
 
 
 async def output_of(host: LanHost, program: str, argument: str) -> str:
@@ -67,7 +63,7 @@ async def start(nursery: trio.Nursery, host: LanHost, program: str, argument: st
         process = await trio.lowlevel.open_process([*host.prefix, sys.executable, "-c", program, argument], stdout=-1)
         try:
             assert process.stdout is not None
-            assert await process.stdout.receive_some() == b"listening\n"
+            assert await first_line(process) == b"listening\n"
             task_status.started()
             await send.send((await process.stdout.receive_some()).decode())
         finally:
@@ -142,6 +138,7 @@ async def test_what_ip_refuses_is_said() -> None:
 async def test_the_kernel_cleans_up_after_a_simulation_that_was_killed() -> None:
     program = """
 import os, signal, trio
+from mycel_simnet.process import first_line
 from mycel_simnet.namespaces import open_lan
 async def main():
     async with open_lan() as lan:
