@@ -219,12 +219,12 @@ class Inviter:
         except EncodingError as error:
             raise PeerMisbehaved("the other device sent a name that is too long") from error
         shown = _field(message, 1, 32)
-        if self.book.limited(now):
-            return encode([REFUSED, BUSY, ""])
         entry = self._proven(shown, name)
-        if entry is None:
-            self.book.note_wrong(now)
-            return encode([REFUSED, WRONG, ""])
+        if entry is None:  # only a wrong proof is refused for those before it: else anybody could keep the right one out
+            limited = self.book.limited(now)
+            if not limited:
+                self.book.note_wrong(now)
+            return encode([REFUSED, BUSY if limited else WRONG, ""])
         if entry.used_by is None and wall_seconds >= entry.invite.expires:
             return encode([REFUSED, EXPIRED, ""])
         if entry.used_by not in (None, self.joiner):
