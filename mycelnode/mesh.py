@@ -190,14 +190,23 @@ class Mesh:
                 self._notify(self.replica.tick(self.now()))
 
     async def _carry_out(self, group: Sequence[_Request[Any]]) -> None:
-        accepted = []
-        for request in group:
+        accepted: list[_Request[Any]] = []
+        for index, request in enumerate(group):
             try:
                 request.result = request.propose(self.replica)
                 accepted.append(request)
             except MycelError as error:
                 request.error = error
                 request.done.set()
+            except (
+                Exception
+            ) as error:  # a fault of ours: it may have left half a proposal behind, which goes; the others stay
+                _log.exception("a proposal failed")
+                request.error = error
+                request.done.set()
+                self.replica.rollback()
+                await self._carry_out([*accepted, *group[index + 1 :]])
+                return
         batch = self.replica.take()
         stores = [request.store for request in accepted if request.store is not None]
         try:

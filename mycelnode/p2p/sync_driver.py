@@ -151,6 +151,8 @@ class SyncDriver:
         except* MycelError as group:
             for error in group.exceptions:
                 _log.info("session with %s ended: %s", peer_id(link.session.peer), error)
+        except* Exception:  # a fault of ours, or one that a peer found: it costs this session and no other
+            _log.exception("a session with %s failed", peer_id(link.session.peer))
         finally:
             with trio.CancelScope(shield=True):
                 await frames.aclose()

@@ -220,7 +220,9 @@ class Inviter:
             raise PeerMisbehaved("the other device sent a name that is too long") from error
         shown = _field(message, 1, 32)
         entry = self._proven(shown, name)
-        if entry is None:  # only a wrong proof is refused for those before it: else anybody could keep the right one out
+        if (
+            entry is None
+        ):  # only a wrong proof is refused for those before it: else anybody could keep the right one out
             limited = self.book.limited(now)
             if not limited:
                 self.book.note_wrong(now)

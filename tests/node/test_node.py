@@ -28,6 +28,7 @@ from mycelnode.joining import join_mesh
 from mycelnode.mesh import open_mesh
 from mycelnode.node import Node, open_node
 from mycelnode.paths import DataDir
+from mycelnode.protocols.replica import Replica
 from tests.node.nodes import SOON, SkewedClock, folder, founder, let_in, running, until
 
 HOUR = 3600_000
@@ -360,3 +361,32 @@ async def test_a_rewritten_audit_record_shows_against_what_the_mesh_remembers(tm
         answer = await laptop.commands["audit.verify"]({})
         assert not answer["ok"]
         assert "recorded elsewhere" in answer["reason"]
+
+
+async def test_a_fault_of_ours_costs_one_proposal_and_not_the_node(tmp_path: Path) -> None:
+    def faulty(replica: Replica) -> None:
+        replica.write([ops.map_put("notes", "half", 1)], laptop.mesh.now())
+        raise ZeroDivisionError
+
+    async with founder(tmp_path) as laptop, trio.open_nursery() as nursery:
+        for number in range(5):
+            nursery.start_soon(laptop.map("notes").put, str(number), number)
+        with pytest.raises(ZeroDivisionError):
+            await laptop.mesh.commit(faulty)
+        await laptop.map("notes").put("5", 5)
+        assert laptop.map("notes").items() == {str(number): number for number in range(6)}
+
+
+async def test_a_fault_in_a_session_costs_the_session_and_not_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with founder(tmp_path) as laptop, running(await let_in(tmp_path, laptop, "phone")) as phone:
+        await in_step(phone)
+        for node in (laptop, phone):  # one of them dialled
+            (link,) = node.syncing.links.values()
+            with monkeypatch.context() as patch:
+                patch.setattr(link.session, "receive", lambda *_, **__: 1 // 0)
+                await (phone if node is laptop else laptop).counter("cups").add()
+                await until(lambda node=node, link=link: link not in node.syncing.links.values(), "the session ending")
+            await in_step(phone)
+        assert laptop.counter("cups").value == phone.counter("cups").value == 2
