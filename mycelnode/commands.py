@@ -25,6 +25,7 @@ Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 
 NAMES = "mycel.names"
 ADDRESSES = "mycel.addrs"
+RESTORED_NAME = "restored"  # the fact that keeps the name which a device is to have once it is enrolled (anew)
 MIN_ID_CHARS = 6  # of a peer id, to name a device by its end
 
 
@@ -51,9 +52,11 @@ def rfc3339(milliseconds: int) -> str:
 
 
 def device_name(mesh: Mesh, device: DeviceId) -> str:
-    """The shared name of a device, else the one it was enrolled with."""
+    """The shared name of a device, else the one it was, or is to be, enrolled with."""
     shared = mesh.replica.document.map(NAMES).get(peer_id(device))
     enrolment = mesh.replica.membership.enrolled.get(device)
+    if enrolment is None and device == mesh.identity.device:
+        return clean_name((mesh.stored.fact(RESTORED_NAME) or b"").decode(errors="replace"))
     name = shared if isinstance(shared, str) else enrolment.info.get("name", "") if enrolment else ""
     return clean_name(name)
 

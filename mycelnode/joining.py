@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mycelnode import audit, logstore
-from mycelnode.commands import device_name, find_device
+from mycelnode.commands import RESTORED_NAME, device_name, find_device
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.clock import EARLIEST_MS
 from mycelnode.crdt.membership import membership
@@ -53,7 +53,8 @@ from mycelnode.paths import DataDir, write_durably
 from mycelnode.ports import Clock
 from mycelnode.protocols.pairing import Invite, Welcome, clean_name, parse_invite
 from mycelnode.rescue import head_before
-from mycelnode.returning import RESTORED_NAME, make_ready
+from mycelnode.returning import make_ready
+from mycelnode.schema import loading
 
 DIAL_SECONDS = 10.0  # for the addresses in an invite
 LAN_SECONDS = 10.0  # then for finding the inviter on the local network
@@ -102,10 +103,7 @@ def _refuse_if_member(data: DataDir) -> None:
 def _refuse_if_begun(data: DataDir) -> None:
     _refuse_if_member(data)
     if data.joining.exists():
-        raise AlreadyInitialised(
-            f"{data.path} is about to join a mesh, or was restored from a backup: finish with `mycelnode join INVITE`, or"
-            " begin anew after `mycelnode leave`"
-        )
+        raise AlreadyInitialised(data.unfinished)
 
 
 def _check_clock(clock: Clock) -> None:
@@ -325,13 +323,12 @@ async def leave_mesh(data: DataDir, *, clock: Clock, erase: bool, wait: float) -
     ``wait``: seconds for reaching the others, and again for telling them. A folder that is damaged, or not enrolled yet, is put
     aside without telling anybody: ``mesh`` is None then. Raises `NodeRunning`, `NotInitialised`, `DataDirUnusable`.
     """
-    if not data.initialised():
-        raise NotInitialised
+    data.check_begun()
     with _alone(data):
         pass
     left: dict[str, object] = {"mesh": None, "device": None, "told": []}
     if not data.joining.exists():
-        with suppress(DatabaseDamaged, KeyFileError, SchemaTooNew, ConfigError, NotInitialised):
+        with suppress(DatabaseDamaged, KeyFileError, SchemaTooNew, ConfigError, NotInitialised, sqlite3.Error):
             left = await _tell_and_leave(data, clock, wait)
     with _alone(data):
         aside = None if erase else data.path / f"left-{clock.wall() // 1000}"
@@ -427,9 +424,10 @@ async def _restored(data: DataDir) -> _Restored | None:
     if not data.database.exists():
         return None
     async with open_database(data) as database:
-        stored = StoredLogs(database.read)
-        root, name = stored.fact("root"), stored.fact(RESTORED_NAME)
-        return None if root is None else _Restored(root, None if name is None else name.decode())
+        with loading(data.database):
+            stored = StoredLogs(database.read)
+            root, name = stored.fact("root"), stored.fact(RESTORED_NAME)
+            return None if root is None else _Restored(root, None if name is None else name.decode())
 
 
 def _chosen_name(name: str | None, restored: _Restored | None) -> str:

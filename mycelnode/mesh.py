@@ -24,14 +24,16 @@ from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.database import Database, open_database
 from mycelnode.encoding import decode, encode, peer_id
-from mycelnode.errors import ClosedError, DatabaseDamaged, EncodingError, MycelError, NotInitialised
+from mycelnode.errors import ClosedError, EncodingError, MycelError
 from mycelnode.identity import Identity, load_identity, mesh_id, verify
 from mycelnode.logstore import StoredBranch, StoredLogs, StoredRow
 from mycelnode.paths import DataDir
 from mycelnode.ports import Clock
 from mycelnode.protocols.logset import Branch
+from mycelnode.protocols.pairing import parse_invite
 from mycelnode.protocols.replica import Base, Batch, Progress, Replica
 from mycelnode.protocols.state_transfer import Offer
+from mycelnode.schema import loading
 
 MAX_QUEUED = 10_000  # proposals waiting for the committer; more callers wait
 GROUP_BYTES = 256 << 10  # of proposals in one transaction: signatures stand at most this far (and one entry) apart
@@ -247,6 +249,8 @@ class Mesh:
         packed = self.stored.fact("document")
         document, base = (None, None) if packed is None else _unpack_document(packed)
         self.replica.load(statements, document, base, clock=self.fact("clock", 0), now=self.now())
+        for text, _, _ in self.stored.invites():  # the node reads them later, where nobody expects damage
+            parse_invite(text)
 
     async def checkpoint(self) -> None:
         """Keep the folded state, so that the next start need not fold the logs again."""
@@ -263,21 +267,17 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
 
     Raises `NotInitialised`, `DataDirBusy`, `KeyFileError`, `DatabaseDamaged`, `SchemaTooNew`, `DataDirUnusable`.
     """
-    if not data.initialised():
-        raise NotInitialised
+    data.check_readable()
     with data.lock():
         identity = load_identity(data)
         async with open_database(data) as database:
-            root = StoredLogs(database.read).fact("root")
+            with loading(data.database):
+                root = StoredLogs(database.read).fact("root")
             if root is None:
-                raise NotInitialised
+                raise data.without_root()
             mesh = Mesh(data, identity, root, database, clock)
-            try:
+            with loading(data.database):
                 mesh._load()
-            except (MycelError, sqlite3.DatabaseError) as error:
-                raise DatabaseDamaged(
-                    f"{data.database} is damaged ({error}); restore a backup or join again"
-                ) from error
             mesh.push_config()
             async with open_background() as nursery:
                 nursery.start_soon(mesh._run)

@@ -9,14 +9,13 @@ import sqlite3
 from typing import Final
 
 from mycelnode import logstore
-from mycelnode.commands import device_name
+from mycelnode.commands import RESTORED_NAME, device_name
 from mycelnode.encoding import encode
 from mycelnode.errors import AlreadyInitialised
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.paths import DataDir, write_durably
 from mycelnode.ports import Clock
 
-RESTORED_NAME: Final = "restored"  # the fact that keeps the name which a device is to have after its new join
 RESTORED_MARK: Final = b"restored"  # in the file that stands for a join under way: no device is enrolled here yet
 
 

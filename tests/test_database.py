@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from mycelnode.database import open_database
 from mycelnode.errors import ClosedError, DatabaseDamaged, DataDirUnusable, DiskFull, MycelError, SchemaTooNew
 from mycelnode.paths import DataDir
-from mycelnode.schema import Migration, shipped_migrations, split_statements, version
+from mycelnode.schema import WAL_HEADER_BYTES, Migration, shipped_migrations, split_statements, translate, version
 from tests.disks import read_only, small_disk
 
 FIRST = Migration(1, "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;")
@@ -264,6 +264,39 @@ async def test_a_lost_file_is_not_replaced_while_its_log_is_there(data: DataDir)
         async with open_database(data):
             pass
     assert content(data.path) == {"mycel.db-wal": b"precious"}
+
+
+async def test_a_log_that_is_none_is_damage_and_not_dropped(data: DataDir) -> None:
+    await broken_database(data)
+    log = data.path / "mycel.db-wal"
+    log.write_bytes(bytes(WAL_HEADER_BYTES) + b"not acknowledged")
+    async with open_database(data, migrations=[FIRST]):
+        pass
+    async with open_database(data, migrations=[FIRST]) as database:
+        await database.write(add("acknowledged"))
+        kept = log.read_bytes()
+    log.write_bytes(bytes([kept[0] ^ 1]) + kept[1:])
+    before = content(data.path)
+    with pytest.raises(DatabaseDamaged, match=rf"{log} is damaged .*Nothing was overwritten"):
+        async with open_database(data, migrations=[FIRST]):
+            pass
+    assert content(data.path) == before
+    log.write_bytes(kept)
+    async with open_database(data, migrations=[FIRST]) as database:
+        assert "acknowledged" in texts(database.read)
+
+
+async def test_what_is_no_text_in_a_damaged_file_is_damage(data: DataDir) -> None:
+    await broken_database(data)
+    data.database.write_bytes(data.database.read_bytes().replace(b"TABLE notes", b"TABLE \xffotes"))
+    with pytest.raises(DatabaseDamaged, match=rf"{data.database} is damaged"):
+        async with open_database(data, migrations=[FIRST]):
+            pass
+    connection = sqlite3.connect(":memory:")
+    with pytest.raises(sqlite3.OperationalError) as no_text:
+        connection.execute("SELECT CAST(x'ff' AS TEXT)").fetchone()
+    connection.close()
+    assert isinstance(translate(no_text.value, data.database), DatabaseDamaged)
 
 
 async def test_another_programs_database_is_refused(data: DataDir) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mycelnode.errors import MycelError, NodeNotRunning, NotInitialised, first
+from mycelnode.errors import MycelError, NodeNotRunning, first
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -30,6 +29,9 @@ PASSPHRASE = "MYCEL_BACKUP_PASSPHRASE"  # the environment variable
 MAX_SECRET_CHARS = 8192  # read from standard input
 SHORT_CHARS = 8  # of a peer id's end: enough for people to tell their devices apart
 ERASE_LINE = "\r\x1b[K"
+READS = frozenset(  # what also a folder can answer that was restored from a backup and is not enrolled yet
+    ("status", "devices.list", "config.get", "config.list", "audit.verify", "audit.tail")
+)
 
 
 class Declined(click.ClickException):
@@ -56,8 +58,7 @@ class Options:
 
     def program(self, command: str) -> str:
         """How the person would type ``command`` for this very folder."""
-        folder = f" --data-dir {shlex.quote(self.data_dir)}" if self.data_dir else ""
-        return f"mycelnode {command}{folder}"
+        return self.data.program(command)
 
 
 def shared_options(function: F) -> F:
@@ -226,14 +227,19 @@ def ask(options: Options, kind: str, **fields: Any) -> dict[str, Any]:
 
 def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Carry out a command on the data folder itself. Raises `DataDirBusy` while somebody else uses it."""
-    if not options.data.initialised():
-        raise NotInitialised
+    if kind in READS:
+        options.data.check_readable()
+    else:
+        options.data.check_member()
+
+    import sqlite3
 
     import trio
 
     from mycelnode import clock
     from mycelnode.commands import MeshCommands
     from mycelnode.mesh import open_mesh
+    from mycelnode.schema import translate
     from mycelnode.status import status
 
     async def run() -> dict[str, Any]:
@@ -242,7 +248,10 @@ def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[
                 return status(mesh)
             return await MeshCommands(mesh).table()[kind](fields)
 
-    return trio.run(run)
+    try:
+        return trio.run(run)
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # damage in a page that nothing had to read before
+        raise translate(error, options.data.database) from error
 
 
 @contextmanager
@@ -250,8 +259,7 @@ def node_client(options: Options) -> Iterator[ControlClient]:
     """A connection to the running node; `NodeNotRunning` if there is none, `NotInitialised` if there could be none."""
     from mycelnode.control import ControlClient
 
-    if not options.data.initialised():
-        raise NotInitialised
+    options.data.check_member()
     try:
         client = ControlClient(options.data)
     except NodeNotRunning:

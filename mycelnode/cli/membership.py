@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -163,15 +164,12 @@ def leave(options: Options, erase: bool, yes: bool) -> None:
     import trio
 
     from mycelnode import clock, joining
-    from mycelnode.errors import NodeNotRunning, NodeRunning, NotInitialised
+    from mycelnode.control import ControlClient
+    from mycelnode.errors import NodeNotRunning, NodeRunning
 
-    if not options.data.initialised():
-        raise NotInitialised
-    try:
-        with node_client(options):
-            raise NodeRunning("a node is running on this data folder; stop it first, with Ctrl-C where it runs")
-    except NodeNotRunning:
-        pass
+    options.data.check_begun()
+    with suppress(NodeNotRunning), ControlClient(options.data):
+        raise NodeRunning("a node is running on this data folder; stop it first, with Ctrl-C where it runs")
     kept = "Its data on this device are erased." if erase else "Its data are put aside in the same folder."
     confirm(f"Take this device out of the mesh for ever? {kept}", yes)
     with working("telling the other devices"):

@@ -48,14 +48,7 @@ def run(options: Options, listen: tuple[str, ...], dev: bool) -> None:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    from mycelnode.errors import NotInitialised
-
-    if not data.initialised():
-        raise NotInitialised
-    if data.joining.exists():
-        raise NotInitialised(
-            "this device is no member of a mesh yet: finish with `mycelnode join INVITE`, or `mycelnode recover` with the phrase"
-        )
+    data.check_member()
     settings = Settings(data)
     level = "debug" if dev else settings.get("log.level")
     with logging_to(data, level=level, files=settings.get("log.files"), interactive=dev or sys.stderr.isatty()):
