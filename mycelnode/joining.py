@@ -7,7 +7,7 @@ import platform
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mycelnode import audit, logstore
@@ -73,7 +73,7 @@ class Initialised:
     mesh: str
     device: str
     name: str
-    phrase: str
+    phrase: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,13 @@ def _check_clock(clock: Clock) -> None:
         raise ClockWrong("the clock of this device is set to a time before 2025; set it and try again")
 
 
-async def init_mesh(data: DataDir, name: str | None, *, clock: Clock) -> Initialised:
-    """Begin a new mesh with this device. Raises `AlreadyInitialised`, `DataDirBusy`, `DataDirUnusable`, `DiskFull`."""
+async def init_mesh(
+    data: DataDir, name: str | None, *, clock: Clock, tell: Callable[[Initialised], None] = lambda _: None
+) -> Initialised:
+    """Begin a new mesh with this device. ``tell`` shows the phrase; if it raises, no mesh was begun.
+
+    Raises `AlreadyInitialised`, `DataDirBusy`, `DataDirUnusable`, `DiskFull`, and what ``tell`` raises.
+    """
     _check_clock(clock)
     _refuse_if_begun(data)
     data.create()
@@ -126,11 +131,13 @@ async def init_mesh(data: DataDir, name: str | None, *, clock: Clock) -> Initial
             shown = clean_name(name or default_name())
             enrolment = _root_statement(root, ENROL, identity.device, None, shown)
             await _begin(data, root.public, [enrolment], "mesh.init", shown, clock)
+            made = Initialised(mesh_id(root.public), identity.peer_id, shown, phrase)
+            tell(made)
         except BaseException:  # nobody has seen the phrase of this mesh: nothing of it may stay
             with suppress(OSError):
                 _remove(data)
             raise
-        return Initialised(mesh_id(root.public), identity.peer_id, shown, phrase)
+        return made
 
 
 async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Clock) -> JoinedMesh:

@@ -14,14 +14,16 @@ from typing import Any
 import click
 
 from mycelnode.cli._common import (
-    MAX_SECRET_CHARS,
     PASSPHRASE,
     Options,
+    OutputLost,
     command,
     confirm,
     local_time,
     node_client,
+    output_missing,
     read_secret,
+    read_stdin,
     short,
     show,
     working,
@@ -39,8 +41,18 @@ def init(options: Options, name: str | None) -> None:
 
     from mycelnode import clock, joining
 
-    made = trio.run(partial(joining.init_mesh, options.data, name, clock=clock.system()))
-    show(options, asdict(made), partial(_say_made, options))
+    def tell(made: joining.Initialised) -> None:
+        try:
+            if output_missing():
+                raise OSError("standard output is closed")
+            show(options, asdict(made), partial(_say_made, options))
+        except OSError as error:
+            raise OutputLost(
+                f"the recovery phrase could not be shown ({error.strerror or error}), so no mesh was begun: run"
+                f" `{options.program('init')}` again where its output can be read"
+            ) from error
+
+    trio.run(partial(joining.init_mesh, options.data, name, clock=clock.system(), tell=tell))
 
 
 @command(name="invite", short_help="Let one more device in.")
@@ -184,7 +196,7 @@ def _read_phrase(*, one_line: bool) -> str:
     if one_line or sys.stdin.isatty():
         text = read_secret("Recovery phrase (24 words)")
     else:
-        text = sys.stdin.read(MAX_SECRET_CHARS)
+        text = read_stdin(whole=True)
     return " ".join(word for word in text.split() if not re.fullmatch(r"\d{1,2}[.)]?", word))
 
 
