@@ -30,8 +30,9 @@ async def init(path: Path, *, name: str | None = None) -> Initialised:
 async def join(path: Path, invite: str, *, name: str | None = None) -> JoinedMesh:
     """Make the folder ``path`` a device of the mesh that ``invite`` (the text of an `Invite`) leads to.
 
-    Safe to try again with the same invite. Cancelled, it leaves the folder ready for that. Raises
-    `mycelnode.errors.InviteError`, `PeerUnreachable`, `AlreadyInitialised`.
+    Safe to try again with the same invite, also after it has succeeded. Cancelled, it leaves the folder ready for that. Raises
+    `mycelnode.errors.InviteError`, `PeerUnreachable` (also when the inviter stops answering in the middle), `AlreadyInitialised`,
+    `PeerMisbehaved`, `DataDirBusy`, `ClockWrong`, `NetworkError`.
 
     >>> await mycelnode.join("phone-data", str(invite), name="phone")
     """

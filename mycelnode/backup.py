@@ -27,7 +27,7 @@ from nacl.exceptions import CryptoError
 from nacl.pwhash import argon2id
 
 from mycelnode import audit, logstore
-from mycelnode.commands import RESTORED_NAME
+from mycelnode.commands import RESTORED_FROM, RESTORED_NAME
 from mycelnode.encoding import as_bytes, as_int, as_list, as_text, decode, encode
 from mycelnode.errors import (
     AlreadyInitialised,
@@ -44,7 +44,7 @@ from mycelnode.paths import PRIVATE_FILE, TEMPORARY, DataDir, make_private_folde
 from mycelnode.ports import Clock
 from mycelnode.protocols.pairing import clean_name
 from mycelnode.returning import RESTORED_MARK
-from mycelnode.schema import open_reader, open_writer, shipped_migrations, translate, version
+from mycelnode.schema import loading, open_reader, open_writer, shipped_migrations, translate, version
 
 MAGIC: Final = b"mycel-backup\n"
 FORMAT: Final = 1
@@ -163,6 +163,18 @@ def restore(
     return Restored(mesh_id(found.root), identity.peer_id, found.name, found.entries, found.created)
 
 
+def restored_from(data: DataDir, path: Path) -> bool:
+    """Was the folder filled from this very backup, and its device not enrolled yet? Then that need not be done again.
+
+    Raises `BackupError`, `DatabaseDamaged`.
+    """
+    if not (data.joining.exists() and data.database.exists()):
+        return False
+    found = _describe(path)
+    with closing(open_reader(data.database)) as connection, loading(data.database):
+        return StoredLogs(connection).fact(RESTORED_FROM) == encode([found.mesh, found.created])
+
+
 # --- what is in it -----------------------------------------------------------------------------------------------------------
 
 
@@ -212,7 +224,8 @@ def _fill(new: Path, opened: _Opener, root: bytes | None, name: str | None, cloc
             if root is not None and found_root != root:
                 raise PhraseError("the backup is of another mesh than this recovery phrase")
             found = _Found(found_root, clean_name(name or default_name()), config, entries, opened.created)
-            for fact, value in (*pieces.items(), (RESTORED_NAME, found.name.encode())):
+            origin = encode([mesh_id(found_root), opened.created])
+            for fact, value in (*pieces.items(), (RESTORED_NAME, found.name.encode()), (RESTORED_FROM, origin)):
                 logstore.save_fact(connection, fact, bytes(value))
             fields = {"mesh": mesh_id(found_root), "created": opened.created}
             audit.record(connection, "backup.restore", fields, clock.wall())

@@ -26,6 +26,7 @@ Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 NAMES = "mycel.names"
 ADDRESSES = "mycel.addrs"
 RESTORED_NAME = "restored"  # the fact that keeps the name which a device is to have once it is enrolled (anew)
+RESTORED_FROM = "backup"  # the fact that keeps which backup filled the folder, until its device is enrolled
 MIN_ID_CHARS = 6  # of a peer id, to name a device by its end
 
 
@@ -188,7 +189,7 @@ class MeshCommands:
             }
             for item in found
         ]
-        rescued = 0 if flag(request, "preview") else await rescue(self.mesh, device, found)
+        rescued = 0 if flag(request, "preview") else await rescue(self.mesh, found)
         if rescued:
             fields = {"device": peer_id(device), "entries": rescued}
             await self.mesh.database.write(

@@ -10,20 +10,23 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import trio
+
 from mycelnode import audit, logstore
-from mycelnode.commands import RESTORED_NAME, device_name, find_device
+from mycelnode.commands import RESTORED_FROM, RESTORED_NAME, device_name, find_device
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.clock import EARLIEST_MS
 from mycelnode.crdt.membership import membership
 from mycelnode.crdt.statements import ENROL, REVOKE, Statement
 from mycelnode.database import open_database
-from mycelnode.encoding import encode, key_of_peer, peer_id
+from mycelnode.encoding import Value, as_list, decode, encode, key_of_peer, peer_id
 from mycelnode.errors import (
     AlreadyInitialised,
     ClockWrong,
     ConfigError,
     DatabaseDamaged,
     DataDirBusy,
+    DeviceUnknown,
     EncodingError,
     InviteError,
     KeyFileError,
@@ -53,11 +56,12 @@ from mycelnode.paths import DataDir, write_durably
 from mycelnode.ports import Clock
 from mycelnode.protocols.pairing import Invite, Welcome, clean_name, parse_invite
 from mycelnode.rescue import head_before
-from mycelnode.returning import make_ready
+from mycelnode.returning import JOINED, make_ready
 from mycelnode.schema import loading
 
 DIAL_SECONDS = 10.0  # for the addresses in an invite
 LAN_SECONDS = 10.0  # then for finding the inviter on the local network
+OTHER_MESH = "this recovery phrase belongs to another mesh than the one in this folder"
 RECOVER_SYNC_SECONDS = 120.0  # for being in step with a peer before anything is revoked
 
 
@@ -141,7 +145,8 @@ async def init_mesh(
 
 
 async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Clock) -> JoinedMesh:
-    """Join the mesh that an invite leads to. The key and the invite are stored first, so trying again with the same invite is safe.
+    """Join the mesh that an invite leads to. The key and the invite are stored first, so trying again with the same invite is safe;
+    after it has succeeded, cancelled or not, that returns the same answer.
 
     What a backup put back into the folder stays, if it is of the same mesh; so does the data of a device of that mesh which is out.
 
@@ -149,10 +154,21 @@ async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Cloc
     """
     invite = parse_invite(pasted)
     _check_clock(clock)
-    await make_ready(data, invite.root, clock)
+    try:
+        await make_ready(data, invite.root, clock)
+    except AlreadyInitialised:
+        with data.lock():
+            joined = await _joined(data, invite)
+        if joined is None:
+            raise
+        return joined
     data.create()
     with data.lock():
         _refuse_if_member(data)
+        joined = await _joined(data, invite)
+        if joined is not None:  # killed just after it was stored
+            data.joining.unlink(missing_ok=True)
+            return joined
         restored = await _restored(data)
         if restored is not None and restored.root != invite.root:
             raise InviteError(
@@ -168,11 +184,28 @@ async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Cloc
 
         async def store(welcome: Welcome, address: str) -> None:
             _check_welcome(invite, identity.device, welcome)
-            good = {peer_id(invite.inviter): address}
-            await _begin(data, invite.root, welcome.statements, "mesh.join", shown, clock, good=good)
+            facts = {
+                "good": {peer_id(invite.inviter): address},
+                JOINED: [invite.id, shown, welcome.inviter_name],
+            }
+            with trio.CancelScope(shield=True):
+                await _begin(data, invite.root, welcome.statements, "mesh.join", shown, clock, facts)
 
         welcome = await _pair(identity, invite, shown, store)
         return JoinedMesh(mesh_id(invite.root), identity.peer_id, shown, welcome.inviter_name)
+
+
+async def _joined(data: DataDir, invite: Invite) -> JoinedMesh | None:
+    """The answer of an earlier join with this very invite, if that made the device in this folder a member."""
+    if not (data.device_key.exists() and data.database.exists()):
+        return None
+    async with open_database(data) as database:
+        with loading(data.database):
+            packed = StoredLogs(database.read).fact(JOINED)
+            key, name, inviter = (None, "", "") if packed is None else as_list(decode(packed), 3)
+    if key != invite.id:
+        return None
+    return JoinedMesh(mesh_id(invite.root), load_identity(data).peer_id, str(name), str(inviter))
 
 
 async def _pair(
@@ -184,6 +217,12 @@ async def _pair(
     from mycelnode.p2p.pairing_driver import ask_to_join
 
     inviter = peer_id(invite.inviter)
+    stored: Welcome | None = None
+
+    async def keep(welcome: Welcome) -> None:
+        nonlocal stored
+        await store(welcome, address)
+        stored = welcome
 
     def admit(key: DeviceId) -> Admission:
         return Admission.MEMBER if key == invite.inviter else Admission.STRANGER
@@ -200,13 +239,19 @@ async def _pair(
                 ) from error
             address = await host.dial(inviter, found, deadline=DIAL_SECONDS)
         try:
-            return await ask_to_join(host, invite, identity.device, name, lambda welcome: store(welcome, address))
+            await ask_to_join(host, invite, identity.device, name, keep)
         except PairingRefused as error:
             raise InviteError(str(error)) from error
         except Unsupported as error:  # pairing is served only while an invite is kept
             raise InviteError(
                 "the inviter has no open invite: this one was withdrawn or has expired; make a new one"
             ) from error
+    if (
+        stored is None
+    ):  # cancelled, which the host that closes may keep to itself; once stored, we are a member all the same
+        await trio.lowlevel.checkpoint_if_cancelled()
+    assert stored is not None
+    return stored
 
 
 def _check_welcome(invite: Invite, device: DeviceId, welcome: Welcome) -> None:
@@ -232,25 +277,27 @@ async def recover_mesh(
     peer: str | None = None,
     revoke: Sequence[str] = (),
     blind: bool = False,
-    from_backup: bool = False,
 ) -> dict[str, object]:
     """Use the recovery phrase: enrol this device if it is none yet, and revoke others by the root key.
 
-    ``peer``: a multiaddr ending in ``/p2p/<peer id>`` to be in step with first. ``from_backup``: a backup was just restored.
-    Revoking without either is refused with `RecoverRefused` unless ``blind``.
+    ``peer``: a multiaddr ending in ``/p2p/<peer id>`` to be in step with first. Revoking without, and in a folder that was not
+    restored from a backup just now, is refused with `RecoverRefused` unless ``blind``.
 
-    Raises `PhraseError`, `PeerUnreachable`, `DeviceUnknown`, `NodeRunning`.
+    Raises `PhraseError`, `PeerUnreachable`, `DeviceUnknown`, `NodeRunning`; `DeviceUnknown` without ``peer`` before anything is
+    changed.
     """
     root = root_from_phrase(phrase)
-    first = None if peer is None else _peer_address(peer)
+    first = None if peer is None else peer_address(peer)
     _check_clock(clock)
+    subjects = await _look_up(data, root, revoke, blind, clock) if revoke and first is None else []
     data.create()
     with suppress(AlreadyInitialised):  # a member needs no new key
         await make_ready(data, root.public, clock)
     with _alone(data):
         restored = await _restored(data)
         if restored is not None and restored.root != root.public:
-            raise PhraseError("this recovery phrase belongs to another mesh than the one in this folder")
+            raise PhraseError(OTHER_MESH)
+        may_revoke = blind or (restored is not None and restored.from_backup)
         if restored is None or data.joining.exists():
             identity = load_identity(data) if data.device_key.exists() else create_identity(data)
             shown = _chosen_name(name, restored)
@@ -258,12 +305,12 @@ async def recover_mesh(
             await _begin(data, root.public, [enrolment], "mesh.recover", shown, clock)
     if first is None:
         async with open_mesh(data, clock=clock) as mesh:
-            return await _use_root(mesh, root, revoke, blind or from_backup, synced=False)
-    return await _recover_with_peer(data, root, clock, first, revoke, blind or from_backup)
+            return await _use_root(mesh, root, subjects, synced=False)
+    return await _recover_with_peer(data, root, clock, first, revoke, may_revoke)
 
 
-def _peer_address(text: str) -> tuple[str, str]:
-    """(peer id, multiaddr without it)."""
+def peer_address(text: str) -> tuple[str, str]:
+    """(peer id, multiaddr without it). Raises `PeerUnreachable` for what is none."""
     address, found, identifier = text.rpartition("/p2p/")
     try:
         if not found or not address:
@@ -271,7 +318,8 @@ def _peer_address(text: str) -> tuple[str, str]:
         key_of_peer(identifier)
     except EncodingError:
         raise PeerUnreachable(
-            f"--peer needs an address that ends in /p2p/<peer id>, as `mycelnode status` shows it, not {text!r}"
+            "an address ends in /p2p/<peer id>, as `mycelnode status` shows it on a device that runs (with --json: one of `addrs`,"
+            f" then /p2p/, then `device`), not {text!r}"
         ) from None
     return identifier, address
 
@@ -285,17 +333,32 @@ async def _recover_with_peer(
     async with open_node(data, clock=clock, control=False) as node:
         await node.connect(identifier, [address])
         synced = identifier in await node.syncing.in_step(RECOVER_SYNC_SECONDS)
-        answer = await _use_root(node.mesh, root, revoke, synced or may_revoke, synced=synced)
+        subjects = _subjects(node.mesh, root, revoke, synced or may_revoke)
+        answer = await _use_root(node.mesh, root, subjects, synced=synced)
         if synced:
             await node.syncing.in_step(RECOVER_SYNC_SECONDS)
         return answer
 
 
-async def _use_root(
-    mesh: Mesh, root: RootKey, revoke: Sequence[str], may_revoke: bool, *, synced: bool
-) -> dict[str, object]:
-    """Revoke by the root key; says what was done."""
+async def _look_up(
+    data: DataDir, root: RootKey, revoke: Sequence[str], blind: bool, clock: Clock
+) -> Sequence[DeviceId]:
+    """The devices to put out, as far as this folder knows them."""
+    if not data.database.exists():
+        raise DeviceUnknown("this folder knows no other device of the mesh yet; give --peer ADDR or --backup FILE")
+    async with open_mesh(data, clock=clock) as mesh:
+        return _subjects(mesh, root, revoke, blind or mesh.stored.fact(RESTORED_FROM) is not None)
+
+
+def _subjects(mesh: Mesh, root: RootKey, revoke: Sequence[str], may_revoke: bool) -> Sequence[DeviceId]:
+    """The devices to put out. Raises `DeviceUnknown`, `RecoverRefused`, `PhraseError`."""
+    if mesh.root != root.public:
+        raise PhraseError(OTHER_MESH)
     subjects = [find_device(mesh, reference) for reference in revoke]
+    if mesh.identity.device in subjects:
+        raise RecoverRefused(
+            "the device you are on is not put out by itself; `mycelnode leave` takes it out of the mesh"
+        )
     if subjects and not may_revoke:
         falls = ", ".join(
             f"{device_name(mesh, subject)} (all after entry {head_before(mesh.replica, subject, None).seq})"
@@ -304,6 +367,11 @@ async def _use_root(
         raise RecoverRefused(
             f"revoking now would fence what this device has not seen: {falls}; give --peer ADDR or --backup FILE, or say --blind"
         )
+    return subjects
+
+
+async def _use_root(mesh: Mesh, root: RootKey, subjects: Sequence[DeviceId], *, synced: bool) -> dict[str, object]:
+    """Revoke by the root key; says what was done."""
     for subject in subjects:
         statement = _root_statement(
             root, REVOKE, subject, head_before(mesh.replica, subject, None), "revoked by the phrase"
@@ -400,17 +468,19 @@ async def _begin(
     event: str,
     name: str,
     clock: Clock,
-    good: Mapping[str, str] | None = None,
+    facts: Mapping[str, Value] = {},
 ) -> None:
     """The first content of a folder's database, in one transaction; afterwards the folder belongs to the mesh.
 
-    ``good``: peer → an address where it answered, for the first time that the node runs.
+    ``facts``: ``good``, peer → an address where it answered, for the first time that the node runs; and what else is to be kept.
     """
 
     def store(connection: sqlite3.Connection) -> None:
         logstore.save_fact(connection, "root", root)
-        logstore.drop_fact(connection, RESTORED_NAME)
-        logstore.save_fact(connection, "good", encode(good or {}))
+        for fact in (RESTORED_NAME, RESTORED_FROM):
+            logstore.drop_fact(connection, fact)
+        for fact, value in {"good": {}, **facts}.items():
+            logstore.save_fact(connection, fact, encode(value))
         logstore.save_statements(connection, ((s.id, s.encoded) for s in statements))
         audit.record(connection, event, {"mesh": mesh_id(root), "name": name}, clock.wall())
 
@@ -421,10 +491,11 @@ async def _begin(
 
 @dataclass(frozen=True, slots=True)
 class _Restored:
-    """The mesh that a folder's database holds, and the name that a restored device is to have."""
+    """The mesh that a folder's database holds, and the name that a restored device is to have; ``from_backup``: just now."""
 
     root: bytes
     name: str | None
+    from_backup: bool
 
 
 async def _restored(data: DataDir) -> _Restored | None:
@@ -434,7 +505,9 @@ async def _restored(data: DataDir) -> _Restored | None:
         with loading(data.database):
             stored = StoredLogs(database.read)
             root, name = stored.fact("root"), stored.fact(RESTORED_NAME)
-            return None if root is None else _Restored(root, None if name is None else name.decode())
+            if root is None:
+                return None
+            return _Restored(root, None if name is None else name.decode(), stored.fact(RESTORED_FROM) is not None)
 
 
 def _chosen_name(name: str | None, restored: _Restored | None) -> str:

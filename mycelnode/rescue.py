@@ -18,17 +18,35 @@ MAX_RESCUED = 100_000  # entries looked at in one go
 
 @dataclass(frozen=True, slots=True)
 class Rescuable:
-    """An entry that does not count or is held, with its operations."""
+    """An entry that does not count or is held, with its operations, and the operation that re-issues them."""
 
-    branch: int  # the version of the log that it stands in
     row: Row
     clock: int
     operations: Sequence[Any]
+    reissue: Any
 
 
 def rescuable(replica: Replica, device: DeviceId) -> list[Rescuable]:
-    """The transactions of ``device`` that are stored and not in the document, on all versions of its log, oldest first."""
-    found: list[Rescuable] = []
+    """The transactions of ``device`` that are stored and not in the document, on all versions of its log, oldest first; those that
+    a rescue has brought back are left out."""
+    entries = _beyond(replica, device)
+    hashes = {(number, row.seq): row.hash for number, row, _, _ in entries}
+    found = []
+    for number, row, clock, operations in entries:
+
+        def hash_at(author: DeviceId, seq: int, number: int = number) -> bytes | None:
+            """A remove must name the adds of other rescued entries by what they will be called."""
+            return hashes.get((number, seq)) if author == device else None
+
+        reissue = replica.document.rescue_ops(device, row.seq, row.hash, clock, operations, hash_at)
+        if reissue is not None:
+            found.append(Rescuable(row, clock, operations, reissue))
+    return found
+
+
+def _beyond(replica: Replica, device: DeviceId) -> list[tuple[int, Row, int, Sequence[Any]]]:
+    """(version of the log, entry, clock, operations) of what is stored and does not count or is held."""
+    found: list[tuple[int, Row, int, Sequence[Any]]] = []
     counted, limit = replica.counted(device)
     if device in replica.held:
         limit = min(limit, replica.held[device].seq - 1)
@@ -47,44 +65,26 @@ def rescuable(replica: Replica, device: DeviceId) -> list[Rescuable]:
                 except MycelError:
                     continue
                 if clock:
-                    found.append(Rescuable(number, row, clock, operations))
+                    found.append((number, row, clock, operations))
     return found
 
 
-async def rescue(mesh: Mesh, device: DeviceId, found: Sequence[Rescuable]) -> int:
+async def rescue(mesh: Mesh, found: Sequence[Rescuable]) -> int:
     """Write the rescue operations; returns how many entries were re-issued. Applied once, whoever else rescues them too."""
-    done = 0
     group: list[Any] = []
     size = 0
-    hashes = {(item.branch, item.row.seq): item.row.hash for item in found}
-
-    def reissue(item: Rescuable) -> Any:
-        """A remove must name the adds of other rescued entries by what they will be called."""
-        return mesh.replica.document.rescue_ops(
-            device,
-            item.row.seq,
-            item.row.hash,
-            item.clock,
-            item.operations,
-            lambda author, seq: hashes.get((item.branch, seq)) if author == device else None,
-        )
-
     for item in found:
-        operation = reissue(item)
-        if operation is None:
-            continue
-        length = len(encode(operation)) + 16
+        length = len(encode(item.reissue)) + 16
         if length > MAX_ENTRY:
             raise ValueRefused(f"entry {item.row.seq} is too large to be re-issued")
         if group and size + length > MAX_ENTRY:
             await mesh.write(group)
             group, size = [], 0
-        group.append(operation)
+        group.append(item.reissue)
         size += length
-        done += 1
     if group:
         await mesh.write(group)
-    return done
+    return len(found)
 
 
 def head_before(replica: Replica, device: DeviceId, since_ms: int | None) -> Head:

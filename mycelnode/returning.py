@@ -1,4 +1,5 @@
-"""A device that was put out, or whose identity was cloned, made ready to join its mesh again with a new key and its old data.
+"""A device that was put out, whose identity was cloned or whose clock ran far ahead, made ready to join its mesh again with a
+new key and its old data.
 
 A key is enrolled once. The old log stays in the folder; what others do not have of it can be rescued after the new join.
 """
@@ -16,11 +17,12 @@ from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.paths import DataDir, write_durably
 from mycelnode.ports import Clock
 
+JOINED: Final = "joined"  # the fact that keeps the invite through which the device in this folder became a member
 RESTORED_MARK: Final = b"restored"  # in the file that stands for a join under way: no device is enrolled here yet
 
 
 async def make_ready(data: DataDir, root: bytes, clock: Clock) -> None:
-    """If the folder holds a device of the mesh ``root`` that is out, let the next join make a new key for it.
+    """If the folder holds a device of the mesh ``root`` that can write no more, let the next join make a new key for it.
 
     A folder without a device, or on its way into a mesh, is left as it is. Raises `AlreadyInitialised` for a device that is a
     member, or of another mesh; and what `open_mesh` raises.
@@ -28,8 +30,9 @@ async def make_ready(data: DataDir, root: bytes, clock: Clock) -> None:
     if not data.initialised() or data.joining.exists():
         return
     async with open_mesh(data, clock=clock) as mesh:
-        out = mesh.identity.device not in mesh.replica.membership.members or mesh.replica.cloned
-        if out and mesh.root == root:
+        replica = mesh.replica
+        out = mesh.identity.device not in replica.membership.members or replica.cloned
+        if (out or replica.clock_ran_ahead(mesh.now())) and mesh.root == root:
             write_durably(data.joining, RESTORED_MARK)
             await _reset(mesh)
     if not data.joining.exists():
@@ -47,5 +50,6 @@ async def _reset(mesh: Mesh) -> None:
         logstore.save_fact(connection, RESTORED_NAME, name)
         logstore.save_fact(connection, "clock", encode(0))
         logstore.drop_fact(connection, "port")
+        logstore.drop_fact(connection, JOINED)
 
     await mesh.database.write(store)

@@ -113,7 +113,7 @@ async def test_the_phrase_makes_a_restored_device_a_member_that_keeps_the_data(
     _data, made, digest = source
     target = DataDir(tmp_path / "new")
     restored = restore(target, file, PASSPHRASE, "owl", clock=CLOCK, root=root_from_phrase(made.phrase).public)
-    answer = await joining.recover_mesh(target, made.phrase, clock=CLOCK, revoke=["fox"], from_backup=True)
+    answer = await joining.recover_mesh(target, made.phrase, clock=CLOCK, revoke=["fox"])
     assert (answer["name"], answer["revoked"]) == ("owl", [made.device])
     assert not target.joining.exists()
     assert await digest_of(target) == digest, "what the lost device had written up to the backup still counts"

@@ -141,16 +141,23 @@ def recover(
     import trio
 
     from mycelnode import clock, joining
+    from mycelnode.errors import PeerUnreachable
     from mycelnode.identity import root_from_phrase
 
+    if peer is not None:
+        try:
+            joining.peer_address(peer)
+        except PeerUnreachable as error:
+            raise click.BadParameter(str(error), param_hint="--peer") from None
     phrase = _read_phrase(one_line=file is not None)
     root = root_from_phrase(phrase)
     if file is not None:
         from mycelnode import backup
 
         passphrase = read_secret("Passphrase of the backup", PASSPHRASE)
-        with working("putting the backup back"):
-            backup.restore(options.data, file, passphrase, name, clock=clock.system(), root=root.public)
+        if not backup.restored_from(options.data, file):  # by this command, before something else of it was refused
+            with working("putting the backup back"):
+                backup.restore(options.data, file, passphrase, name, clock=clock.system(), root=root.public)
     with working("recovering"):
         answer = trio.run(
             partial(
@@ -162,7 +169,6 @@ def recover(
                 peer=peer,
                 revoke=revoke,
                 blind=blind,
-                from_backup=file is not None,
             )
         )
     show(options, answer, partial(_say_recovered, options))

@@ -126,6 +126,13 @@ def _warnings(answer: Mapping[str, Any]) -> list[str]:
         lines.append("the clock of this device is more than a day off: set it")
     for held in answer["held"]:
         name = _reference(held["device"], answer["devices"])
+        if this is not None and held["device"] == this["device"]:
+            lines.append(
+                f"this device wrote with a clock far ahead, from entry {held['seq']} on: if it is right now, `mycelnode join"
+                f" INVITE` or `mycelnode recover` gives it a new key, and then `mycelnode devices rescue"
+                f" {held['device'][-SHORT_CHARS:]}` brings its changes back"
+            )
+            continue
         lines.append(
             f"{name} wrote with a clock far ahead: from entry {held['seq']} on its log waits until {local_time(held['until'])},"
             f" or for `mycelnode devices rescue {name}`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
@@ -14,7 +15,7 @@ from mycelnode.commands import device_name
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.crdt.statements import ENROL, Statement
 from mycelnode.encoding import peer_id
-from mycelnode.errors import MycelError, PeerMisbehaved
+from mycelnode.errors import MycelError, NetworkError, PeerMisbehaved, PeerUnreachable
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.framing import FrameStream
 from mycelnode.p2p.host import Host, Stream
@@ -134,25 +135,28 @@ async def ask_to_join(
 ) -> Welcome:
     """The new device's side, on a connection to the inviter: returns the welcome after ``store`` kept it.
 
-    Raises `PairingRefused`, `PeerMisbehaved`, `NetworkError`.
+    Raises `PairingRefused`, `PeerUnreachable`, `PeerMisbehaved`, `NetworkError`. Cancelled once ``store`` has returned,
+    we are a member.
     """
     machine = Joiner(invite, device, name, secrets.token_bytes(pairing.NONCE_BYTES))
-    with trio.fail_after(EXCHANGE_SECONDS):
-        line = host.line(peer_id(invite.inviter))
-        stream = await host.open_stream(line, pairing.PROTOCOL, deadline=EXCHANGE_SECONDS)
-        frames = FrameStream(stream)
-        try:
-            await frames.send(machine.start())
-            while True:
+    line = host.line(peer_id(invite.inviter))
+    stream = await host.open_stream(line, pairing.PROTOCOL, deadline=EXCHANGE_SECONDS)
+    frames = FrameStream(stream)
+    try:
+        with trio.move_on_after(EXCHANGE_SECONDS):
+            answer: bytes | Welcome = machine.start()
+            while not isinstance(answer, Welcome):
+                await frames.send(answer)
                 frame = await frames.receive()
                 if frame is None:
                     raise PeerMisbehaved("the inviter left in the middle of pairing; try again")
                 answer = machine.receive(frame)
-                if isinstance(answer, Welcome):
-                    await store(answer)
-                    await frames.send(machine.confirm())
-                    return answer
-                await frames.send(answer)
-        finally:
-            with trio.CancelScope(shield=True):
-                await frames.aclose()
+        if not isinstance(answer, Welcome):
+            raise PeerUnreachable("the inviter stopped answering; try again")
+        await store(answer)
+        with suppress(NetworkError), trio.move_on_after(EXCHANGE_SECONDS):  # for its screen only: we are a member
+            await frames.send(machine.confirm())
+        return answer
+    finally:
+        with trio.CancelScope(shield=True):
+            await frames.aclose()

@@ -108,7 +108,7 @@ class Replica:
         A checkpoint folded under a clock that was far ahead is left aside: what the other devices hold may be in it.
         """
         self.clock.last = max(self.clock.last, clock)
-        if self._surely_ahead(now):
+        if self.clock_ran_ahead(now):
             document = base = None
         for statement in statements:
             self._know(statement)
@@ -143,7 +143,7 @@ class Replica:
         """Somebody set our clock, ``by`` ms ahead: what peers said of theirs is reckoned anew."""
         self.skews = {peer: skew - by for peer, skew in self.skews.items()}
 
-    def _surely_ahead(self, now: int) -> bool:
+    def clock_ran_ahead(self, now: int) -> bool:
         """Is our hybrid clock further ahead than other devices, which pull it by a day, account for?"""
         return now >= EARLIEST_MS and to_ms(self.clock.last) > now + 2 * MAX_SKEW_MS
 
@@ -175,10 +175,11 @@ class Replica:
             raise ClockWrong(
                 f"{says}, and two other devices agree that it is more than a day off; set it and try again"
             )
-        if self._surely_ahead(now):
+        if self.clock_ran_ahead(now):
             raise ClockWrong(
                 f"{says}, but it has written entries dated {_date(to_ms(self.clock.last))}; set it, or, if it was wrong"
-                " then, join again with a new invite and rescue what this device wrote"
+                " then, join again with a new invite, or use `mycelnode recover` with the phrase, and rescue what this device"
+                " wrote"
             )
 
     def declare(self, kind: str, subject: DeviceId, head: Head | None, info: Mapping[str, Any]) -> Statement:

@@ -273,14 +273,14 @@ def test_the_phrase_brings_a_device_back_and_a_wrong_one_does_not(fox: Program, 
         "PhraseError"
     )
     assert "24 words" in new("recover", says="").sentence
-    assert "/p2p/" in new("recover", "--peer", "/ip4/127.0.0.1/tcp/1", "--json", says=phrase).failed("PeerUnreachable")
+    assert "/p2p/" in new("recover", "--peer", "/ip4/127.0.0.1/tcp/1", "--json").failed("UsageError", code=2)
     assert not new.folder.exists()
     grid = "\n".join(f"{place}. {word.upper()}" for place, word in enumerate(words, 1))
     answer = new("recover", "--name", "owl", "--json", says=grid).json
     assert answer | {"name": "owl", "synced": False, "revoked": []} == answer
     assert answer["mesh"] == fox("status", "--json").json["mesh"]
     own = new("recover", "--revoke", "owl", "--json", says=phrase)
-    assert "say --blind" in own.failed("RecoverRefused")
+    assert "mycelnode leave" in own.failed("RecoverRefused")
     other = program("other")("init", "--json").json["phrase"]
     assert "another mesh" in new("recover", says=other).sentence
 
@@ -311,7 +311,10 @@ def test_recover_from_a_backup_puts_the_lost_device_out(fox: Program, phrase: st
     fox("config", "set", "assistant.tone", "dry")
     file = fox("backup", "create", "--json", env=PASS).json["file"]
     new = program("new")
-    done = new("recover", "--backup", file, "--revoke", "fox", "--name", "owl", says=f"{phrase}\ncorrect horse\n")
+    says = f"{phrase}\ncorrect horse\n"
+    wrong = new("recover", "--backup", file, "--revoke", "wolf", "--name", "owl", "--json", says=says)
+    assert "no device of this mesh is called 'wolf'" in wrong.failed("DeviceUnknown")
+    done = new("recover", "--backup", file, "--revoke", "fox", "--name", "owl", says=says)
     assert (done.code, done.err) == (0, ""), done
     names = {device["name"]: device["revoked"] for device in new("devices", "--json").json["devices"]}
     assert names == {"fox": True, "owl": False}

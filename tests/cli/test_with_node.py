@@ -83,6 +83,7 @@ def test_a_second_device_joins_syncs_is_put_out_and_rescued(fox: Program, progra
     assert f"`mycelnode devices rescue {old}` shows what" in owl("status").out, "two are called owl now"
     rescued = owl("devices", "rescue", old, "--yes", "--json").json
     assert (rescued["rescued"], rescued["entries"][0]["operations"]) == (1, ["put mycel.config assistant.tone curt"])
+    assert "nothing to rescue" in owl("devices", "rescue", old).out
     assert stopped(node, signal.SIGINT) == (0, "")
 
 
