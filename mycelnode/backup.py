@@ -38,11 +38,10 @@ from mycelnode.errors import (
     SchemaTooNew,
 )
 from mycelnode.identity import create_identity, mesh_id
-from mycelnode.joining import default_name
+from mycelnode.joining import first_name
 from mycelnode.logstore import StoredLogs
 from mycelnode.paths import PRIVATE_FILE, TEMPORARY, DataDir, make_private_folder, sync_folder, unusable, write_durably
 from mycelnode.ports import Clock
-from mycelnode.protocols.pairing import clean_name
 from mycelnode.returning import RESTORED_MARK
 from mycelnode.schema import loading, open_reader, open_writer, shipped_migrations, translate, version
 
@@ -139,6 +138,7 @@ def restore(
     `DataDirUnusable`; then nothing has changed.
     """
     _refuse_if_used(data)
+    shown = first_name(name)
     opened = _Opener(path, passphrase)
     for _ in opened.records():  # to the end: a damaged file changes nothing
         pass
@@ -147,7 +147,7 @@ def restore(
         _refuse_if_used(data)
         new = data.path / f".restoring{TEMPORARY}"
         try:
-            found = _fill(new, opened, root, name, clock)
+            found = _fill(new, opened, root, shown, clock)
             write_durably(data.joining, RESTORED_MARK)
             data.device_key.unlink(missing_ok=True)  # of a join that was never finished
             identity = create_identity(data)
@@ -207,7 +207,7 @@ class _Found:
     created: int
 
 
-def _fill(new: Path, opened: _Opener, root: bytes | None, name: str | None, clock: Clock) -> _Found:
+def _fill(new: Path, opened: _Opener, root: bytes | None, name: str, clock: Clock) -> _Found:
     """Make the database ``new`` from a backup."""
     strange = BackupError("the backup holds something that this version does not understand")
     records, migrations = opened.records(), shipped_migrations()
@@ -223,7 +223,7 @@ def _fill(new: Path, opened: _Opener, root: bytes | None, name: str | None, cloc
             config, found_root = bytes(pieces.pop(_CONFIG, b"")), bytes(pieces["root"])
             if root is not None and found_root != root:
                 raise PhraseError("the backup is of another mesh than this recovery phrase")
-            found = _Found(found_root, clean_name(name or default_name()), config, entries, opened.created)
+            found = _Found(found_root, name, config, entries, opened.created)
             origin = encode([mesh_id(found_root), opened.created])
             for fact, value in (*pieces.items(), (RESTORED_NAME, found.name.encode()), (RESTORED_FROM, origin)):
                 logstore.save_fact(connection, fact, bytes(value))

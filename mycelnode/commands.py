@@ -13,9 +13,9 @@ from mycelnode import audit
 from mycelnode.anchors import anchors
 from mycelnode.crdt import document as ops
 from mycelnode.crdt.changelog import DeviceId, Head
-from mycelnode.crdt.statements import REVOKE, Statement
+from mycelnode.crdt.statements import MAX_NAME, REVOKE, Statement
 from mycelnode.encoding import key_of_peer, peer_id
-from mycelnode.errors import ConfigError, ControlError, DeviceUnknown, EncodingError
+from mycelnode.errors import ConfigError, ControlError, DeviceUnknown, EncodingError, ValueRefused
 from mycelnode.mesh import CONFIG, Mesh
 from mycelnode.protocols.pairing import clean_name
 from mycelnode.rescue import head_before, rescuable, rescue
@@ -62,6 +62,15 @@ def device_name(mesh: Mesh, device: DeviceId) -> str:
     return clean_name(name)
 
 
+def chosen_name(name: str) -> str:
+    """A name that a person gives to a device. Raises `ValueRefused` if it cannot be shown whole."""
+    if len(name) > MAX_NAME:
+        raise ValueRefused(f"the name of a device has at most {MAX_NAME} characters, and this one has {len(name)}")
+    if not any(char.isprintable() and not char.isspace() for char in name):
+        raise ValueRefused("the name of a device has at least one character that can be seen")
+    return clean_name(name)
+
+
 def all_devices(mesh: Mesh) -> list[DeviceId]:
     """Every device that was ever enrolled, in the order of their peer ids."""
     return sorted(mesh.replica.membership.enrolled, key=peer_id)
@@ -71,7 +80,7 @@ def find_device(mesh: Mesh, reference: str) -> DeviceId:
     """The device that a person means: its name, its peer id, or the end of it."""
     devices = all_devices(mesh)
     exact = [d for d in devices if reference == peer_id(d)]
-    named = [d for d in devices if device_name(mesh, d) == reference]
+    named = [d for d in devices if reference and device_name(mesh, d) == clean_name(reference)]
     ended = [d for d in devices if len(reference) >= MIN_ID_CHARS and peer_id(d).endswith(reference)]
     found = exact or named or ended
     if not found:
@@ -127,7 +136,7 @@ class MeshCommands:
     async def devices_rename(self, request: Request) -> dict[str, Any]:
         """Give a device another name, everywhere."""
         device = find_device(self.mesh, text(request, "device"))
-        name = clean_name(text(request, "name"))
+        name = chosen_name(text(request, "name"))
         await self.mesh.write([ops.map_put(NAMES, peer_id(device), name)])
         return {"device": peer_id(device), "name": name}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import trio
 
 from mycelnode import audit, logstore
-from mycelnode.commands import RESTORED_FROM, RESTORED_NAME, device_name, find_device
+from mycelnode.commands import RESTORED_FROM, RESTORED_NAME, chosen_name, device_name, find_device
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.clock import EARLIEST_MS
 from mycelnode.crdt.membership import membership
@@ -99,6 +99,11 @@ def default_name() -> str:
     return clean_name(platform.node().split(".")[0] or "device")
 
 
+def first_name(name: str | None) -> str:
+    """The name that a person chose, else this machine's. Raises `ValueRefused`."""
+    return default_name() if name is None else chosen_name(name)
+
+
 def _refuse_if_member(data: DataDir) -> None:
     if data.initialised() and not data.joining.exists():
         raise AlreadyInitialised(f"{data.path} already holds a device of a mesh; `mycelnode leave` takes it out")
@@ -124,6 +129,7 @@ async def init_mesh(
     Raises `AlreadyInitialised`, `DataDirBusy`, `DataDirUnusable`, `DiskFull`, and what ``tell`` raises.
     """
     _check_clock(clock)
+    shown = first_name(name)
     _refuse_if_begun(data)
     data.create()
     with data.lock():
@@ -132,7 +138,6 @@ async def init_mesh(
         root = root_from_phrase(phrase)
         try:
             identity = create_identity(data)
-            shown = clean_name(name or default_name())
             enrolment = _root_statement(root, ENROL, identity.device, None, shown)
             await _begin(data, root.public, [enrolment], "mesh.init", shown, clock)
             made = Initialised(mesh_id(root.public), identity.peer_id, shown, phrase)
@@ -153,6 +158,7 @@ async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Cloc
     Raises `InviteError`, `AlreadyInitialised`, `PeerUnreachable`, `PairingRefused`, `PeerMisbehaved`, `NetworkError`.
     """
     invite = parse_invite(pasted)
+    first_name(name)  # refused before anything is changed
     _check_clock(clock)
     try:
         await make_ready(data, invite.root, clock)
@@ -287,6 +293,7 @@ async def recover_mesh(
     changed.
     """
     root = root_from_phrase(phrase)
+    first_name(name)  # refused before anything is changed
     first = None if peer is None else peer_address(peer)
     _check_clock(clock)
     subjects = await _look_up(data, root, revoke, blind, clock) if revoke and first is None else []
@@ -511,7 +518,7 @@ async def _restored(data: DataDir) -> _Restored | None:
 
 
 def _chosen_name(name: str | None, restored: _Restored | None) -> str:
-    return clean_name(name or (restored and restored.name) or default_name())
+    return clean_name((restored and restored.name) or default_name()) if name is None else chosen_name(name)
 
 
 @contextmanager

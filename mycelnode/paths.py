@@ -171,7 +171,19 @@ class DataDir:
         return path
 
     def create(self) -> None:
-        """Make the folder (0700) if it is not there, and check that it can be written: `DataDirUnusable` or `DiskFull` if not."""
+        """Make the folder (0700) for a device, or take an empty one of ours, and check that a node can run in it.
+
+        Raises `DataDirUnusable`, `DiskFull`.
+        """
+        self._make()
+        if self.path.stat().st_uid == os.geteuid() and not any(self.path.iterdir()):
+            try:
+                self.path.chmod(PRIVATE_FOLDER)
+            except OSError as error:
+                raise unusable(self.path, "made private", error) from error
+        self.prepare_control()
+
+    def _make(self) -> None:
         make_private_folder(self.path)
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
             raise DataDirUnusable(f"{self.path} cannot be read and written by this user; check its owner and mode")
@@ -228,7 +240,7 @@ class DataDir:
             import fcntl
         except ImportError:
             raise Unsupported("mycelnode runs on Linux and macOS; on Windows, use it inside WSL") from None
-        self.create()
+        self._make()
         try:
             handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
         except OSError as error:

@@ -74,7 +74,7 @@ def _services(mesh: Mesh, node: Node | None) -> dict[str, dict[str, str]]:
     if node is None:
         return {"mesh": {"state": "off", "detail": "no node is running; start it with `mycelnode run`"}}
     links = len(node.syncing.links)
-    others = len(mesh.replica.membership.members) - 1
+    others = len(mesh.replica.membership.members - {mesh.identity.device})
     states = {
         "mesh": ("ok", f"{links} of {others} other devices connected"),
         **node.finder.services(),

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mycelnode import joining
 from mycelnode.cli.status import _warnings
 from mycelnode.commands import MeshCommands
+from mycelnode.crdt.statements import MAX_NAME
 from mycelnode.errors import (
     AlreadyInitialised,
     ClockWrong,
@@ -23,10 +26,19 @@ from mycelnode.joining import Initialised, init_mesh, join_mesh, recover_mesh
 from mycelnode.mesh import open_mesh
 from mycelnode.node import open_node
 from mycelnode.p2p import pairing_driver
+from mycelnode.protocols.pairing import clean_name
 from tests.node.nodes import SkewedClock, folder, founder, running
 
 CLOCK = SkewedClock()
 YEARS_MS = 14 * 365 * 86_400_000
+
+
+@given(st.text(st.sampled_from("a \u200d\ufe0f\U0001f468\U0001f3fd\u202e\x1b\u2028^"), max_size=80))
+def test_a_clean_name_is_clean(name: str) -> None:
+    clean = clean_name(name)
+    assert clean_name(clean) == clean, "both ends of a pairing prove the same name"
+    assert clean.replace("\u200d", "").isprintable()
+    assert len(clean) <= MAX_NAME
 
 
 async def test_a_mesh_that_could_not_be_shown_is_not_begun(tmp_path: Path) -> None:

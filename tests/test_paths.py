@@ -55,6 +55,20 @@ def test_folders_are_private_whatever_the_umask(tmp_path: Path) -> None:
     assert mode(tmp_path / "a" / "file") == 0o600
 
 
+def test_an_empty_folder_is_made_private_and_one_that_no_node_could_run_in_is_refused(tmp_path: Path) -> None:
+    data = DataDir(tmp_path / "d")
+    data.path.mkdir()
+    data.path.chmod(0o775)
+    data.create()
+    assert mode(data.path) == 0o700
+    data.config.touch()
+    data.path.chmod(0o775)
+    with pytest.raises(DataDirUnusable, match=f"run: chmod 700 {data.path}"):
+        data.create()
+    with data.lock():  # what is there already can be read, left and backed up
+        pass
+
+
 def test_initialised_tells_a_device_from_an_empty_folder(tmp_path: Path) -> None:
     data = DataDir(tmp_path / "d")
     assert not data.initialised()

@@ -397,10 +397,15 @@ def read_stdin(*, whole: bool = False) -> str:
     return text
 
 
-def confirm(question: str, yes: bool) -> None:
-    """Ask before something that cannot be undone. Raises `Declined`, or `ConfirmationNeeded` where nobody can be asked."""
+def confirm(options: Options, question: str, yes: bool, explain: Callable[[], None] = lambda: None) -> None:
+    """Ask before something that cannot be undone; ``explain`` says on stderr what it would do, unless only a script reads that.
+
+    Raises `Declined`, or `ConfirmationNeeded` where nobody can be asked.
+    """
     if yes:
         return
+    if sys.stdin.isatty() or not options.as_json:
+        explain()
     if not sys.stdin.isatty():
         raise ConfirmationNeeded("this cannot be undone and there is no terminal to ask on; say --yes to go ahead")
     if not click.confirm(question, err=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -59,8 +60,8 @@ def revoke(options: Options, device: str, with_enrolled: bool, since: str | None
         wanted["since_ms"] = parse_since(since, datetime.now().astimezone())
     if not yes:
         preview = ask(options, "devices.revoke", preview=True, **wanted)
-        _say_preview(preview, with_enrolled)
-        confirm(f"Put {preview['name']} out for ever?", yes)
+        explain = partial(_say_preview, preview, with_enrolled)
+        confirm(options, f"Put {preview['name']} out for ever?", yes, explain)
     show(options, ask(options, "devices.revoke", **wanted), _say_revoked)
 
 
@@ -74,8 +75,8 @@ def rescue(options: Options, device: str, yes: bool) -> None:
         if not preview["entries"]:
             show(options, preview, _say_rescued)
             return
-        _say_operations(preview)
-        confirm("Write these changes anew, in the log of this device?", yes)
+        explain = partial(_say_operations, preview)
+        confirm(options, "Write these changes anew, in the log of this device?", yes, explain)
     show(options, ask(options, "devices.rescue", device=device), _say_rescued)
 
 

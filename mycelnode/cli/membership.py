@@ -30,6 +30,7 @@ from mycelnode.cli._common import (
 )
 
 TELL_SECONDS = 10.0  # how long `leave` tries to reach the others, and then to tell them
+MAX_TTL_SECONDS = 7 * 86400  # as `mycelnode.node` has it, which is too heavy to import for that
 PHRASE_COLUMNS = 4
 
 
@@ -63,10 +64,9 @@ def init(options: Options, name: str | None) -> None:
 )
 def invite(options: Options, ttl: str | None) -> None:
     """Let one more device in: shows the invite to paste there, then who joined. Ctrl-C withdraws it."""
-    from mycelnode.config_keys import parse_duration
     from mycelnode.errors import InviteError
 
-    seconds = None if ttl is None else parse_duration(ttl)
+    seconds = None if ttl is None else _parse_ttl(ttl)
     with node_client(options) as client:
         if seconds is None:
             seconds = client.call("config.get", key="mesh.invite_ttl")["value"]
@@ -89,6 +89,19 @@ def invite(options: Options, ttl: str | None) -> None:
         except KeyboardInterrupt:
             print("\nwithdrawn", file=sys.stderr)
             raise
+
+
+def _parse_ttl(text: str) -> float:
+    from mycelnode.config_keys import parse_duration
+    from mycelnode.errors import ConfigError
+
+    try:
+        seconds = parse_duration(text)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), param_hint="--ttl") from None
+    if not 1 <= seconds <= MAX_TTL_SECONDS:
+        raise click.BadParameter(f"an invite is good for one second to seven days, not {text}", param_hint="--ttl")
+    return seconds
 
 
 @command(name="join", short_help="Join a mesh with an invite.")
@@ -189,7 +202,7 @@ def leave(options: Options, erase: bool, yes: bool) -> None:
     with suppress(NodeNotRunning), ControlClient(options.data):
         raise NodeRunning("a node is running on this data folder; stop it first, with Ctrl-C where it runs")
     kept = "Its data on this device are erased." if erase else "Its data are put aside in the same folder."
-    confirm(f"Take this device out of the mesh for ever? {kept}", yes)
+    confirm(options, f"Take this device out of the mesh for ever? {kept}", yes)
     with working("telling the other devices"):
         answer = trio.run(
             partial(joining.leave_mesh, options.data, clock=clock.system(), erase=erase, wait=TELL_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from mycelnode.cli._common import (
     table,
     working,
 )
-from mycelnode.errors import NotInStep
+from mycelnode.errors import NotAMember, NotInStep
 
 MAX_WAIT_SECONDS = 24 * 3600.0
 DEFAULT_WAIT_SECONDS = 30.0
@@ -34,34 +35,49 @@ def status(options: Options) -> None:
     show(options, ask(options, "status"), _say_status)
 
 
+def _refuse_nan(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # which is in every range, as far as comparing tells
+        raise click.BadParameter("'nan' is no number of seconds", param_hint="--wait")
+    return value
+
+
 @command(name="sync")
 @click.option(
     "--wait",
     type=click.FloatRange(0, MAX_WAIT_SECONDS),
+    callback=_refuse_nan,
     default=DEFAULT_WAIT_SECONDS,
     show_default=True,
     metavar="SECONDS",
     help="How long to try.",
 )
 def sync(options: Options, wait: float) -> None:
-    """Wait until in step with every device. Exit status 1 if one could not be reached."""
+    """Wait until in step with every device. Exit status 1 if one could not be reached, or was not in step in time."""
     with node_client(options) as client:
         with working("getting in step with the other devices"):
             answer = client.call("sync", wait=wait)
-        names = {device["device"]: device["name"] for device in client.call("devices.list")["devices"]}
-    show(options, answer, lambda found: _say_synced(found, names))
-    if answer["unreachable"]:
-        missed = ", ".join(names.get(peer, short(peer)) for peer in answer["unreachable"])
-        raise NotInStep(
-            f"not in step with {missed} after {wait:g} s; `{options.program('status')}` says what was tried"
+        known = client.call("status")
+    missed = {"out of reach": answer["unreachable"], "not in time": answer.get("behind", [])}
+    alone = known["member"] and not any(missed.values())
+    show(options, answer, lambda found: _say_synced(found, known["devices"], alone))
+    if not known["member"]:
+        raise NotAMember(
+            f"this device is out of the mesh, and in step with nobody; `{options.program('status')}` says why"
         )
+    if any(missed.values()):
+        named = (f"{_references(peers, known['devices'])} ({why})" for why, peers in missed.items() if peers)
+        raise NotInStep(f"not in step with {' and '.join(named)}; `{options.program('status')}` says what was tried")
 
 
-def _say_synced(answer: Mapping[str, Any], names: Mapping[str, str]) -> None:
+def _say_synced(answer: Mapping[str, Any], devices: Sequence[Mapping[str, Any]], alone: bool) -> None:
     if answer["synced"]:
-        print(f"in step with {', '.join(names.get(peer, short(peer)) for peer in answer['synced'])}")
-    elif not answer["unreachable"]:
+        print(f"in step with {_references(answer['synced'], devices)}")
+    elif alone:
         print("this is the only device of the mesh")
+
+
+def _references(peers: Sequence[str], devices: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(_reference(peer, devices) for peer in peers)
 
 
 # --- status for people ---------------------------------------------------------------------------------------------------

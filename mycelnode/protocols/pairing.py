@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -56,6 +57,9 @@ PROOF: Final = 3
 WELCOME: Final = 4
 REFUSED: Final = 5
 DONE: Final = 6
+
+JOINER: Final = "\u200d"  # ZERO WIDTH JOINER (Unicode Technical Standard 51, emoji sequences)
+EMOJI_STYLE: Final = "\ufe0f"  # VARIATION SELECTOR-16, which may stand before it
 
 WRONG, USED, EXPIRED, BUSY = "wrong", "used", "expired", "busy"
 
@@ -297,9 +301,20 @@ class Joiner:
 
 
 def clean_name(name: str) -> str:
-    """A device's name as it may be shown on a screen: one line, printable, at most `MAX_NAME` characters."""
-    shown = "".join(char if char.isprintable() else " " for char in name)
-    return " ".join(shown.split())[:MAX_NAME] or "unnamed"
+    """A device's name as it may be shown on a screen: one line, printable, at most `MAX_NAME` characters.
+
+    Cleaning a clean name changes nothing: both ends of a pairing prove the same one. Of what is not printable, only the joiner
+    between two symbols stays, which makes one emoji of them.
+    """
+    shown = "".join(
+        char if char.isprintable() or (char == JOINER and _is_symbol(before) and _is_symbol(after)) else " "
+        for before, char, after in zip(" " + name, name, name[1:] + " ", strict=False)
+    )
+    return " ".join(shown.split())[:MAX_NAME].rstrip(f" {JOINER}") or "unnamed"
+
+
+def _is_symbol(char: str) -> bool:
+    return unicodedata.category(char) in ("So", "Sk") or char == EMOJI_STYLE
 
 
 _LENGTHS: Final = {HELLO: 2, HELLO_BACK: 2, PROOF: 3, WELCOME: 4, REFUSED: 3, DONE: 1}

@@ -37,11 +37,17 @@ def test_wrong_usage_exits_with_2(program: Make) -> None:
         ["status", "--nonsense"],
         ["devices", "revoke"],
         ["sync", "--wait", "-1"],
+        ["sync", "--wait", "nan"],
+        ["invite", "--ttl", "soon"],
+        ["invite", "--ttl", "0"],
+        ["invite", "--ttl", "8d"],
+        ["recover", "--peer", "garbage"],
         ["join"],
     ):
         done = empty(*arguments)
         assert (done.code, done.out) == (2, ""), done
         assert done.err.startswith("Usage: mycelnode")
+    assert "one second to seven days, not 8d" in empty("invite", "--ttl", "8d", "--json").failed("UsageError", code=2)
     assert "--nonsense" in empty("status", "--nonsense", "--json").failed("UsageError", code=2)
 
 
@@ -129,6 +135,20 @@ def test_devices_are_renamed_and_the_last_one_is_not_put_out_by_mistake(fox: Pro
     assert "no device of this mesh" in fox("devices", "revoke", "fox", "--yes", "--json").failed("DeviceUnknown")
     assert "nothing to rescue" in fox("devices", "rescue", "owl").out
     assert fox("devices", "revoke", "owl", "--since", "yesterday noon").code == 2
+
+
+def test_names_are_shown_whole_or_refused(fox: Program, program: Make) -> None:
+    family = "\U0001f4f1 Handy \U0001f468\u200d\U0001f469\u200d\U0001f467"
+    assert fox("devices", "rename", "fox", family, "--json").json["name"] == family
+    assert (
+        fox("devices", "rename", f" {family}\t", "a\u200db\u202e \U0001f525\u200d", "--json").json["name"]
+        == "a b \U0001f525"
+    )
+    assert "can be seen" in fox("devices", "rename", "a b \U0001f525", "\u200d ", "--json").failed("ValueRefused")
+    for arguments in (["devices", "rename", "a b \U0001f525", "x" * 65], ["init", "--name", "x" * 65]):
+        new = program("new") if arguments[0] == "init" else fox
+        assert "at most 64 characters, and this one has 65" in new(*arguments, "--json").failed("ValueRefused")
+    assert not program("new").folder.exists()
 
 
 def test_a_question_without_a_terminal_needs_yes(fox: Program) -> None:
