@@ -106,7 +106,11 @@ class MeshCommands:
 
     async def devices_list(self, request: Request) -> dict[str, Any]:
         """All devices that were ever enrolled."""
-        return {"devices": [self._device(device) for device in all_devices(self.mesh)]}
+        return {"devices": self.describe_devices()}
+
+    def describe_devices(self) -> list[dict[str, Any]]:
+        """One object a device, in the order of their peer ids."""
+        return [self._device(device) for device in all_devices(self.mesh)]
 
     def _device(self, device: DeviceId) -> dict[str, Any]:
         membership = self.mesh.replica.membership

@@ -279,10 +279,10 @@ async def _recover_with_peer(
     identifier, address = peer
     async with open_node(data, clock=clock, control=False) as node:
         await node.connect(identifier, [address])
-        synced = identifier in await node.syncing.in_step(RECOVER_SYNC_SECONDS)
+        synced = identifier in await node.syncing.in_step({identifier}, RECOVER_SYNC_SECONDS)
         answer = await _use_root(node.mesh, root, revoke, synced or may_revoke, synced=synced)
         if synced:
-            await node.syncing.in_step(RECOVER_SYNC_SECONDS)
+            await node.syncing.in_step({identifier}, RECOVER_SYNC_SECONDS)
         return answer
 
 
@@ -355,7 +355,7 @@ async def _tell_and_leave(data: DataDir, clock: Clock, wait: float) -> dict[str,
         await node.sync(wait)
         linked = set(node.syncing.links)
         await _declare_left(node.mesh)
-        answered = await node.syncing.in_step(wait)
+        answered = await node.syncing.in_step(linked, wait)
         told = answered | (linked - node.syncing.links.keys())  # who has heard it hangs up on us
         return {**left, "told": sorted(told)}
 

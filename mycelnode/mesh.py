@@ -23,7 +23,7 @@ from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.database import Database, open_database
-from mycelnode.encoding import decode, encode, peer_id
+from mycelnode.encoding import as_list, decode, encode, peer_id
 from mycelnode.errors import ClosedError, DatabaseDamaged, EncodingError, MycelError, NotInitialised
 from mycelnode.identity import Identity, load_identity, mesh_id, verify
 from mycelnode.logstore import StoredBranch, StoredLogs, StoredRow
@@ -68,6 +68,8 @@ class Mesh:
         self.stored = StoredLogs(database.read)
         self.replica = Replica(root, identity.device, identity.sign, verify, self.stored)
         self.listeners: list[Callable[[Progress], None]] = []
+        self.closing: list[Callable[[], None]] = []  # called when the mesh closes
+        self.closed = False
         self._set = self._clock_offset()
         self._send, self._receive = trio.open_memory_channel[_Request[Any]](MAX_QUEUED)
 
@@ -92,15 +94,22 @@ class Mesh:
     def _clock_offset(self) -> int:
         return self.clock.wall() - round(self.clock.boottime() * 1000)
 
+    def check_open(self) -> None:
+        """Raise `ClosedError` once the mesh is closed."""
+        if self.closed:
+            raise ClosedError("the node is closed")
+
     # --- writing -------------------------------------------------------------------------------------------------------
 
     async def write(self, operations: Sequence[Any]) -> Head:
         """One transaction of document operations; returns its place in our log once it is on disk.
 
-        Raises `ValueRefused`, `NotAMember`, `ForkDetected`, `DiskFull`. Cancelled while waiting, the write may still happen.
+        The operations are taken as they are at the call. Raises `ValueRefused`, `NotAMember`, `ForkDetected`, `DiskFull`,
+        `ClosedError`. Cancelled while waiting, the write may still happen.
         """
-        size = sum(len(encode(operation)) for operation in operations)
-        return await self.commit(lambda replica: replica.write(operations, self.now()), size=size)
+        encoded = encode(list(operations))
+        taken = as_list(decode(encoded, max_bytes=len(encoded)))
+        return await self.commit(lambda replica: replica.write(taken, self.now()), size=len(encoded))
 
     async def commit(self, propose: Callable[[Replica], T], store: Store | None = None, *, size: int = 1024) -> T:
         """Let the replica judge a proposal; returns what ``propose`` returned, once it is on disk.
@@ -109,9 +118,10 @@ class Mesh:
         raised here and nothing is stored.
         """
         request = _Request(propose, store, size)
+        self.check_open()
         try:
             await self._send.send(request)
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
+        except trio.BrokenResourceError:
             raise ClosedError("the node is closed") from None
         await request.done.wait()
         if request.error is not None:
@@ -198,9 +208,7 @@ class Mesh:
             except MycelError as error:
                 request.error = error
                 request.done.set()
-            except (
-                Exception
-            ) as error:  # a fault of ours: it may have left half a proposal behind, which goes; the others stay
+            except Exception as error:  # a fault of ours: what it left of a proposal goes, the others stay
                 _log.exception("a proposal failed")
                 request.error = error
                 request.done.set()
@@ -233,7 +241,10 @@ class Mesh:
 
     def _notify(self, progress: Progress) -> None:
         for listener in list(self.listeners):
-            listener(progress)
+            try:
+                listener(progress)
+            except Exception:  # whoever listens must not end the committer
+                _log.exception("a listener failed")
 
     # --- opening and closing -----------------------------------------------------------------------------------------------
 
@@ -284,6 +295,9 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
                 try:
                     yield mesh
                 finally:
+                    mesh.closed = True
+                    for close in list(mesh.closing):
+                        close()
                     with trio.CancelScope(shield=True):
                         await mesh.checkpoint()
 

@@ -4,7 +4,7 @@ decided here."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import trio
@@ -123,6 +123,7 @@ class SyncDriver:
             link = Link(self._session(stream.key), scope)
             self.links[peer] = link
             self._changed(peer, True)
+            self._stir()
             began()
             try:
                 await self._run(link, FrameStream(stream))
@@ -212,22 +213,23 @@ class SyncDriver:
             link.nudge()
         self._stir()
 
-    async def in_step(self, deadline: float) -> set[str]:
-        """The connected peers with which we are in step: what either end had on disk when this was called is on disk at both.
+    async def in_step(self, peers: Iterable[str], deadline: float) -> set[str]:
+        """Those of ``peers`` with which we are in step: what either end had on disk when this was called is on disk at both.
 
-        Returns when that holds for all peers that stay connected, or after ``deadline`` seconds for those of which it holds by
+        Returns when that holds for all that are connected and stay so, or after ``deadline`` seconds for those of which it holds by
         then.
         """
-        asked = {peer: (link, link.session.ping(flush=True)) for peer, link in self.links.items()}
-        for link, _ in asked.values():
-            link.nudge()
+        asked = {peer: self.links[peer] for peer in peers if peer in self.links}
+        marks = {peer: link.session.mark() for peer, link in asked.items()}
         done: set[str] = set()
+        for link in asked.values():
+            link.nudge()
         with trio.move_on_after(deadline):
             while True:
-                for peer, (link, nonce) in list(asked.items()):
+                for peer, link in list(asked.items()):
                     if self.links.get(peer) is not link:
                         del asked[peer]
-                    elif link.session.ponged(nonce) and not link.session.awaiting() and not link.session.lacking():
+                    elif link.session.reached(marks[peer]):
                         done.add(peer)
                 if done >= asked.keys():
                     break
@@ -246,7 +248,10 @@ class SyncDriver:
                 alive |= {peer for peer, (link, nonce) in asked.items() if link.session.ponged(nonce)}
         return alive
 
+    async def moved(self) -> None:
+        """Wait until a session has made progress, begun or ended."""
+        await self._moved.wait()
+
     def _stir(self) -> None:
-        """Something moved: let `in_step` look again."""
         self._moved.set()
         self._moved = trio.Event()

@@ -92,7 +92,9 @@ class LogSet:
 
     def hash_at(self, device: DeviceId, number: int, seq: int) -> bytes | None:
         """The chain hash after entry ``seq`` on the chain that ends in branch ``number``; None beyond its end."""
-        branches = self.branches(device)
+        return self._hash_at(device, self.branches(device), number, seq)
+
+    def _hash_at(self, device: DeviceId, branches: Sequence[Branch], number: int, seq: int) -> bytes | None:
         while True:
             branch = branches[number]
             if seq > branch.head.seq:
@@ -112,6 +114,11 @@ class LogSet:
             if self.hash_at(device, number, head.seq) == head.hash:
                 return number
         return None
+
+    def on_disk(self, device: DeviceId, head: Head) -> bool:
+        """Is ``head`` on a chain that is durable here?"""
+        branches = self.durable.get(device, ())
+        return any(self._hash_at(device, branches, n, head.seq) == head.hash for n in range(len(branches)))
 
     def on_chain(self, device: DeviceId, at: Head, head: Head) -> bool | None:
         """Is ``at`` on the chain that ends in ``head``? None if ``head`` is not held, so that it can't be told."""

@@ -77,6 +77,23 @@ class StartFrom:
     cut: dict[DeviceId, Head]
 
 
+@dataclass(slots=True)
+class Mark:
+    """A moment to be in step with: what was on disk at our end then, and, once the peer has answered, at its end."""
+
+    nonce: int
+    ours: Holdings
+    theirs: Holdings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """The tips of all logs, and the ids of statements."""
+
+    tips: frozenset[tuple[DeviceId, Head]]
+    statements: frozenset[bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Leave:
     """Proposal: the peer said goodbye, for this reason."""
@@ -110,6 +127,7 @@ class SyncSession:
         self._sending: tuple[Offer, int] | None = None
         self._sent_at = self._heard_at = now
         self._nonce, self._pongs = 0, set[int]()
+        self._marks: list[Mark] = []
 
     # --- what the driver tells -----------------------------------------------------------------------------------------
 
@@ -158,6 +176,24 @@ class SyncSession:
         self._queue.append([PING, self._nonce, flush])
         return self._nonce
 
+    def mark(self) -> Mark:
+        """Ask to be told when the peer holds what is on disk here now, and we what is on its disk when it reads this."""
+        durable = self.replica.logs.durable
+        tips = frozenset((device, branch.head) for device, branches in durable.items() for branch in branches)
+        self._marks.append(Mark(self.ping(flush=True), Holdings(tips, frozenset(self.replica.statements))))
+        return self._marks[-1]
+
+    def reached(self, mark: Mark) -> bool:
+        """Are we in step with the peer as of ``mark``? Whatever was written since does not matter."""
+        ours, theirs, logs = mark.ours, mark.theirs, self.replica.logs
+        return (
+            theirs is not None
+            and theirs.statements <= self.replica.statements.keys()
+            and ours.statements <= self.view.statements
+            and all(logs.on_disk(device, tip) for device, tip in theirs.tips)
+            and all(self.view.holds(device, tip) for device, tip in ours.tips if self._may_have(device))
+        )
+
     # --- what the driver asks ------------------------------------------------------------------------------------------
 
     @property
@@ -173,6 +209,10 @@ class SyncSession:
     def ready(self) -> bool:
         """Have both ends said what they have?"""
         return self._heard and self._told
+
+    def shown_our_log(self) -> bool:
+        """Has the peer said how much it holds of our own log, and do we hold all of that?"""
+        return self._heard and not self.view.unknown_tips(self.replica.device)
 
     def lacking(self) -> int:
         """How many entries and statements held here are not known to be on the peer's disk."""
@@ -223,8 +263,8 @@ class SyncSession:
     def _say_statements(self, statements: list[Statement]) -> list[Any] | None:
         self._statements_said += len(statements)
         shown = statements if self._member() else [s for s in statements if s.subject == self.peer]
-        new = [s for s in shown if s.id not in self.view.statements]
-        self.view.statements.update(s.id for s in new)
+        new = [s for s in shown if s.id not in self.view.statements | self.view.shown]
+        self.view.shown.update(s.id for s in new)
         return [STATEMENTS, [s.encoded for s in new]]
 
     def _next_have(self) -> list[Any] | None:
@@ -361,9 +401,11 @@ class SyncSession:
 
     def _on_ping(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         _, nonce, flush = as_list(message, 3)
-        if flush is True and self._told:
+        if flush is True and (self._member() or self._clone()):
             self._due = dict.fromkeys(self._due, now)
-            self._queue.append([HAVE, self._tips(self.replica.logs.durable), []])
+            self._announce = set(self.replica.logs.durable)
+            while (have := self._next_have()) is not None:
+                self._queue.append(have)
         self._queue.append([PONG, as_int(nonce)])
         return []
 
@@ -371,6 +413,10 @@ class SyncSession:
         nonce = as_int(as_list(message, 2)[1])
         if nonce <= self._nonce:
             self._pongs = {n for n in self._pongs if n > nonce - MAX_QUEUED} | {nonce}
+        for mark in [mark for mark in self._marks if mark.nonce <= nonce and self._heard]:
+            tips = frozenset((device, tip) for device, tips in self.view.tips.items() for tip in tips)
+            mark.theirs = Holdings(tips, frozenset(self.view.statements))
+            self._marks.remove(mark)
         return []
 
     def _on_probe(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:

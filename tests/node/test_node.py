@@ -29,7 +29,7 @@ from mycelnode.mesh import open_mesh
 from mycelnode.node import Node, open_node
 from mycelnode.paths import DataDir
 from mycelnode.protocols.replica import Replica
-from tests.node.nodes import SOON, SkewedClock, folder, founder, let_in, running, until
+from tests.node.nodes import SOON, SkewedClock, ask, folder, founder, let_in, running, until
 
 HOUR = 3600_000
 DAY = 24 * HOUR
@@ -38,7 +38,7 @@ DAY = 24 * HOUR
 async def in_step(node: Node) -> None:
     with trio.fail_after(SOON):
         answer = await node.sync(SOON)
-    assert answer["unreachable"] == []
+    assert (answer.behind, answer.unreachable) == ([], [])
 
 
 async def test_two_devices_pair_and_keep_one_state(tmp_path: Path) -> None:
@@ -87,12 +87,12 @@ async def test_settings_are_shared_and_watchers_fire(tmp_path: Path) -> None:
         await in_step(phone)
         seen: list[object] = []
         stop = phone.mesh.settings.watch("models.temperature", lambda setting: seen.append(setting.value))
-        answer = await laptop.commands["config.set"]({"key": "models.temperature", "value": "0.3"})
+        answer = await ask(laptop, "config.set", key="models.temperature", value="0.3")
         assert answer["source"] == "mesh"
         await until(lambda: seen == [0.3], "the watcher firing on the phone")
         assert phone.mesh.settings.get("models.temperature") == 0.3
         stop()
-        await phone.commands["config.set"]({"key": "models.temperature", "value": "0.4"})
+        await ask(phone, "config.set", key="models.temperature", value="0.4")
         assert seen == [0.3]
 
 
@@ -112,7 +112,7 @@ async def test_a_revoked_device_stops_and_says_so(tmp_path: Path) -> None:
         async with running(data) as phone:
             await phone.map("notes").put("good", 1)
             await in_step(phone)
-            await laptop.commands["devices.revoke"]({"device": "phone"})
+            await ask(laptop, "devices.revoke", device="phone")
             await until(lambda: not phone.status()["member"], "the phone learning that it is out")
             await until(lambda: not laptop.host.connected(), "the laptop hanging up")
             with pytest.raises(NotAMember):
@@ -136,17 +136,17 @@ async def test_what_a_revoked_device_wrote_unseen_is_fenced_and_can_be_rescued(t
             await phone.set("tags").remove("dropped")
             await in_step(phone)
         assert laptop.map("notes").get("later") == 2
-        await laptop.commands["devices.revoke"]({"device": "phone", "since_ms": since + 500})
+        await ask(laptop, "devices.revoke", device="phone", since_ms=since + 500)
         assert laptop.map("notes").items() == {"early": 1}
         (fenced,) = laptop.status()["fenced"]
         assert fenced["beyond"] == 3
-        shown = await laptop.commands["devices.rescue"]({"device": "phone", "preview": True})
+        shown = await ask(laptop, "devices.rescue", device="phone", preview=True)
         assert len(shown["entries"]) == 3
         assert shown["rescued"] == 0
-        assert (await laptop.commands["devices.rescue"]({"device": "phone"}))["rescued"] == 3
+        assert (await ask(laptop, "devices.rescue", device="phone"))["rescued"] == 3
         assert list(laptop.set("tags")) == ["kept"]
         assert laptop.map("notes").items() == {"early": 1, "later": 2}
-        again = await laptop.commands["devices.rescue"]({"device": "phone"})
+        again = await ask(laptop, "devices.rescue", device="phone")
         assert laptop.map("notes").items() == {"early": 1, "later": 2}, again
 
 
@@ -159,7 +159,7 @@ async def test_a_clock_far_ahead_is_held_and_can_be_rescued(tmp_path: Path) -> N
             assert laptop.map("notes").items() == {}
             (held,) = laptop.status()["held"]
             assert held["device"] == phone.device
-            await laptop.commands["devices.rescue"]({"device": "phone"})
+            await ask(laptop, "devices.rescue", device="phone")
             assert laptop.map("notes").items() == {"future": 1}
             await in_step(laptop)
             assert phone.map("notes").items() == {"future": 1}
@@ -171,7 +171,6 @@ async def test_a_device_off_two_others_says_that_its_own_clock_is_wrong(tmp_path
         clock = SkewedClock(-3 * DAY)
         async with running(await let_in(tmp_path, laptop, "phone", clock), clock) as phone:
             await laptop.map("notes").put("k", 1)
-            await in_step(phone)
             await until(lambda: phone.status()["clock_wrong"], "the phone doubting its clock")
             await until(lambda: phone.map("notes").get("k") == 1, "the phone holding nothing back")
             assert not laptop.status()["clock_wrong"]
@@ -190,7 +189,7 @@ async def test_a_revoked_device_joins_again_with_a_new_key_and_rescues_what_it_w
             await offline.write([ops.map_put("notes", "unseen", 2)])
         with pytest.raises(AlreadyInitialised):  # it is a member still
             await join_mesh(data, str(await laptop.invite()), None, clock=SkewedClock())
-        await laptop.commands["devices.revoke"]({"device": "phone"})
+        await ask(laptop, "devices.revoke", device="phone")
         async with running(data) as phone:
             await until(lambda: not phone.status()["member"], "the phone learning that it is out")
 
@@ -200,7 +199,7 @@ async def test_a_revoked_device_joins_again_with_a_new_key_and_rescues_what_it_w
         async with running(data) as phone:
             await in_step(phone)
             assert phone.map("notes").items() == {"seen": 1}
-            assert (await phone.commands["devices.rescue"]({"device": old}))["rescued"] == 1
+            assert (await ask(phone, "devices.rescue", device=old))["rescued"] == 1
             await in_step(phone)
             assert laptop.map("notes").items() == phone.map("notes").items() == {"seen": 1, "unseen": 2}
             await phone.map("notes").put("new", 3)
@@ -230,7 +229,7 @@ async def test_a_cloned_device_notices_stops_and_joins_again(tmp_path: Path) -> 
         await join_mesh(copy, str(await laptop.invite()), "phone 2", clock=SkewedClock())
         async with running(copy) as again:
             await in_step(again)
-            assert (await again.commands["devices.rescue"]({"device": old}))["rescued"] == 2
+            assert (await ask(again, "devices.rescue", device=old))["rescued"] == 2
             await in_step(again)
             assert laptop.map("notes").items() == {"before": 0, "original": 1, "copied": 2}
 
@@ -348,8 +347,8 @@ async def test_a_rewritten_audit_record_shows_against_what_the_mesh_remembers(tm
         await let_in(tmp_path, laptop, "phone")
         data = laptop.mesh.data
         await until(lambda: bool(anchors(laptop.mesh)), "the first anchor")
-        assert (await laptop.commands["audit.verify"]({}))["ok"]
-        kinds = [event["kind"] for event in (await laptop.commands["audit.tail"]({}))["events"]]
+        assert (await ask(laptop, "audit.verify"))["ok"]
+        kinds = [event["kind"] for event in (await ask(laptop, "audit.tail"))["events"]]
         assert kinds == ["mesh.init", "device.enrol"]
     with closing(sqlite3.connect(data.database)) as connection, connection:
         time_ms = 1_764_000_000_000
@@ -358,7 +357,7 @@ async def test_a_rewritten_audit_record_shows_against_what_the_mesh_remembers(tm
         audit.record(connection, "mesh.init", {"mesh": "rewritten"}, time_ms)  # a chain that is sound in itself
         assert audit.verify(connection).ok
     async with running(data) as laptop:
-        answer = await laptop.commands["audit.verify"]({})
+        answer = await ask(laptop, "audit.verify")
         assert not answer["ok"]
         assert "recorded elsewhere" in answer["reason"]
 
