@@ -132,16 +132,18 @@ class Mesh:
         """Something that `Replica.held` depends on, besides time, has changed: look at what is held."""
         await self.commit(lambda replica: None)
 
-    async def start_from(self, state: bytes, cut: Mapping[DeviceId, Head]) -> None:
+    async def start_from(self, state: bytes, cut: Mapping[DeviceId, Head], giver: DeviceId) -> None:
         """Begin with a peer's folded state. Raises `EncodingError` if it is malformed or does not belong to its cut."""
         document = await trio.to_thread.run_sync(Document.decode_state, state)
         if dict(document.applied) != {device: head.seq for device, head in cut.items() if head.seq}:
             raise EncodingError("a state does not belong to the cut sent with it")
 
-        packed = _pack_document(state, Base(cut, document.digest()))  # now: the replica goes on with this very document
+        packed = _pack_document(
+            state, Base(cut, document.digest(), giver)
+        )  # now: the replica goes on with this very document
 
         def propose(replica: Replica) -> Progress:
-            return replica.start_from(document, cut, self.now())
+            return replica.start_from(document, cut, giver, self.now())
 
         def store(connection: sqlite3.Connection) -> None:
             logstore.save_fact(connection, "document", packed)
@@ -313,7 +315,7 @@ def _stored(device: DeviceId, number: int, branch: Branch) -> StoredBranch:
 
 
 def _pack_document(state: bytes, base: Base | None) -> bytes:
-    cut = None if base is None else [{device: list(head) for device, head in base.cut.items()}, base.digest]
+    cut = None if base is None else [{device: list(head) for device, head in base.cut.items()}, base.digest, base.giver]
     header = encode(cut)
     return len(header).to_bytes(4, "big") + header + state
 
@@ -321,5 +323,5 @@ def _pack_document(state: bytes, base: Base | None) -> bytes:
 def _unpack_document(packed: bytes) -> tuple[Document, Base | None]:
     end = 4 + int.from_bytes(packed[:4], "big")
     cut = decode(packed[4:end])
-    base = None if cut is None else Base({device: Head(*head) for device, head in cut[0].items()}, cut[1])
+    base = None if cut is None else Base({device: Head(*head) for device, head in cut[0].items()}, cut[1], cut[2])
     return Document.decode_state(packed[end:]), base

@@ -198,8 +198,8 @@ class SyncDriver:
                     await self.mesh.commit(lambda replica: replica.accept(device, start, entries, head), size=size)
                 case Learn(statements):
                     await self.mesh.commit(lambda replica: replica.learn(statements))
-                case StartFrom(state, cut):
-                    await self.mesh.start_from(state, cut)
+                case StartFrom(state, cut, giver):
+                    await self.mesh.start_from(state, cut, giver)
         except (LogError, EncodingError) as error:
             raise PeerMisbehaved(f"what it sent does not verify: {error}") from error
         except BusyError as error:

@@ -72,10 +72,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The folded state a newcomer started from: unverified until the logs up to ``cut`` are held and fold to ``digest``."""
+    """The folded state that ``giver`` gave a newcomer: unverified until the logs up to ``cut`` are held and fold to ``digest``.
+
+    The giver has those logs. Put out before they came, it takes the state with it: nobody else may have them.
+    """
 
     cut: Mapping[DeviceId, Head]
     digest: bytes
+    giver: DeviceId
 
 
 class Replica:
@@ -301,7 +305,7 @@ class Replica:
                 self._advance(device, now, progress)
         return progress
 
-    def start_from(self, document: Document, cut: Mapping[DeviceId, Head], now: int) -> Progress:
+    def start_from(self, document: Document, cut: Mapping[DeviceId, Head], giver: DeviceId, now: int) -> Progress:
         """Begin with a peer's folded state, which the driver stores; entries held beyond it are applied on top.
 
         Raises `BusyError` if this device is not new any more, or if the state says what it cannot: entries of our own that we never
@@ -313,7 +317,7 @@ class Replica:
         if to_ms(latest) > now + MAX_SKEW_MS and not self.clock_wrong(now):
             raise BusyError("the state offered holds writes from more than a day ahead")
         progress = Progress(refolded=True)
-        self.base = Base(cut, document.digest())
+        self.base = Base(cut, document.digest(), giver)
         self.document = document
         self.clock.observe(latest, now)
         for device in list(self.logs.durable):
@@ -407,7 +411,8 @@ class Replica:
         number, limit = self.counted(device)
         if self.base is not None and self.logs.tip(device, number).seq < seq:
             head = self.membership.fences.get(device, self.base.cut.get(device))
-            return device in self.membership.enrolled and head is not None and seq <= head.seq
+            known = device in self.membership.enrolled and self.base.giver in self.membership.members
+            return known and head is not None and seq <= head.seq
         applied = self.document.applied_hash(device)
         return seq <= limit and (applied is None or self.logs.hash_at(device, number, seq) == applied)
 

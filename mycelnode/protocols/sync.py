@@ -73,10 +73,11 @@ class Learn:
 
 @dataclass(frozen=True, slots=True)
 class StartFrom:
-    """Proposal: a peer's folded state, to store and to begin with."""
+    """Proposal: the folded state of ``giver``, to store and to begin with."""
 
     state: bytes
     cut: dict[DeviceId, Head]
+    giver: DeviceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,7 +500,9 @@ class SyncSession:
                 self.replica.verify_head(device, head)
         self._partial.begin(as_bytes(digest, 32), as_int(size), heads)
         state = self._partial.add(as_int(offset), as_bytes(piece))
-        return [] if state is None else [StartFrom(state, {device: head.head for device, head in heads.items()})]
+        if state is None:
+            return []
+        return [StartFrom(state, {device: head.head for device, head in heads.items()}, self.peer)]
 
     def _on_refused(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         device = as_bytes(as_list(message, 2)[1], 32)

@@ -68,14 +68,14 @@ class Node(Device):
             link.moved(self, progress)
         return progress
 
-    def start(self, state: bytes, cut: dict[DeviceId, Head]) -> None:
+    def start(self, state: bytes, cut: dict[DeviceId, Head], giver: DeviceId) -> None:
         """As `Mesh.start_from`."""
         document = Document.decode_state(state)
         if dict(document.applied) != {device: head.seq for device, head in cut.items() if head.seq}:
             raise EncodingError("a state does not belong to its cut")
         digest = document.digest()  # now: the replica goes on with this very document
-        self.replica.start_from(document, cut, self.now)
-        self.fact = (state, Base(cut, digest))
+        self.replica.start_from(document, cut, giver, self.now)
+        self.fact = (state, Base(cut, digest, giver))
 
     def restart(self) -> None:
         """As `Mesh._load`."""
@@ -179,8 +179,8 @@ class Link:
                 mine.replica.accept(device, start, entries, head)
             case Learn(statements):
                 mine.replica.learn(statements)
-            case StartFrom(state, cut):
-                mine.start(state, cut)
+            case StartFrom(state, cut, giver):
+                mine.start(state, cut, giver)
 
     def cut(self) -> None:
         for node, session in zip(self.ends, self.sessions, strict=True):

@@ -13,6 +13,7 @@ from nacl.signing import SigningKey, VerifyKey
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import ENROL, REVOKE, Statement
+from mycelnode.errors import BusyError
 from mycelnode.protocols.logset import Row
 from mycelnode.protocols.replica import Progress, Replica
 from mycelnode.protocols.state_transfer import Offer, Partial, StateSource
@@ -186,11 +187,15 @@ class Link:
         for proposal in self.sessions[end].receive(frame, wall=mine.now, now=self.time):
             match proposal:
                 case Accept(device, start, entries, head):
-                    mine.replica.accept(device, start, entries, head)
+                    try:
+                        mine.replica.accept(device, start, entries, head)
+                    except BusyError:
+                        self.sessions[end].refuse(device)
                 case Learn(statements):
                     mine.replica.learn(statements)
-                case StartFrom(state, cut):
-                    mine.progressed.append(mine.replica.start_from(Document.decode_state(state), cut, mine.now))
+                case StartFrom(state, cut, giver):
+                    document = Document.decode_state(state)
+                    mine.progressed.append(mine.replica.start_from(document, cut, giver, mine.now))
                 case Leave(reason):
                     self.left = reason
                     return
