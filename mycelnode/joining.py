@@ -457,7 +457,7 @@ async def _restored(data: DataDir) -> _Restored | None:
         return None
     async with open_database(data) as database:
         with loading(data.database):
-            stored = StoredLogs(database.read)
+            stored = StoredLogs(database.read, data.database)
             root, name = stored.fact("root"), stored.fact(RESTORED_NAME)
             return None if root is None else _Restored(root, None if name is None else name.decode())
 
