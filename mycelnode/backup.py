@@ -27,13 +27,13 @@ from nacl.exceptions import CryptoError
 from nacl.pwhash import argon2id
 
 from mycelnode import audit, logstore
+from mycelnode.commands import RESTORED_NAME
 from mycelnode.encoding import as_bytes, as_int, as_list, as_text, decode, encode
 from mycelnode.errors import (
     AlreadyInitialised,
     BackupError,
     EncodingError,
     MycelError,
-    NotInitialised,
     PhraseError,
     SchemaTooNew,
 )
@@ -43,7 +43,7 @@ from mycelnode.logstore import StoredLogs
 from mycelnode.paths import PRIVATE_FILE, TEMPORARY, DataDir, make_private_folder, sync_folder, unusable, write_durably
 from mycelnode.ports import Clock
 from mycelnode.protocols.pairing import clean_name
-from mycelnode.returning import RESTORED_MARK, RESTORED_NAME
+from mycelnode.returning import RESTORED_MARK
 from mycelnode.schema import open_reader, open_writer, shipped_migrations, translate, version
 
 MAGIC: Final = b"mycel-backup\n"
@@ -101,19 +101,18 @@ def create(
     """
     if len(passphrase) < MIN_PASSPHRASE_CHARS:
         raise BackupError(f"the passphrase of a backup has at least {MIN_PASSPHRASE_CHARS} characters")
-    if not data.initialised() or not data.database.exists():
-        raise NotInitialised
+    data.check_readable()
     now = clock.wall()
     target = _target(data, path, now)
     try:
         with closing(open_reader(data.database)) as connection:
             connection.execute("BEGIN")  # one moment of the database for everything read below
-            root = StoredLogs(connection).fact("root")
+            root = StoredLogs(connection, data.database).fact("root")
             if root is None:
-                raise NotInitialised
+                raise data.without_root()
             with _new_file(target) as file:
                 _Sealer(file, passphrase, strength, mesh_id(root), now).write(_records(connection, data))
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translate(error, data.database) from error
     return _describe(target)
 
@@ -172,7 +171,7 @@ def _records(connection: sqlite3.Connection, data: DataDir) -> Iterator[list[Any
     for table, columns in _TABLES.items():
         for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table}"):
             yield [table, *row]
-    stored = StoredLogs(connection)
+    stored = StoredLogs(connection, data.database)
     for fact in _FACTS:
         yield from _pieces(fact, stored.fact(fact) or b"")
     with suppress(FileNotFoundError):

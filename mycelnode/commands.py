@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from mycelnode import audit
@@ -19,12 +20,14 @@ from mycelnode.errors import ConfigError, ControlError, DeviceUnknown, EncodingE
 from mycelnode.mesh import CONFIG, Mesh
 from mycelnode.protocols.pairing import clean_name
 from mycelnode.rescue import head_before, rescuable, rescue
+from mycelnode.shared import check_name
 
 Request = Mapping[str, Any]
 Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 
 NAMES = "mycel.names"
 ADDRESSES = "mycel.addrs"
+RESTORED_NAME = "restored"  # the fact that keeps the name which a device is to have once it is enrolled (anew)
 MIN_ID_CHARS = 6  # of a peer id, to name a device by its end
 
 
@@ -51,9 +54,11 @@ def rfc3339(milliseconds: int) -> str:
 
 
 def device_name(mesh: Mesh, device: DeviceId) -> str:
-    """The shared name of a device, else the one it was enrolled with."""
+    """The shared name of a device, else the one it was, or is to be, enrolled with."""
     shared = mesh.replica.document.map(NAMES).get(peer_id(device))
     enrolment = mesh.replica.membership.enrolled.get(device)
+    if enrolment is None and device == mesh.identity.device:
+        return clean_name((mesh.stored.fact(RESTORED_NAME) or b"").decode(errors="replace"))
     name = shared if isinstance(shared, str) else enrolment.info.get("name", "") if enrolment else ""
     return clean_name(name)
 
@@ -254,6 +259,9 @@ class MeshCommands:
         operations = request.get("operations")
         if not isinstance(operations, Sequence) or isinstance(operations, str) or not operations:
             raise ControlError("the request needs a list of operations")
+        for operation in operations:
+            if isinstance(operation, list | tuple) and len(operation) > 1 and isinstance(operation[1], str):
+                check_name(operation[1])
         built = [ops.from_verb(self.mesh.replica.document, operation) for operation in operations]
         head = await self.mesh.write([operation for operation in built if operation is not None])
         return {"seq": head.seq}
@@ -271,7 +279,7 @@ class MeshCommands:
 
     async def audit_verify(self, request: Request) -> dict[str, Any]:
         """Recompute the whole audit chain, and compare it with what the mesh remembers of it."""
-        report = audit.verify(self.mesh.database.read, anchors(self.mesh))
+        report = self.mesh.database.look(partial(audit.verify, anchors=await anchors(self.mesh)))
         answer = {"ok": report.ok, "events": report.events, "head": report.head.hex()}
         return answer if report.ok else {**answer, "broken_at": report.broken_at, "reason": report.reason}
 
@@ -280,7 +288,7 @@ class MeshCommands:
         count = request.get("count", 20)
         if type(count) is not int or not 1 <= count <= 1000:
             raise ControlError("the field 'count' is a number from 1 to 1000")
-        return {"events": [event.as_json() for event in audit.tail(self.mesh.database.read, count)]}
+        return {"events": [event.as_json() for event in self.mesh.database.look(partial(audit.tail, count=count))]}
 
 
 def device_key(reference: str) -> DeviceId:

@@ -56,7 +56,7 @@ class ConfigError(MycelError):
 
 
 class DatabaseDamaged(MycelError):
-    """The database is damaged; restore a backup or join again. Nothing was overwritten."""
+    """The database is damaged; after `mycelnode leave`, restore a backup or join again. Nothing was overwritten."""
 
 
 class SchemaTooNew(MycelError):

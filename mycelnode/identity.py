@@ -99,7 +99,9 @@ def read_key(path: Path) -> bytes:
             info = os.fstat(file.fileno())
             data = file.read(MAX_KEY_FILE_BYTES + 1)
     except FileNotFoundError:
-        raise KeyFileError(f"the key file {path} is missing; without it this device must join the mesh anew") from None
+        raise KeyFileError(
+            f"the key file {path} is missing; put it back, or, after `mycelnode leave`, join anew"
+        ) from None
     except OSError as error:
         raise unusable(path, "read", error) from error
     if stat.S_IMODE(info.st_mode) & 0o077:
@@ -114,7 +116,7 @@ def read_key(path: Path) -> bytes:
     seed = content[:SEED_BYTES]
     if tag != KEY_TAG or len(content) != SEED_BYTES + CHECKSUM_BYTES or content[SEED_BYTES:] != _checksum(seed):
         raise KeyFileError(
-            f"the key file {path} is damaged; put the original back, or move it away and join the mesh anew"
+            f"the key file {path} is damaged; put the original back, or, after `mycelnode leave`, join anew"
         )
     return seed
 

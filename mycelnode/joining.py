@@ -7,11 +7,11 @@ import platform
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mycelnode import audit, logstore
-from mycelnode.commands import device_name, find_device
+from mycelnode.commands import RESTORED_NAME, device_name, find_device
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.clock import EARLIEST_MS
 from mycelnode.crdt.membership import membership
@@ -24,11 +24,13 @@ from mycelnode.errors import (
     ConfigError,
     DatabaseDamaged,
     DataDirBusy,
+    DataDirUnusable,
     EncodingError,
     InviteError,
     KeyFileError,
     LogError,
     NodeRunning,
+    NotAMember,
     NotInitialised,
     PairingRefused,
     PeerUnreachable,
@@ -49,11 +51,12 @@ from mycelnode.identity import (
 )
 from mycelnode.logstore import StoredLogs
 from mycelnode.mesh import Mesh, open_mesh
-from mycelnode.paths import DataDir, write_durably
+from mycelnode.paths import DataDir, sync_folder, write_durably
 from mycelnode.ports import Clock
 from mycelnode.protocols.pairing import Invite, Welcome, clean_name, parse_invite
 from mycelnode.rescue import head_before
-from mycelnode.returning import RESTORED_NAME, make_ready
+from mycelnode.returning import RESTORED_MARK, make_ready
+from mycelnode.schema import loading
 
 DIAL_SECONDS = 10.0  # for the addresses in an invite
 LAN_SECONDS = 10.0  # then for finding the inviter on the local network
@@ -72,7 +75,7 @@ class Initialised:
     mesh: str
     device: str
     name: str
-    phrase: str
+    phrase: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +105,20 @@ def _refuse_if_member(data: DataDir) -> None:
 def _refuse_if_begun(data: DataDir) -> None:
     _refuse_if_member(data)
     if data.joining.exists():
-        raise AlreadyInitialised(
-            f"{data.path} is about to join a mesh, or was restored from a backup: finish with `mycelnode join INVITE`, or"
-            " begin anew after `mycelnode leave`"
+        raise AlreadyInitialised(data.unfinished)
+
+
+def _database_files(data: DataDir) -> list[Path]:
+    """The database, its write-ahead log, and copies from before a migration."""
+    return sorted([*data.path.glob(data.database.name), *data.path.glob(f"{data.database.name}[-.]*")])
+
+
+def _refuse_leftovers(data: DataDir) -> None:
+    """Before a key is made: a new database would not go with what is left of another."""
+    left = _database_files(data)
+    if left and not data.database.exists():
+        raise DataDirUnusable(
+            f"{left[0]} is left of a device whose {data.database.name} is missing; put that back, or move this away"
         )
 
 
@@ -114,13 +128,19 @@ def _check_clock(clock: Clock) -> None:
         raise ClockWrong("the clock of this device is set to a time before 2025; set it and try again")
 
 
-async def init_mesh(data: DataDir, name: str | None, *, clock: Clock) -> Initialised:
-    """Begin a new mesh with this device. Raises `AlreadyInitialised`, `DataDirBusy`, `DataDirUnusable`, `DiskFull`."""
+async def init_mesh(
+    data: DataDir, name: str | None, *, clock: Clock, tell: Callable[[Initialised], None] = lambda _: None
+) -> Initialised:
+    """Begin a new mesh with this device. ``tell`` shows the phrase; if it raises, no mesh was begun.
+
+    Raises `AlreadyInitialised`, `DataDirBusy`, `DataDirUnusable`, `DiskFull`, and what ``tell`` raises.
+    """
     _check_clock(clock)
     _refuse_if_begun(data)
     data.create()
     with data.lock():
         _refuse_if_begun(data)
+        _refuse_leftovers(data)
         phrase = new_phrase()
         root = root_from_phrase(phrase)
         try:
@@ -128,11 +148,14 @@ async def init_mesh(data: DataDir, name: str | None, *, clock: Clock) -> Initial
             shown = clean_name(name or default_name())
             enrolment = _root_statement(root, ENROL, identity.device, None, shown)
             await _begin(data, root.public, [enrolment], "mesh.init", shown, clock)
+            made = Initialised(mesh_id(root.public), identity.peer_id, shown, phrase)
+            tell(made)
         except BaseException:  # nobody has seen the phrase of this mesh: nothing of it may stay
             with suppress(OSError):
-                _remove(data)
+                for file in (data.device_key, *_database_files(data)):
+                    file.unlink(missing_ok=True)
             raise
-        return Initialised(mesh_id(root.public), identity.peer_id, shown, phrase)
+        return made
 
 
 async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Clock) -> JoinedMesh:
@@ -157,6 +180,7 @@ async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Cloc
         before = data.joining.read_text() if data.joining.exists() else None
         if before is not None and before != str(invite):
             data.device_key.unlink(missing_ok=True)  # made for another invite, and enrolled nowhere that we know of
+        _refuse_leftovers(data)
         identity = load_identity(data) if data.device_key.exists() else create_identity(data)
         write_durably(data.joining, str(invite).encode())
         shown = _chosen_name(name, restored)
@@ -247,6 +271,9 @@ async def recover_mesh(
         if restored is not None and restored.root != root.public:
             raise PhraseError("this recovery phrase belongs to another mesh than the one in this folder")
         if restored is None or data.joining.exists():
+            _refuse_leftovers(data)
+            if not data.joining.exists():  # so that, cut short, this can be repeated
+                write_durably(data.joining, RESTORED_MARK)
             identity = load_identity(data) if data.device_key.exists() else create_identity(data)
             shown = _chosen_name(name, restored)
             enrolment = _root_statement(root, ENROL, identity.device, None, shown)
@@ -290,6 +317,10 @@ async def _use_root(
     mesh: Mesh, root: RootKey, revoke: Sequence[str], may_revoke: bool, *, synced: bool
 ) -> dict[str, object]:
     """Revoke by the root key; says what was done."""
+    if mesh.identity.device not in mesh.replica.membership.members:
+        raise NotAMember(
+            f"the key {mesh.device} of this device was put out of the mesh; `mycelnode leave`, then recover once more"
+        )
     subjects = [find_device(mesh, reference) for reference in revoke]
     if subjects and not may_revoke:
         falls = ", ".join(
@@ -325,13 +356,12 @@ async def leave_mesh(data: DataDir, *, clock: Clock, erase: bool, wait: float) -
     ``wait``: seconds for reaching the others, and again for telling them. A folder that is damaged, or not enrolled yet, is put
     aside without telling anybody: ``mesh`` is None then. Raises `NodeRunning`, `NotInitialised`, `DataDirUnusable`.
     """
-    if not data.initialised():
-        raise NotInitialised
+    data.check_begun()
     with _alone(data):
         pass
     left: dict[str, object] = {"mesh": None, "device": None, "told": []}
     if not data.joining.exists():
-        with suppress(DatabaseDamaged, KeyFileError, SchemaTooNew, ConfigError, NotInitialised):
+        with suppress(DatabaseDamaged, KeyFileError, SchemaTooNew, ConfigError, NotInitialised, sqlite3.Error):
             left = await _tell_and_leave(data, clock, wait)
     with _alone(data):
         aside = None if erase else data.path / f"left-{clock.wall() // 1000}"
@@ -370,9 +400,7 @@ async def _declare_left(mesh: Mesh) -> None:
 
 def _remove(data: DataDir, aside: Path | None = None) -> None:
     """Erase what makes this folder a device, or move it into the folder ``aside``; logs and backups stay."""
-    files = [data.device_key, data.swarm_key, data.config, data.database, data.joining]
-    files += data.path.glob(f"{data.database.name}[-.]*")  # the write-ahead log, and copies from before a migration
-    for file in files:
+    for file in (data.device_key, data.swarm_key, data.config, data.joining, *_database_files(data)):
         with suppress(FileNotFoundError):
             if aside is None:
                 file.unlink()
@@ -413,6 +441,7 @@ async def _begin(
     async with open_database(data) as database:
         await database.write(store)
     data.joining.unlink(missing_ok=True)
+    sync_folder(data.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,9 +456,10 @@ async def _restored(data: DataDir) -> _Restored | None:
     if not data.database.exists():
         return None
     async with open_database(data) as database:
-        stored = StoredLogs(database.read)
-        root, name = stored.fact("root"), stored.fact(RESTORED_NAME)
-        return None if root is None else _Restored(root, None if name is None else name.decode())
+        with loading(data.database):
+            stored = StoredLogs(database.read, data.database)
+            root, name = stored.fact("root"), stored.fact(RESTORED_NAME)
+            return None if root is None else _Restored(root, None if name is None else name.decode())
 
 
 def _chosen_name(name: str | None, restored: _Restored | None) -> str:

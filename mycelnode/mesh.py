@@ -19,19 +19,21 @@ import trio
 from mycelnode import logstore
 from mycelnode.background import open_background
 from mycelnode.config import Settings
-from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
+from mycelnode.crdt.changelog import DeviceId, Head, SignedHead, genesis
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.database import Database, open_database
-from mycelnode.encoding import as_list, decode, encode, peer_id
-from mycelnode.errors import ClosedError, DatabaseDamaged, EncodingError, MycelError, NotInitialised
+from mycelnode.encoding import as_list, blake2b, decode, encode, peer_id
+from mycelnode.errors import ClosedError, EncodingError, LogError, MycelError
 from mycelnode.identity import Identity, load_identity, mesh_id, verify
 from mycelnode.logstore import StoredBranch, StoredLogs, StoredRow
 from mycelnode.paths import DataDir
 from mycelnode.ports import Clock
 from mycelnode.protocols.logset import Branch
+from mycelnode.protocols.pairing import parse_invite
 from mycelnode.protocols.replica import Base, Batch, Progress, Replica
 from mycelnode.protocols.state_transfer import Offer
+from mycelnode.schema import loading
 
 MAX_QUEUED = 10_000  # proposals waiting for the committer; more callers wait
 GROUP_BYTES = 256 << 10  # of proposals in one transaction: signatures stand at most this far (and one entry) apart
@@ -65,7 +67,7 @@ class Mesh:
     def __init__(self, data: DataDir, identity: Identity, root: bytes, database: Database, clock: Clock) -> None:
         self.data, self.identity, self.root, self.database, self.clock = data, identity, root, database, clock
         self.settings = Settings(data)
-        self.stored = StoredLogs(database.read)
+        self.stored = StoredLogs(database.read, database.path)
         self.replica = Replica(root, identity.device, identity.sign, verify, self.stored)
         self.listeners: list[Callable[[Progress], None]] = []
         self.closing: list[Callable[[], None]] = []  # called when the mesh closes
@@ -257,11 +259,22 @@ class Mesh:
         for stored in self.stored.branches():
             tip = SignedHead(stored.tip_seq, stored.tip_hash, stored.tip_signature)
             branch = Branch(stored.parent, Head(stored.base_seq, stored.base_hash), tip)
+            own = stored.branch or branch.base == genesis(self.root, stored.device)
+            if not own or self.stored.hash_at(stored.device, stored.branch, tip.seq) != tip.hash:
+                raise LogError(f"the log of the device {peer_id(stored.device)} does not end where it should")
             self.replica.logs.durable.setdefault(stored.device, []).append(branch)
         statements: list[Statement] = [decode_statement(item) for item in self.stored.statements()]
         packed = self.stored.fact("document")
-        document, base = (None, None) if packed is None else _unpack_document(packed)
+        document, base = None, None
+        if packed is not None and packed[:32] == blake2b(packed[32:]):
+            document, base = _unpack_document(packed[32:])
+        elif packed is not None:
+            _log.warning(
+                "the folded state in %s is not as this version writes it; the logs are folded anew", self.database.path
+            )
         self.replica.load(statements, document, base, clock=self.fact("clock", 0), now=self.now())
+        for text, _, _ in self.stored.invites():  # the node reads them later, where nobody expects damage
+            parse_invite(text)
 
     async def checkpoint(self) -> None:
         """Keep the folded state, so that the next start need not fold the logs again."""
@@ -278,21 +291,17 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
 
     Raises `NotInitialised`, `DataDirBusy`, `KeyFileError`, `DatabaseDamaged`, `SchemaTooNew`, `DataDirUnusable`.
     """
-    if not data.initialised():
-        raise NotInitialised
+    data.check_readable()
     with data.lock():
         identity = load_identity(data)
         async with open_database(data) as database:
-            root = StoredLogs(database.read).fact("root")
+            with loading(data.database):
+                root = StoredLogs(database.read, data.database).fact("root")
             if root is None:
-                raise NotInitialised
+                raise data.without_root()
             mesh = Mesh(data, identity, root, database, clock)
-            try:
+            with loading(data.database):
                 mesh._load()
-            except (MycelError, sqlite3.DatabaseError) as error:
-                raise DatabaseDamaged(
-                    f"{data.database} is damaged ({error}); restore a backup or join again"
-                ) from error
             mesh.push_config()
             async with open_background() as nursery:
                 nursery.start_soon(mesh._run)
@@ -317,7 +326,8 @@ def _stored(device: DeviceId, number: int, branch: Branch) -> StoredBranch:
 def _pack_document(state: bytes, base: Base | None) -> bytes:
     cut = None if base is None else [{device: list(head) for device, head in base.cut.items()}, base.digest, base.giver]
     header = encode(cut)
-    return len(header).to_bytes(4, "big") + header + state
+    packed = len(header).to_bytes(4, "big") + header + state
+    return blake2b(packed) + packed  # a changed byte in it would change the document, and no log would show it
 
 
 def _unpack_document(packed: bytes) -> tuple[Document, Base | None]:

@@ -270,6 +270,7 @@ async def open_node(
     Raises what `open_mesh` raises, and `NetworkError` when it cannot listen. Leaving the block closes everything in reverse order,
     cancelled or not.
     """
+    data.check_member()
     async with (
         open_mesh(data, clock=clock) as mesh,
         _open_door(mesh, listen) as host,

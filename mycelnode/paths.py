@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shlex
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,16 @@ from pathlib import Path
 import platformdirs
 
 from mycelnode.encoding import base32, blake2b
-from mycelnode.errors import DataDirBusy, DataDirUnusable, DiskFull, KeyFileError, MycelError, Unsupported
+from mycelnode.errors import (
+    DatabaseDamaged,
+    DataDirBusy,
+    DataDirUnusable,
+    DiskFull,
+    KeyFileError,
+    MycelError,
+    NotInitialised,
+    Unsupported,
+)
 
 SUN_PATH_BYTES = (
     103 if sys.platform == "darwin" else 107
@@ -27,6 +37,7 @@ RUN_USER = Path(
 )  # of systemd and elogind; XDG_RUNTIME_DIR itself is not asked, as a service and a shell may disagree on it
 SHARED_TEMPORARY = Path("/tmp")  # what is made in it is checked to be ours
 TEMPORARY = ".part"  # what `write_durably` writes ends so until it is complete
+CURE = "after `mycelnode leave`, restore a backup (`mycelnode backup restore`) or join again. Nothing was overwritten"
 
 
 def unusable(path: Path, doing: str, error: OSError) -> MycelError:
@@ -117,6 +128,7 @@ class DataDir:
     def __init__(self, path: str | os.PathLike[str] | None = None, *, environ: Mapping[str, str] = os.environ) -> None:
         chosen = path or environ.get("MYCEL_DATA_DIR") or platformdirs.user_data_dir("mycelnode", appauthor=False)
         self.path = Path(chosen).expanduser().absolute()
+        self._option = f" --data-dir {shlex.quote(os.fspath(path))}" if path else ""
         self.device_key = self.path / "device.key"
         self.swarm_key = self.path / "swarm.key"
         self.database = self.path / "mycel.db"
@@ -128,6 +140,10 @@ class DataDir:
 
     def __repr__(self) -> str:
         return f"DataDir({str(self.path)!r})"
+
+    def program(self, command: str) -> str:
+        """How a person would type ``command`` for this very folder."""
+        return f"mycelnode {command}{self._option}"
 
     @property
     def control_path(self) -> Path:
@@ -166,6 +182,41 @@ class DataDir:
             return self.device_key.exists() or self.database.exists()
         except OSError as error:
             raise unusable(self.path, "read", error) from error
+
+    @property
+    def unfinished(self) -> str:
+        """What to say of a folder whose device is not enrolled yet."""
+        return (
+            f"{self.path} holds a device that is no member of a mesh yet: finish with `{self.program('join INVITE')}`, or"
+            f" `{self.program('recover')}` with the phrase, or begin anew after `{self.program('leave')}`"
+        )
+
+    def check_begun(self) -> None:
+        """Raise `NotInitialised` if nothing of a device lives here."""
+        if not self.initialised():
+            raise NotInitialised(
+                f"{self.path} holds no device yet: run `{self.program('init')}` or `{self.program('join INVITE')}` first"
+            )
+
+    def check_readable(self) -> None:
+        """Raise `NotInitialised` if no device lives here that knows a mesh, and `DatabaseDamaged` if its database is gone."""
+        self.check_begun()
+        if self.joining.exists() and not (self.device_key.exists() and self.database.exists()):
+            raise NotInitialised(self.unfinished)
+        if not self.database.exists():
+            raise DatabaseDamaged(f"{self.database} is missing; put it back, or, {CURE}")
+
+    def check_member(self) -> None:
+        """As `check_readable`; `NotInitialised` also for a device on its way into a mesh, restored from a backup or not."""
+        self.check_readable()
+        if self.joining.exists():
+            raise NotInitialised(self.unfinished)
+
+    def without_root(self) -> MycelError:
+        """The error for a database that names no mesh: a join that was killed, an init that was killed, or damage."""
+        if self.joining.exists():
+            return NotInitialised(self.unfinished)
+        return DatabaseDamaged(f"{self.database} holds no mesh; {CURE}")
 
     @contextmanager
     def lock(self) -> Iterator[None]:

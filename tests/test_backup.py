@@ -147,7 +147,7 @@ async def test_a_restored_folder_takes_invites_of_its_own_mesh_only(
         await joining.join_mesh(target, str(foreign), None, clock=CLOCK)
     assert load_identity(target) is not None
     assert files_in(target.path)[str(target.joining)] == before[str(target.joining)]
-    with pytest.raises(AlreadyInitialised, match="restored from a backup"):
+    with pytest.raises(AlreadyInitialised, match="no member of a mesh yet"):
         await joining.init_mesh(target, None, clock=CLOCK)
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from mycelnode.errors import MycelError, NodeNotRunning, NotInitialised, first
+from mycelnode.errors import MycelError, NodeNotRunning, first
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})  # writing failed, and will again
 PASSPHRASE = "MYCEL_BACKUP_PASSPHRASE"  # the environment variable
 MAX_SECRET_CHARS = 8192  # read from standard input
 SHORT_CHARS = 8  # of a peer id's end: enough for people to tell their devices apart
 ERASE_LINE = "\r\x1b[K"
+READS = frozenset(  # what also a folder can answer that was restored from a backup and is not enrolled yet
+    ("status", "devices.list", "config.get", "config.list", "audit.verify", "audit.tail")
+)
 
 
 class Declined(click.ClickException):
@@ -38,6 +43,14 @@ class Declined(click.ClickException):
 
 class ConfirmationNeeded(click.ClickException):
     """There is nobody to ask."""
+
+
+class BadInput(click.ClickException):
+    """Standard input says something that cannot be meant."""
+
+
+class OutputLost(click.ClickException):
+    """Standard output could not be written."""
 
 
 @dataclass(slots=True)
@@ -56,8 +69,7 @@ class Options:
 
     def program(self, command: str) -> str:
         """How the person would type ``command`` for this very folder."""
-        folder = f" --data-dir {shlex.quote(self.data_dir)}" if self.data_dir else ""
-        return f"mycelnode {command}{folder}"
+        return self.data.program(command)
 
 
 def shared_options(function: F) -> F:
@@ -159,18 +171,18 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
 def run_cli(program: click.Group) -> None:
     """Run the command line: exit status 0 done, 1 failed with one sentence, 2 wrong usage, 130 interrupted."""
     as_json = "--json" in sys.argv
+    _mend_streams()
     try:
+        _check_arguments()
         status = program(standalone_mode=False, prog_name="mycelnode")
         sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
     except click.UsageError as error:
-        if as_json:
-            _print_error("UsageError", error.format_message())
-        else:
-            error.show()
+        with _to_stderr():
+            if as_json:
+                _print_error("UsageError", error.format_message())
+            else:
+                error.show()
         sys.exit(USAGE)
     except Exception as error:
         _fail(first(error), as_json)
@@ -180,11 +192,65 @@ def run_cli(program: click.Group) -> None:
         _fail(first(several), as_json)
 
 
+def _mend_streams() -> None:
+    """No file of ours gets the number of a closed stream and what is printed there; no letter that a terminal lacks ends us."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 -- it takes the free number, for as long as we run
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
+
+
+def output_missing() -> bool:
+    """Were we started without a standard output?"""
+    return getattr(sys.stdout, "name", None) == os.devnull
+
+
+def _check_arguments() -> None:
+    """Arguments are UTF-8, whatever the locale says: Python keeps bytes that the locale does not know as surrogates."""
+    for place, argument in enumerate(sys.argv):
+        if any("\ud800" <= char <= "\udfff" for char in argument):
+            try:
+                sys.argv[place] = os.fsencode(argument).decode()
+            except UnicodeDecodeError:
+                raise click.UsageError(f"the argument {argument!r} is not UTF-8 text") from None
+
+
+@contextmanager
+def _to_stderr() -> Iterator[None]:
+    """Where nobody can read why, the exit status still tells."""
+    try:
+        yield
+        sys.stderr.flush()
+    except OSError:
+        _drop(sys.stderr)
+
+
+def _drop(stream: TextIO) -> None:
+    """What could not be written is not tried again at exit."""
+    with suppress(OSError):  # a stream without a file, as in tests
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _lost_output(error: BaseException) -> OutputLost | None:
+    """Is this an error of standard output? Files of ours are named in theirs."""
+    if isinstance(error, OSError) and error.filename is None and error.errno in LOST:
+        return OutputLost(f"the output could not be written ({error.strerror}); what the command did is done")
+    return None
+
+
 def _fail(error: BaseException, as_json: bool) -> None:
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         sys.exit(INTERRUPTED)
+    if isinstance(error, BrokenPipeError):  # the reader of our output went away, as `head` does
+        _drop(sys.stdout)
+        sys.exit(FAILED)
     if os.environ.get("MYCEL_DEBUG"):
         raise error
+    error = _lost_output(error) or error
+    if isinstance(error, OutputLost):
+        _drop(sys.stdout)
     kind = type(error).__name__
     if isinstance(error, click.ClickException):
         message = error.format_message()
@@ -193,23 +259,25 @@ def _fail(error: BaseException, as_json: bool) -> None:
     else:
         message = f"something went wrong inside mycelnode ({kind}: {error}); MYCEL_DEBUG=1 shows where"
         kind = "InternalError"
-    if as_json:
-        _print_error(kind, message)
-    else:
-        print(f"mycelnode: {message}", file=sys.stderr)
+    with _to_stderr():
+        if as_json:
+            _print_error(kind, message)
+        else:
+            print(f"mycelnode: {message}", file=sys.stderr)
     sys.exit(FAILED)
 
 
 def _print_error(kind: str, message: str) -> None:
-    print(json.dumps({"error": kind, "message": message}, ensure_ascii=False), file=sys.stderr)
+    print(json.dumps({"error": kind, "message": message}), file=sys.stderr)
 
 
 def show(options: Options, answer: Mapping[str, Any], people: Callable[[Mapping[str, Any]], None]) -> None:
     """The answer as one JSON object, or for people."""
     if options.as_json:
-        print(json.dumps(answer, ensure_ascii=False), flush=True)
+        print(json.dumps(answer), flush=True)
     else:
         people(answer)
+        sys.stdout.flush()
 
 
 def ask(options: Options, kind: str, **fields: Any) -> dict[str, Any]:
@@ -226,14 +294,19 @@ def ask(options: Options, kind: str, **fields: Any) -> dict[str, Any]:
 
 def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Carry out a command on the data folder itself. Raises `DataDirBusy` while somebody else uses it."""
-    if not options.data.initialised():
-        raise NotInitialised
+    if kind in READS:
+        options.data.check_readable()
+    else:
+        options.data.check_member()
+
+    import sqlite3
 
     import trio
 
     from mycelnode import clock
     from mycelnode.commands import MeshCommands
     from mycelnode.mesh import open_mesh
+    from mycelnode.schema import translate
     from mycelnode.status import status
 
     async def run() -> dict[str, Any]:
@@ -242,7 +315,10 @@ def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[
                 return status(mesh)
             return await MeshCommands(mesh).table()[kind](fields)
 
-    return trio.run(run)
+    try:
+        return trio.run(run)
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # damage in a page that nothing had to read before
+        raise translate(error, options.data.database) from error
 
 
 @contextmanager
@@ -250,8 +326,7 @@ def node_client(options: Options) -> Iterator[ControlClient]:
     """A connection to the running node; `NodeNotRunning` if there is none, `NotInitialised` if there could be none."""
     from mycelnode.control import ControlClient
 
-    if not options.data.initialised():
-        raise NotInitialised
+    options.data.check_member()
     try:
         client = ControlClient(options.data)
     except NodeNotRunning:
@@ -309,7 +384,17 @@ def read_secret(prompt: str, variable: str | None = None, *, twice: bool = False
         return os.environ[variable]
     if sys.stdin.isatty():
         return str(click.prompt(prompt, hide_input=True, confirmation_prompt=twice, err=True))
-    return sys.stdin.readline(MAX_SECRET_CHARS).rstrip("\r\n")
+    return read_stdin().rstrip("\r\n")
+
+
+def read_stdin(*, whole: bool = False) -> str:
+    """A line of standard input, or all of it, up to `MAX_SECRET_CHARS`. Raises `BadInput`."""
+    try:
+        text = sys.stdin.read(MAX_SECRET_CHARS) if whole else sys.stdin.readline(MAX_SECRET_CHARS)
+        text.encode()
+    except UnicodeError:
+        raise BadInput("standard input is not UTF-8 text") from None
+    return text
 
 
 def confirm(question: str, yes: bool) -> None:

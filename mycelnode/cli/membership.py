@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,14 +14,16 @@ from typing import Any
 import click
 
 from mycelnode.cli._common import (
-    MAX_SECRET_CHARS,
     PASSPHRASE,
     Options,
+    OutputLost,
     command,
     confirm,
     local_time,
     node_client,
+    output_missing,
     read_secret,
+    read_stdin,
     short,
     show,
     working,
@@ -38,8 +41,18 @@ def init(options: Options, name: str | None) -> None:
 
     from mycelnode import clock, joining
 
-    made = trio.run(partial(joining.init_mesh, options.data, name, clock=clock.system()))
-    show(options, asdict(made), partial(_say_made, options))
+    def tell(made: joining.Initialised) -> None:
+        try:
+            if output_missing():
+                raise OSError("standard output is closed")
+            show(options, asdict(made), partial(_say_made, options))
+        except OSError as error:
+            raise OutputLost(
+                f"the recovery phrase could not be shown ({error.strerror or error}), so no mesh was begun: run"
+                f" `{options.program('init')}` again where its output can be read"
+            ) from error
+
+    trio.run(partial(joining.init_mesh, options.data, name, clock=clock.system(), tell=tell))
 
 
 @command(name="invite", short_help="Let one more device in.")
@@ -163,15 +176,12 @@ def leave(options: Options, erase: bool, yes: bool) -> None:
     import trio
 
     from mycelnode import clock, joining
-    from mycelnode.errors import NodeNotRunning, NodeRunning, NotInitialised
+    from mycelnode.control import ControlClient
+    from mycelnode.errors import NodeNotRunning, NodeRunning
 
-    if not options.data.initialised():
-        raise NotInitialised
-    try:
-        with node_client(options):
-            raise NodeRunning("a node is running on this data folder; stop it first, with Ctrl-C where it runs")
-    except NodeNotRunning:
-        pass
+    options.data.check_begun()
+    with suppress(NodeNotRunning), ControlClient(options.data):
+        raise NodeRunning("a node is running on this data folder; stop it first, with Ctrl-C where it runs")
     kept = "Its data on this device are erased." if erase else "Its data are put aside in the same folder."
     confirm(f"Take this device out of the mesh for ever? {kept}", yes)
     with working("telling the other devices"):
@@ -186,7 +196,7 @@ def _read_phrase(*, one_line: bool) -> str:
     if one_line or sys.stdin.isatty():
         text = read_secret("Recovery phrase (24 words)")
     else:
-        text = sys.stdin.read(MAX_SECRET_CHARS)
+        text = read_stdin(whole=True)
     return " ".join(word for word in text.split() if not re.fullmatch(r"\d{1,2}[.)]?", word))
 
 

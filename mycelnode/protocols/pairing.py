@@ -71,7 +71,7 @@ class Invite:
     root: bytes
     inviter: DeviceId
     addresses: tuple[str, ...]
-    secret: bytes
+    secret: bytes = field(repr=False)
     expires: int
 
     @property

@@ -59,6 +59,18 @@ class Program:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "mycelnode.cli", *arguments, "--data-dir", str(self.folder)]
 
+    def shell(self, line: str, env: dict[str, str] | None = None) -> Done:
+        """Run ``line`` in a shell that knows the program as ``$mycelnode``, to be given arguments and odd streams."""
+        program = f"{sys.executable} -m mycelnode.cli --data-dir {self.folder}"
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line],
+            capture_output=True,
+            timeout=SECONDS,
+            env={**environment(env), "mycelnode": program},
+            check=False,
+        )
+        return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode())
+
     def __call__(self, *arguments: str, says: str = "", env: dict[str, str] | None = None) -> Done:
         """Run it to its end; ``says`` is its standard input."""
         done = subprocess.run(

@@ -24,7 +24,9 @@ PASS = {"MYCEL_BACKUP_PASSPHRASE": "correct horse"}
 @pytest.mark.parametrize("command", ["run", "config list", "sync", "leave --yes"])
 def test_without_a_device_every_command_says_what_to_do(command: str, program: Make) -> None:
     empty = program("empty")
-    assert "run `mycelnode init`" in empty(*command.split(), "--json").failed("NotInitialised")
+    sentence = empty(*command.split(), "--json").failed("NotInitialised")
+    assert sentence.startswith(f"{empty.folder} holds no device yet")
+    assert f"run `mycelnode init --data-dir {empty.folder}`" in sentence
     assert not empty.folder.exists()
 
 
@@ -157,7 +159,10 @@ def test_a_key_that_is_open_damaged_or_missing_is_named(fox: Program) -> None:
     key.write_bytes(key.read_bytes()[:-5] + b"aaaa\n")
     assert "is damaged" in fox("status", "--json").failed("KeyFileError")
     key.unlink()
-    assert "is missing" in fox("status").sentence
+    assert "is missing; put it back" in fox("status").sentence
+    assert "after `mycelnode leave`" in fox("status").sentence
+    assert fox("leave", "--yes").code == 0
+    assert fox("init").code == 0, "the advice works"
 
 
 def test_a_damaged_database_is_named_and_leave_is_the_way_out(fox: Program) -> None:
@@ -173,6 +178,48 @@ def test_a_damaged_database_is_named_and_leave_is_the_way_out(fox: Program) -> N
     assert "newer mycelnode" in fox("status", "--json").failed("SchemaTooNew")
     assert fox("leave", "--yes", "--json").json["mesh"] is None
     assert fox("init").code == 0
+
+
+def test_bytes_that_are_no_text_are_damage_too_and_a_backup_comes_back_after_leave(fox: Program) -> None:
+    file = fox("backup", "create", "--json", env=PASS).json["file"]
+    database = fox.folder / "mycel.db"
+    database.write_bytes(database.read_bytes().replace(b"TABLE invites", b"TABLE \xffnvites"))
+    for command in ("run", "status", "config list", "audit verify", "devices", "config set log.level debug"):
+        assert "after `mycelnode leave`" in fox(*command.split(), "--json").failed("DatabaseDamaged")
+    assert fox("leave", "--yes", "--json").json["mesh"] is None
+    assert fox("backup", "restore", file, env=PASS).code == 0
+
+
+def test_a_lost_database_is_not_replaced_by_an_empty_one(fox: Program, phrase: str) -> None:
+    (fox.folder / "mycel.db").rename(fox.folder / "elsewhere")
+    for command in ("run", "status", "config list", "sync", "devices", "backup create", "recover"):
+        sentence = fox(*command.split(), "--json", says=phrase, env=PASS).failed("DatabaseDamaged")
+        assert f"{fox.folder}/mycel.db is missing; put it back" in sentence
+    assert not (fox.folder / "mycel.db").exists()
+    (fox.folder / "elsewhere").rename(fox.folder / "mycel.db")
+    assert fox("status").code == 0
+
+
+def test_a_join_that_broke_off_is_told_alike_by_every_command(program: Make) -> None:
+    new = program("new")
+    assert new("join", invite_of_nobody(), "--json", env={"MYCEL_MESH_LAN": "false"}).code == 1
+    before = sorted(file.name for file in new.folder.iterdir())
+    for command in ("run", "status", "devices", "config list", "config set log.level debug", "audit verify", "invite"):
+        assert new(*command.split(), "--json").failed("NotInitialised") == sentence_of(new), command
+    assert new("sync", "--json").failed("NotInitialised") == sentence_of(new)
+    assert new("init", "--json").failed("AlreadyInitialised") == sentence_of(new)
+    assert sorted(file.name for file in new.folder.iterdir()) == before
+    assert new("leave", "--yes").code == 0
+    assert new("init").code == 0
+
+
+def sentence_of(new: Program) -> str:
+    """What every command says in a folder whose device is not enrolled yet."""
+    folder = f"--data-dir {new.folder}"
+    return (
+        f"{new.folder} holds a device that is no member of a mesh yet: finish with `mycelnode join INVITE {folder}`, or"
+        f" `mycelnode recover {folder}` with the phrase, or begin anew after `mycelnode leave {folder}`"
+    )
 
 
 def test_a_folder_that_cannot_be_used(program: Make, tmp_path: Path) -> None:
@@ -248,12 +295,15 @@ def test_a_backup_made_and_restored(fox: Program, program: Make) -> None:
     new = program("new")
     assert "wrong passphrase" in new("backup", "restore", made["file"], says="wrong horse\n").sentence
     assert not new.folder.exists()
-    restored = new("backup", "restore", made["file"], "--json", says="correct horse\n").json
+    restored = new("backup", "restore", made["file"], "--name", "owl", "--json", says="correct horse\n").json
     assert set(restored) == {"mesh", "device", "name", "entries", "created"}
     assert new("config", "get", "assistant.tone").out == "dry\n"
-    assert "`mycelnode join INVITE` or `mycelnode recover`" in new("status").out
-    assert "no member of a mesh yet" in new("run", "--json").failed("NotInitialised")
-    assert "about to join" in new("init").sentence
+    status = new("status").out
+    assert status.startswith("owl (")
+    assert "`mycelnode join INVITE` or `mycelnode recover`" in status
+    for command in ("run", "config set assistant.tone curt", "devices rename fox owl", "devices revoke fox --yes"):
+        assert new(*command.split(), "--json").failed("NotInitialised") == sentence_of(new), command
+    assert new("init").sentence == sentence_of(new)
     assert "already holds a device" in new("backup", "restore", made["file"], env=PASS).sentence
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from mycelnode.protocols.admission import Admission
+from mycelnode.protocols.replica import Replica
 from mycelnode.protocols.sync import SyncSession
 from tests.protocols.story import Story, failure, shrink
 
@@ -35,12 +35,12 @@ def test_stories_that_once_went_wrong(story: Story) -> None:
     story.run()
 
 
-def test_devices_that_do_not_listen_to_the_phrase_are_caught_and_the_story_made_short(
+def test_a_device_that_keeps_what_counts_no_more_is_caught_and_the_story_made_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Admission, "_worth_keeping", lambda self, new: [])
-    wrong = next((text for seed in range(1000) if (text := tell(seed))), "")
-    assert "apart" in wrong
+    monkeypatch.setattr(Replica, "_drop_what_counts_no_more", lambda self, now, progress: False)
+    wrong = next((text for seed in range(300) if (text := tell(seed))), "")
+    assert "differ" in wrong
     assert wrong.count("('") < 12, wrong
 
 
