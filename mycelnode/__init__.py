@@ -16,16 +16,19 @@ if TYPE_CHECKING:
     from mycelnode.crdt.document import Change
     from mycelnode.errors import MycelError
     from mycelnode.joining import Initialised, JoinedMesh
-    from mycelnode.node import Node
-    from mycelnode.protocols.pairing import Invite
-    from mycelnode.shared import SharedCounter, SharedLog, SharedMap, SharedRegister, SharedSet, SharedVersions
+    from mycelnode.node import Device, Node, Synced
+    from mycelnode.protocols.pairing import Invite, Joined
+    from mycelnode.shared import Changes, SharedCounter, SharedLog, SharedMap, SharedRegister, SharedSet, SharedVersions
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Change": "mycelnode.crdt.document",
+    "Changes": "mycelnode.shared",
+    "Device": "mycelnode.node",
     "Initialised": "mycelnode.joining",
     "Invite": "mycelnode.protocols.pairing",
+    "Joined": "mycelnode.protocols.pairing",
     "JoinedMesh": "mycelnode.joining",
     "MycelError": "mycelnode.errors",
     "Node": "mycelnode.node",
@@ -35,6 +38,7 @@ _HOMES = {
     "SharedRegister": "mycelnode.shared",
     "SharedSet": "mycelnode.shared",
     "SharedVersions": "mycelnode.shared",
+    "Synced": "mycelnode.node",
     "init": "mycelnode.api",
     "join": "mycelnode.api",
     "open_node": "mycelnode.api",
@@ -42,8 +46,11 @@ _HOMES = {
 
 __all__ = [
     "Change",
+    "Changes",
+    "Device",
     "Initialised",
     "Invite",
+    "Joined",
     "JoinedMesh",
     "MycelError",
     "Node",
@@ -53,6 +60,7 @@ __all__ = [
     "SharedRegister",
     "SharedSet",
     "SharedVersions",
+    "Synced",
     "__version__",
     "init",
     "join",

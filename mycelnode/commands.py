@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from mycelnode import audit
@@ -19,6 +20,7 @@ from mycelnode.errors import ConfigError, ControlError, DeviceUnknown, EncodingE
 from mycelnode.mesh import CONFIG, Mesh
 from mycelnode.protocols.pairing import clean_name
 from mycelnode.rescue import head_before, rescuable, rescue
+from mycelnode.shared import check_name
 
 Request = Mapping[str, Any]
 Handler = Callable[[Request], Awaitable[dict[str, Any]]]
@@ -119,7 +121,11 @@ class MeshCommands:
 
     async def devices_list(self, request: Request) -> dict[str, Any]:
         """All devices that were ever enrolled."""
-        return {"devices": [self._device(device) for device in all_devices(self.mesh)]}
+        return {"devices": self.describe_devices()}
+
+    def describe_devices(self) -> list[dict[str, Any]]:
+        """One object a device, in the order of their peer ids."""
+        return [self._device(device) for device in all_devices(self.mesh)]
 
     def _device(self, device: DeviceId) -> dict[str, Any]:
         membership = self.mesh.replica.membership
@@ -263,6 +269,9 @@ class MeshCommands:
         operations = request.get("operations")
         if not isinstance(operations, Sequence) or isinstance(operations, str) or not operations:
             raise ControlError("the request needs a list of operations")
+        for operation in operations:
+            if isinstance(operation, list | tuple) and len(operation) > 1 and isinstance(operation[1], str):
+                check_name(operation[1])
         built = [ops.from_verb(self.mesh.replica.document, operation) for operation in operations]
         head = await self.mesh.write([operation for operation in built if operation is not None])
         return {"seq": head.seq}
@@ -280,7 +289,7 @@ class MeshCommands:
 
     async def audit_verify(self, request: Request) -> dict[str, Any]:
         """Recompute the whole audit chain, and compare it with what the mesh remembers of it."""
-        report = audit.verify(self.mesh.database.read, anchors(self.mesh))
+        report = self.mesh.database.look(partial(audit.verify, anchors=await anchors(self.mesh)))
         answer = {"ok": report.ok, "events": report.events, "head": report.head.hex()}
         return answer if report.ok else {**answer, "broken_at": report.broken_at, "reason": report.reason}
 
@@ -289,7 +298,7 @@ class MeshCommands:
         count = request.get("count", 20)
         if type(count) is not int or not 1 <= count <= 1000:
             raise ControlError("the field 'count' is a number from 1 to 1000")
-        return {"events": [event.as_json() for event in audit.tail(self.mesh.database.read, count)]}
+        return {"events": [event.as_json() for event in self.mesh.database.look(partial(audit.tail, count=count))]}
 
 
 def device_key(reference: str) -> DeviceId:

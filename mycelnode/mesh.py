@@ -19,12 +19,12 @@ import trio
 from mycelnode import logstore
 from mycelnode.background import open_background
 from mycelnode.config import Settings
-from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
+from mycelnode.crdt.changelog import DeviceId, Head, SignedHead, genesis
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.database import Database, open_database
-from mycelnode.encoding import decode, encode, peer_id
-from mycelnode.errors import ClosedError, EncodingError, MycelError
+from mycelnode.encoding import as_list, blake2b, decode, encode, peer_id
+from mycelnode.errors import ClosedError, EncodingError, LogError, MycelError
 from mycelnode.identity import Identity, load_identity, mesh_id, verify
 from mycelnode.logstore import StoredBranch, StoredLogs, StoredRow
 from mycelnode.paths import DataDir
@@ -67,9 +67,11 @@ class Mesh:
     def __init__(self, data: DataDir, identity: Identity, root: bytes, database: Database, clock: Clock) -> None:
         self.data, self.identity, self.root, self.database, self.clock = data, identity, root, database, clock
         self.settings = Settings(data)
-        self.stored = StoredLogs(database.read)
+        self.stored = StoredLogs(database.read, database.path)
         self.replica = Replica(root, identity.device, identity.sign, verify, self.stored)
         self.listeners: list[Callable[[Progress], None]] = []
+        self.closing: list[Callable[[], None]] = []  # called when the mesh closes
+        self.closed = False
         self._set = self._clock_offset()
         self._send, self._receive = trio.open_memory_channel[_Request[Any]](MAX_QUEUED)
 
@@ -94,15 +96,22 @@ class Mesh:
     def _clock_offset(self) -> int:
         return self.clock.wall() - round(self.clock.boottime() * 1000)
 
+    def check_open(self) -> None:
+        """Raise `ClosedError` once the mesh is closed."""
+        if self.closed:
+            raise ClosedError("the node is closed")
+
     # --- writing -------------------------------------------------------------------------------------------------------
 
     async def write(self, operations: Sequence[Any]) -> Head:
         """One transaction of document operations; returns its place in our log once it is on disk.
 
-        Raises `ValueRefused`, `NotAMember`, `ForkDetected`, `DiskFull`. Cancelled while waiting, the write may still happen.
+        The operations are taken as they are at the call. Raises `ValueRefused`, `NotAMember`, `ForkDetected`, `DiskFull`,
+        `ClosedError`. Cancelled while waiting, the write may still happen.
         """
-        size = sum(len(encode(operation)) for operation in operations)
-        return await self.commit(lambda replica: replica.write(operations, self.now()), size=size)
+        encoded = encode(list(operations))
+        taken = as_list(decode(encoded, max_bytes=len(encoded)))
+        return await self.commit(lambda replica: replica.write(taken, self.now()), size=len(encoded))
 
     async def commit(self, propose: Callable[[Replica], T], store: Store | None = None, *, size: int = 1024) -> T:
         """Let the replica judge a proposal; returns what ``propose`` returned, once it is on disk.
@@ -111,9 +120,10 @@ class Mesh:
         raised here and nothing is stored.
         """
         request = _Request(propose, store, size)
+        self.check_open()
         try:
             await self._send.send(request)
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
+        except trio.BrokenResourceError:
             raise ClosedError("the node is closed") from None
         await request.done.wait()
         if request.error is not None:
@@ -124,23 +134,27 @@ class Mesh:
         """Something that `Replica.held` depends on, besides time, has changed: look at what is held."""
         await self.commit(lambda replica: None)
 
-    async def start_from(self, state: bytes, cut: Mapping[DeviceId, Head]) -> None:
+    async def start_from(self, state: bytes, cut: Mapping[DeviceId, Head], giver: DeviceId) -> None:
         """Begin with a peer's folded state. Raises `EncodingError` if it is malformed or does not belong to its cut."""
         document = await trio.to_thread.run_sync(Document.decode_state, state)
         if dict(document.applied) != {device: head.seq for device, head in cut.items() if head.seq}:
             raise EncodingError("a state does not belong to the cut sent with it")
 
+        packed = _pack_document(
+            state, Base(cut, document.digest(), giver)
+        )  # now: the replica goes on with this very document
+
         def propose(replica: Replica) -> Progress:
-            return replica.start_from(document, cut, self.now())
+            return replica.start_from(document, cut, giver, self.now())
 
         def store(connection: sqlite3.Connection) -> None:
-            logstore.save_fact(connection, "document", _pack_document(state, Base(cut, document.digest())))
+            logstore.save_fact(connection, "document", packed)
 
         self._notify(await self.commit(propose, store))
 
-    def offer(self) -> Offer:
+    def offer(self) -> Offer | None:
         """Our folded state, for a newcomer."""
-        return Offer.of(self.replica.document)
+        return Offer.of(self.replica.document, self.replica.logs)
 
     # --- small things kept -----------------------------------------------------------------------------------------------
 
@@ -200,9 +214,7 @@ class Mesh:
             except MycelError as error:
                 request.error = error
                 request.done.set()
-            except (
-                Exception
-            ) as error:  # a fault of ours: it may have left half a proposal behind, which goes; the others stay
+            except Exception as error:  # a fault of ours: what it left of a proposal goes, the others stay
                 _log.exception("a proposal failed")
                 request.error = error
                 request.done.set()
@@ -235,7 +247,10 @@ class Mesh:
 
     def _notify(self, progress: Progress) -> None:
         for listener in list(self.listeners):
-            listener(progress)
+            try:
+                listener(progress)
+            except Exception:  # whoever listens must not end the committer
+                _log.exception("a listener failed")
 
     # --- opening and closing -----------------------------------------------------------------------------------------------
 
@@ -244,10 +259,19 @@ class Mesh:
         for stored in self.stored.branches():
             tip = SignedHead(stored.tip_seq, stored.tip_hash, stored.tip_signature)
             branch = Branch(stored.parent, Head(stored.base_seq, stored.base_hash), tip)
+            own = stored.branch or branch.base == genesis(self.root, stored.device)
+            if not own or self.stored.hash_at(stored.device, stored.branch, tip.seq) != tip.hash:
+                raise LogError(f"the log of the device {peer_id(stored.device)} does not end where it should")
             self.replica.logs.durable.setdefault(stored.device, []).append(branch)
         statements: list[Statement] = [decode_statement(item) for item in self.stored.statements()]
         packed = self.stored.fact("document")
-        document, base = (None, None) if packed is None else _unpack_document(packed)
+        document, base = None, None
+        if packed is not None and packed[:32] == blake2b(packed[32:]):
+            document, base = _unpack_document(packed[32:])
+        elif packed is not None:
+            _log.warning(
+                "the folded state in %s is not as this version writes it; the logs are folded anew", self.database.path
+            )
         self.replica.load(statements, document, base, clock=self.fact("clock", 0), now=self.now())
         for text, _, _ in self.stored.invites():  # the node reads them later, where nobody expects damage
             parse_invite(text)
@@ -272,7 +296,7 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
         identity = load_identity(data)
         async with open_database(data) as database:
             with loading(data.database):
-                root = StoredLogs(database.read).fact("root")
+                root = StoredLogs(database.read, data.database).fact("root")
             if root is None:
                 raise data.without_root()
             mesh = Mesh(data, identity, root, database, clock)
@@ -284,6 +308,9 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
                 try:
                     yield mesh
                 finally:
+                    mesh.closed = True
+                    for close in list(mesh.closing):
+                        close()
                     with trio.CancelScope(shield=True):
                         await mesh.checkpoint()
 
@@ -297,13 +324,14 @@ def _stored(device: DeviceId, number: int, branch: Branch) -> StoredBranch:
 
 
 def _pack_document(state: bytes, base: Base | None) -> bytes:
-    cut = None if base is None else [{device: list(head) for device, head in base.cut.items()}, base.digest]
+    cut = None if base is None else [{device: list(head) for device, head in base.cut.items()}, base.digest, base.giver]
     header = encode(cut)
-    return len(header).to_bytes(4, "big") + header + state
+    packed = len(header).to_bytes(4, "big") + header + state
+    return blake2b(packed) + packed  # a changed byte in it would change the document, and no log would show it
 
 
 def _unpack_document(packed: bytes) -> tuple[Document, Base | None]:
     end = 4 + int.from_bytes(packed[:4], "big")
     cut = decode(packed[4:end])
-    base = None if cut is None else Base({device: Head(*head) for device, head in cut[0].items()}, cut[1])
+    base = None if cut is None else Base({device: Head(*head) for device, head in cut[0].items()}, cut[1], cut[2])
     return Document.decode_state(packed[end:]), base

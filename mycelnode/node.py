@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
+from dataclasses import dataclass
 from typing import Any
 
 import trio
 
-from mycelnode.anchors import CHECK_SECONDS, anchor
 from mycelnode.background import open_background
-from mycelnode.commands import ADDRESSES, CONFIG, Handler, MeshCommands, Request, device_name, rfc3339
+from mycelnode.commands import ADDRESSES, CONFIG, MeshCommands, device_key, device_name
 from mycelnode.control import ControlServer
-from mycelnode.crdt import document as ops
 from mycelnode.crdt.changelog import DeviceId
-from mycelnode.crdt.document import Change
 from mycelnode.encoding import peer_id
-from mycelnode.errors import ControlError, MycelError, NetworkError
-from mycelnode.extensions import SERVICES, found
+from mycelnode.errors import DeviceUnknown, InviteError, NetworkError
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.p2p.finding import Finder
 from mycelnode.p2p.host import Admission, Host, HostConfig, open_host
-from mycelnode.p2p.pairing_driver import Joined, PairingDriver
+from mycelnode.p2p.pairing_driver import PairingDriver
 from mycelnode.p2p.sync_driver import SyncDriver
+from mycelnode.p2p.upkeep import Upkeep
 from mycelnode.paths import DataDir
 from mycelnode.ports import Clock, Service
-from mycelnode.protocols.pairing import Invite
+from mycelnode.protocols.pairing import Invite, Joined
 from mycelnode.protocols.replica import Progress
+from mycelnode.serving import NodeCommands, open_services
 from mycelnode.shared import (
+    Changes,
     SharedCounter,
     SharedLog,
     SharedMap,
@@ -51,15 +50,36 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
-    """Stands for a service that did not open."""
+class Device:
+    """A device of the mesh: peer id, name, who let it in (a peer id, or "root" for the phrase), and how it stands.
 
-    state: tuple[str, str]
-    commands: Mapping[str, Handler] = field(default_factory=dict)
+    >>> [device.name for device in node.devices() if not device.revoked]
+    ['laptop', 'phone']
+    """
+
+    device: str
+    name: str
+    enrolled_by: str
+    revoked: bool
+    forked: bool
+    this: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What `Node.sync` achieved, by peer ids: in step with; connected, but not in step in time; not connected.
+
+    >>> (await node.sync()).unreachable
+    []
+    """
+
+    synced: list[str]
+    behind: list[str]
+    unreachable: list[str]
 
 
 class Node:
-    """One device of the mesh, on the network. Made by `open_node`.
+    """One device of the mesh, on the network. Made by `open_node`; once its block is left, what needs it raises `ClosedError`.
 
     >>> async with mycelnode.open_node("laptop-data") as node:
     ...     print(node.name, node.addresses)
@@ -67,40 +87,19 @@ class Node:
     """
 
     def __init__(self, mesh: Mesh, host: Host, nursery: trio.Nursery) -> None:
-        self.mesh, self.host, self._nursery = mesh, host, nursery
+        self.mesh, self.host = mesh, host
         self.syncing = SyncDriver(mesh, host, self._link_changed)
-        self.pairing = PairingDriver(mesh, host, self._joined)
-        self.finder = Finder(mesh, host, self.syncing, nursery, self.publish_addresses)
-        self.stopping = trio.Event()
+        self.pairing = PairingDriver(mesh, host)
+        self.upkeep = Upkeep(mesh, host, self.syncing)
+        self.finder = Finder(mesh, host, self.syncing, nursery, self.upkeep.look)
         self.last_seen: dict[str, int] = {}
-        self._joins: set[trio.MemorySendChannel[Joined]] = set()
         self.services: dict[str, Service] = {}
-        self.commands: dict[str, Handler] = {
-            **MeshCommands(mesh).table(),
-            "status": self._status,
-            "invite": self._invite_once,
-            "invite.withdraw": self._withdraw,
-            "sync": self._sync,
-            "stop": self._stop,
-        }
-        self.streams: Mapping[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = {
-            "invite.wait": self._invite_and_wait
-        }
+        self.stopping = trio.Event()  # somebody asked, through the control socket
 
-    @property
-    def ready_line(self) -> dict[str, Any]:
-        """What `mycelnode run` prints when the node is ready."""
-        return {
-            "ready": True,
-            "mesh": self.mesh.id,
-            "device": self.mesh.device,
-            "peer": self.host.peer_id,
-            "addrs": self.host.addrs,
-            "swarm": None,
-            "control": str(self.mesh.data.control_path),
-        }
+    def __repr__(self) -> str:
+        return f"<Node {self.name!r} {self.device}>"
 
-    # --- what library users do -------------------------------------------------------------------------------------------
+    # --- this device -----------------------------------------------------------------------------------------------------
 
     @property
     def device(self) -> str:
@@ -121,6 +120,26 @@ class Node:
     def addresses(self) -> list[str]:
         """The multiaddrs at which other devices can reach us."""
         return self.host.addrs
+
+    @property
+    def ready_line(self) -> dict[str, Any]:
+        """What `mycelnode run --json` prints when the node is ready."""
+        return {
+            "ready": True,
+            "mesh": self.mesh_id,
+            "device": self.device,
+            "peer": self.host.peer_id,
+            "addrs": self.addresses,
+            "swarm": None,
+            "control": str(self.mesh.data.control_path),
+        }
+
+    def status(self) -> dict[str, Any]:
+        """What `mycelnode status --json` shows."""
+        self.mesh.check_open()
+        return status(self.mesh, self)
+
+    # --- shared state ----------------------------------------------------------------------------------------------------
 
     def map(self, name: str) -> SharedMap:
         """The shared last-writer-wins map called ``name``; `ValueRefused` for a name that is reserved or too long."""
@@ -146,155 +165,99 @@ class Node:
         """The shared multi-value register called ``name``."""
         return SharedVersions(self.mesh, check_name(name))
 
-    def watch(self, name: str | None = None) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Change]]:
-        """Changes of the collection ``name`` (None: of all) from now on, as an async context manager; see
-        `mycelnode.shared.watch`."""
+    def watch(self, name: str | None = None) -> AbstractAsyncContextManager[Changes]:
+        """Changes of the collection ``name`` (None: of all) from now on, as an async context manager.
+
+        >>> async with node.watch("notes") as changes:
+        ...     async for change in changes:
+        ...         print(change.key, change.new)
+        """
         return watch(self.mesh, name)
 
-    def status(self) -> dict[str, Any]:
-        """What `mycelnode status --json` shows."""
-        return status(self.mesh, self)
+    # --- the other devices -----------------------------------------------------------------------------------------------
+
+    def devices(self) -> list[Device]:
+        """All devices that were ever let in, this one too, by their peer ids."""
+        return [Device(**device) for device in MeshCommands(self.mesh).describe_devices()]
+
+    async def rename(self, device: str, name: str) -> None:
+        """Give a device (its name, its peer id, or the end of that) another name, everywhere. Raises `DeviceUnknown`."""
+        await MeshCommands(self.mesh).devices_rename({"device": device, "name": name})
+
+    async def revoke(self, device: str, *, with_enrolled: bool = False) -> None:
+        """Put a device out of the mesh, for ever; ``with_enrolled``: also those that it let in. Raises `DeviceUnknown`."""
+        await MeshCommands(self.mesh).devices_revoke({"device": device, "with_enrolled": with_enrolled})
 
     async def connect(self, device: str, addresses: Sequence[str]) -> None:
         """Connect to the member ``device`` (peer id) at these multiaddrs now, instead of waiting to find it.
 
-        Raises `PeerUnreachable`, `NetworkError`. Cancelled, the attempt is dropped.
+        Raises `DeviceUnknown` if that is no other device, `PeerUnreachable`, `NetworkError`. Cancelled, the attempt is dropped.
         """
-        await self.finder.connect(device, addresses)
+        self.mesh.check_open()
+        if device_key(device) == self.mesh.identity.device:
+            raise DeviceUnknown(f"{device} is this very device")
+        await self.finder.connect(device, [addresses] if isinstance(addresses, str) else addresses)
 
-    async def sync(self, wait: float = DEFAULT_SYNC_SECONDS) -> dict[str, Any]:
+    async def sync(self, wait: float = DEFAULT_SYNC_SECONDS) -> Synced:
         """Connect to every member that can be reached and return when in step with it, or after ``wait`` seconds.
 
-        Returns ``{"synced": [peer id, …], "unreachable": [peer id, …]}``. In step means: what either end had on disk at the
-        call is on disk at both.
+        In step means: what either end had on disk at the call is on disk at both; what is written meanwhile does not matter.
+        Cancelled, nothing is lost.
         """
-        others = {peer_id(device) for device in self.mesh.replica.membership.members - {self.mesh.identity.device}}
-        deadline, done = trio.current_time() + wait, set[str]()
-        for _ in range(SYNC_ROUNDS):  # while we wait, a line may break, or another take its place
+        self.mesh.check_open()
+        deadline, done = trio.current_time() + wait, frozenset[str]()
+        for _ in range(SYNC_ROUNDS):  # while we wait, a line may break or be replaced, and we may hear of more devices
+            others = self._others()
             with trio.move_on_at(deadline):
                 await self.finder.try_all(others - done)
             linked = others & self.syncing.links.keys()
-            done |= others & await self.syncing.in_step(max(0.0, deadline - trio.current_time()))
-            if linked <= done or trio.current_time() >= deadline:
+            done |= await self.syncing.in_step(linked - done, max(0.0, deadline - trio.current_time()))
+            if (linked <= done and others == self._others()) or trio.current_time() >= deadline:
                 break
-        return {"synced": sorted(done), "unreachable": sorted(others - done)}
+        missed = self._others() - done
+        behind = missed & self.syncing.links.keys()
+        return Synced(sorted(done), sorted(behind), sorted(missed - behind))
+
+    def _others(self) -> AbstractSet[str]:
+        return {peer_id(device) for device in self.mesh.replica.membership.members} - {self.device}
 
     async def invite(self, ttl: float = DEFAULT_INVITE_SECONDS) -> Invite:
-        """Open an invite for ``ttl`` seconds; ``str(invite)`` is the one paste."""
+        """Open an invite for ``ttl`` seconds; ``str(invite)`` is the one paste. Cancelled, there is none.
+
+        Raises `InviteError` when too many are open or ``ttl`` is not one second to seven days, `NotAMember`.
+        """
+        self.mesh.check_open()
         if not 1 <= ttl <= MAX_INVITE_SECONDS:
-            raise ControlError("an invite is valid for one second to seven days")
+            raise InviteError("an invite is valid for one second to seven days")
         return await self.pairing.invite(ttl, self.host.addrs)
 
-    async def add_service(self, name: str, point: EntryPoint, stack: AsyncExitStack) -> None:
-        """Open what another package adds. If it does not open, `status` says why, and the node runs without it."""
-        try:
-            self.services[name] = await stack.enter_async_context(point.load()(self))
-        except Exception as error:
-            _log.exception("the service %s of %s did not open", name, point.module)
-            self.services[name] = _Failed(("failed", str(error) or type(error).__name__))
-        for kind, handler in self.services[name].commands.items():
-            self.commands.setdefault(f"{name}.{kind}", handler)
+    async def joined(self, invite: Invite) -> Joined:
+        """Wait for the device that uses ``invite``. Raises `InviteError` once it has expired unused or was withdrawn."""
+        return await self.pairing.joined(invite)
 
-    # --- what happens ------------------------------------------------------------------------------------------------------
+    async def withdraw(self, invite: Invite) -> None:
+        """Take back an invite that nobody used; one that was used, or has expired, is left as it is."""
+        self.mesh.check_open()
+        await self.pairing.withdraw(invite.id)
+
+    # --- what happens ----------------------------------------------------------------------------------------------------
 
     def _link_changed(self, peer: str, connected: bool) -> None:
         self.last_seen[peer] = self.mesh.clock.wall()
         self.finder.link_changed(peer, connected)
 
-    def _joined(self, joined: Joined) -> None:
-        for channel in self._joins:
-            channel.send_nowait(joined)
-
     def _on_progress(self, progress: Progress) -> None:
-        if progress.refolded or any(change.name == CONFIG for change in progress.changes):
+        changed = {change.name for change in progress.changes}
+        if progress.refolded or CONFIG in changed:
             self.mesh.push_config()
         if progress.membership_changed:
             membership = self.mesh.replica.membership
             out = {peer_id(device) for device in membership.enrolled.keys() - membership.members}
-            for peer in (
-                out & self.host.connected() - self.syncing.links.keys()
-            ):  # strangers who are pairing just now stay
+            strangers = self.host.connected() - self.syncing.links.keys()
+            for peer in out & strangers:  # those who are pairing just now stay; sessions part by themselves
                 self.host.disconnect(peer)
-        if (
-            progress.refolded
-            or progress.membership_changed
-            or any(change.name == ADDRESSES for change in progress.changes)
-        ):
+        if progress.refolded or progress.membership_changed or ADDRESSES in changed:
             self.finder.look_again()
-
-    async def publish_addresses(self) -> None:
-        """Tell the mesh where we listen, if that has changed; if we cannot write, it keeps what it knows."""
-        addrs = list(self.host.addrs)
-        if self.mesh.replica.document.map(ADDRESSES).get(self.mesh.device) != addrs and addrs:
-            try:
-                await self.mesh.write([ops.map_put(ADDRESSES, self.mesh.device, addrs)])
-            except MycelError as error:
-                _log.warning("the other devices are not told our new addresses: %s", error)
-
-    async def keep_anchors(self) -> None:
-        """Write the head of the audit chain into the mesh, once a day if it has moved."""
-        while True:
-            try:
-                await anchor(self.mesh)
-            except MycelError as error:
-                _log.warning("the audit chain's head could not be kept in the mesh: %s", error)
-            await trio.sleep(CHECK_SECONDS)
-
-    # --- commands ------------------------------------------------------------------------------------------------------------
-
-    async def _status(self, request: Request) -> dict[str, Any]:
-        return self.status()
-
-    async def _invite_once(self, request: Request) -> dict[str, Any]:
-        return self._describe(await self.invite(_seconds(request, "ttl", DEFAULT_INVITE_SECONDS)))
-
-    def _describe(self, invite: Invite) -> dict[str, Any]:
-        return {
-            "invite": str(invite),
-            "id": invite.id.hex(),
-            "expires": rfc3339(invite.expires * 1000),
-            "mesh": self.mesh.id,
-            "device": self.mesh.device,
-            "name": device_name(self.mesh, self.mesh.identity.device),
-        }
-
-    async def _withdraw(self, request: Request) -> dict[str, Any]:
-        key = request.get("id")
-        if not isinstance(key, str) or len(key) != 32:
-            raise ControlError("the request needs the invite's id")
-        await self.pairing.withdraw(bytes.fromhex(key))
-        return {"id": key}
-
-    async def _invite_and_wait(self, request: Request) -> AsyncIterator[dict[str, Any]]:
-        """The invite, then who joined with it; withdrawn when the client goes away."""
-        ttl = _seconds(request, "ttl", DEFAULT_INVITE_SECONDS)
-        send, receive = trio.open_memory_channel[Joined](64)
-        self._joins.add(send)
-        invite = await self.invite(ttl)
-        try:
-            yield {"type": "event", "event": "invite", **self._describe(invite)}
-            joined = None
-            with trio.move_on_after(ttl):
-                async for candidate in receive:
-                    if candidate.invite.id == invite.id:
-                        joined = candidate
-                        break
-            yield {
-                "type": "result",
-                "joined": None if joined is None else {"device": peer_id(joined.device), "name": joined.name},
-                "mesh": self.mesh.id,
-            }
-        finally:
-            self._joins.discard(send)
-            with trio.CancelScope(shield=True):
-                await self.pairing.withdraw(invite.id)
-
-    async def _sync(self, request: Request) -> dict[str, Any]:
-        return await self.sync(_seconds(request, "wait", DEFAULT_SYNC_SECONDS))
-
-    async def _stop(self, request: Request) -> dict[str, Any]:
-        self.stopping.set()
-        return {"stopping": True}
 
 
 @asynccontextmanager
@@ -303,8 +266,9 @@ async def open_node(
 ) -> AsyncIterator[Node]:
     """Open a node on an initialised data folder; it runs until the block is left.
 
-    ``listen``: multiaddrs instead of the setting `mesh.listen`. ``control``: also serve the control socket. Raises what `open_mesh`
-    raises, and `NetworkError` when it cannot listen. Leaving the block closes everything in reverse order, cancelled or not.
+    ``listen``: multiaddrs instead of the setting `mesh.listen`; none: it only dials. ``control``: also serve the control socket.
+    Raises what `open_mesh` raises, and `NetworkError` when it cannot listen. Leaving the block closes everything in reverse order,
+    cancelled or not.
     """
     data.check_member()
     async with (
@@ -316,14 +280,14 @@ async def open_node(
         mesh.listeners.append(node._on_progress)
         try:
             await mesh.keep_fact("port", host.port)
-            await node.publish_addresses()
+            await node.upkeep.begin()
+            nursery.start_soon(node.upkeep.run)
             nursery.start_soon(node.finder.run)
-            nursery.start_soon(node.keep_anchors)
-            async with AsyncExitStack() as services:
-                for name, point in found(SERVICES).items():
-                    await node.add_service(name, point, services)
+            async with open_services(node) as services:
+                node.services.update(services)
                 if control:
-                    await nursery.start(ControlServer(data, node.commands, node.streams).run)
+                    requests = NodeCommands(node)
+                    await nursery.start(ControlServer(data, requests.commands, requests.streams).run)
                 yield node
         finally:
             mesh.listeners.remove(node._on_progress)
@@ -333,7 +297,8 @@ async def open_node(
 @asynccontextmanager
 async def _open_door(mesh: Mesh, listen: Sequence[str] | None) -> AsyncIterator[Host]:
     """The mesh host, on the port of the last run if that is free."""
-    wanted = list(listen or mesh.settings.get("mesh.listen"))
+    given = [listen] if isinstance(listen, str) else listen
+    wanted = list(mesh.settings.get("mesh.listen") if given is None else given)
     private = not mesh.settings.get("mesh.public")
     kept = mesh.fact("port")
 
@@ -355,10 +320,3 @@ async def _open_door(mesh: Mesh, listen: Sequence[str] | None) -> AsyncIterator[
             _log.warning("port %d of the last run is taken (%s); taking another", kept, error)
             host = await stack.enter_async_context(at(wanted))
         yield host
-
-
-def _seconds(request: Request, key: str, default: float) -> float:
-    value = request.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_INVITE_SECONDS:
-        raise ControlError(f"the field {key!r} is a number of seconds")
-    return float(value)

@@ -7,6 +7,7 @@ collections.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,18 +16,19 @@ import trio
 
 from mycelnode.crdt import document as ops
 from mycelnode.crdt.document import Change
+from mycelnode.crdt.operations import is_name
 from mycelnode.encoding import Value
-from mycelnode.errors import ValueRefused
+from mycelnode.errors import ClosedError, ValueRefused
 from mycelnode.mesh import Mesh
 from mycelnode.protocols.replica import Progress
 
 RESERVED = "mycel."  # collections of mycelnode itself
-MAX_WATCHED = 4096  # changes waiting for a slow watcher; then it gets one `Change` of kind "refolded" and reads anew
+MAX_WATCHED = 4096  # changes waiting for a slow watcher
 
 
 def check_name(name: str) -> str:
     """``name`` if users may give it to a collection; else `ValueRefused`."""
-    if not name or len(name) > ops.MAX_NAME_CHARS or name.startswith(RESERVED):
+    if not is_name(name) or name.startswith(RESERVED):
         raise ValueRefused(
             f"a collection's name has 1 to {ops.MAX_NAME_CHARS} characters and does not start with {RESERVED!r}"
         )
@@ -44,8 +46,15 @@ class _Shared:
     def _document(self) -> ops.Document:
         return self._mesh.replica.document
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
     async def _write(self, *operations: Any) -> None:
-        await self._mesh.write([operation for operation in operations if operation is not None])
+        self._mesh.check_open()
+        if made := [operation for operation in operations if operation is not None]:
+            await self._mesh.write(made)
+        else:  # nothing to do, and a checkpoint all the same
+            await trio.lowlevel.checkpoint()
 
 
 class SharedMap(_Shared):
@@ -64,6 +73,18 @@ class SharedMap(_Shared):
     def items(self) -> Mapping[str, Value]:
         """All keys and values, as a copy."""
         return dict(self._document.map(self.name))
+
+    def __getitem__(self, key: str) -> Value:
+        return self._document.map(self.name)[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._document.map(self.name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._document.map(self.name)))
+
+    def __len__(self) -> int:
+        return len(self._document.map(self.name))
 
     async def put(self, key: str, value: Value) -> None:
         """Set ``key``; on disk when this returns."""
@@ -121,9 +142,7 @@ class SharedSet(_Shared):
 
     async def remove(self, *elements: Value) -> None:
         """Remove elements as seen here; absent ones are ignored."""
-        operations = [self._document.remove(self.name, element) for element in elements if element in self]
-        if operations:
-            await self._write(*operations)
+        await self._write(*(self._document.remove(self.name, element) for element in elements if element in self))
 
 
 class SharedLog(_Shared):
@@ -186,32 +205,71 @@ class SharedVersions(_Shared):
         await self._write(self._document.assign(self.name, value))
 
 
-@asynccontextmanager
-async def watch(mesh: Mesh, name: str | None) -> AsyncIterator[trio.MemoryReceiveChannel[Change]]:
-    """Changes of one collection (or of all), from now on, once they are on disk here.
+class Changes:
+    """The changes of one collection (or of all) while a `Node.watch` block lasts, in the order in which they became durable.
 
-    A watcher that falls `MAX_WATCHED` changes behind, and any watcher after a fold from the start (a device was revoked), gets one
-    change of kind ``"refolded"``: read the collection anew.
+    Whoever falls `MAX_WATCHED` changes behind, and everybody after a fold from the start (a device was revoked), gets one change of
+    kind ``"refolded"`` in place of all that waited: read the collection anew.
+
+    >>> async with node.watch("notes") as changes:
+    ...     async for change in changes:  # ends when the node is closed
+    ...         print(change.key, change.new)
     """
-    send, receive = trio.open_memory_channel[Change](MAX_WATCHED)
-    overflowed = False
 
-    def listen(progress: Progress) -> None:
-        nonlocal overflowed
-        changes = [change for change in progress.changes if name is None or change.name == name]
-        if progress.refolded or overflowed:
-            changes = [Change.refolded(name)]
-        for change in changes:
-            try:
-                send.send_nowait(change)
-                overflowed = False
-            except trio.WouldBlock:
-                overflowed = True
-                return
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+        self._waiting: deque[Change] = deque()
+        self._ended = False
+        self._news = trio.Event()
 
-    mesh.listeners.append(listen)
+    async def receive(self) -> Change:
+        """The next change. Raises `ClosedError` when the block or the node has ended. Cancelling loses nothing."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._waiting:
+            if self._ended:
+                raise ClosedError("nothing is watched any more")
+            await self._news.wait()
+        change = self._waiting.popleft()
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return change
+
+    def __aiter__(self) -> Changes:
+        return self
+
+    async def __anext__(self) -> Change:
+        try:
+            return await self.receive()
+        except ClosedError:
+            raise StopAsyncIteration from None
+
+    def _hear(self, progress: Progress) -> None:
+        changes = [change for change in progress.changes if self.name is None or change.name == self.name]
+        if progress.refolded or len(self._waiting) + len(changes) > MAX_WATCHED:
+            self._waiting.clear()
+            changes = [Change.refolded(self.name)]
+        if changes:
+            self._waiting += changes
+            self._wake()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+
+@asynccontextmanager
+async def watch(mesh: Mesh, name: str | None) -> AsyncIterator[Changes]:
+    """Changes of one collection (None: of all), from now on, once they are on disk here. Raises `ClosedError`, `ValueRefused`."""
+    mesh.check_open()
+    changes = Changes(None if name is None else check_name(name))
+    mesh.listeners.append(changes._hear)
+    mesh.closing.append(changes._end)
     try:
-        async with send, receive:
-            yield receive
+        yield changes
     finally:
-        mesh.listeners.remove(listen)
+        mesh.listeners.remove(changes._hear)
+        mesh.closing.remove(changes._end)
+        changes._end()

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from mycelnode.extensions import found_below
-from tests.node.nodes import founder
+from tests.node.nodes import ask, founder
 
 PACKAGE = """
 from contextlib import asynccontextmanager
@@ -109,7 +109,7 @@ def test_a_service_is_open_while_the_node_is(
             services = laptop.status()["services"]
             assert services["echo"] == {"state": "ok", "detail": "listens"}
             assert services["broken"] == {"state": "failed", "detail": "no room"}
-            assert await laptop.commands["echo.say"]({"text": "hi"}) == {"said": "hi", "by": "laptop"}
+            assert await ask(laptop, "echo.say", text="hi") == {"said": "hi", "by": "laptop"}
             assert capsys.readouterr().out == "opened\n"
 
     trio.run(main)

@@ -92,6 +92,13 @@ class Document:
         """How many malformed operations this object has skipped (since it was made or decoded)."""
         return self._contents.skipped
 
+    def latest_clock(self) -> int:
+        """The greatest hybrid clock of a write that the document shows; 0 if it has none with a clock."""
+        contents = self._contents
+        registers = (register.cell for register in contents.registers.values())
+        cells = (cell for found in contents.maps.values() for cell in found.cells.values())
+        return max((cell[0] for cell in (*registers, *cells) if cell is not None), default=0)
+
     def applied_hash(self, device: DeviceId) -> bytes | None:
         """The chain hash of the last entry of ``device`` applied; None if none is."""
         return self._contents.hashes.get(device)

@@ -11,7 +11,7 @@ stratum depends on those before it alone, so each least fixed point is a plain w
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -52,6 +52,43 @@ def membership(root: bytes, statements: Iterable[Statement], on_chain: OnChain, 
     return judge.result()
 
 
+class _Limit:
+    """Several heads of one log, as one question: does an entry lie on the chains that end in all of them?
+
+    Reduced once, so that a flood of statements costs their number and not the product of two. Heads whose chains are held come down
+    to their common prefix; of the others nothing is known but their sequence numbers.
+    """
+
+    def __init__(self, device: DeviceId, heads: Sequence[Head | None], on_chain: OnChain, common: Common) -> None:
+        self.device, self.on_chain = device, on_chain
+        self.nothing = any(head is None or head.seq == 0 for head in heads)
+        known = [head for head in heads if head is not None and on_chain(device, Head(0, b""), head) is not None]
+        self.unknown = {head for head in heads if head is not None} - set(known)
+        self.lowest = min((head.seq for head in self.unknown), default=0)
+        self.prefix: Head | None = None
+        for head in sorted(known):
+            self.prefix = head if self.prefix is None else common(device, self.prefix, head)
+            self.nothing = self.nothing or self.prefix is None or self.prefix.seq == 0
+
+    def within(self, at: Head | None) -> bool:
+        """Surely on all of them: what is not known yet is not."""
+        on_prefix = self.prefix is None or (at is not None and self.on_chain(self.device, at, self.prefix) is True)
+        return not self.nothing and at is not None and on_prefix and self.unknown <= {at}
+
+    def surely_beyond(self, at: Head | None) -> bool:
+        """Surely not on one of them.
+
+        For enrolments the unknown is in favour: else a device that was away while its enroller wrote and was revoked would take
+        nobody for a member, itself included, and nobody could bring it the log that tells.
+        """
+        if self.nothing or at is None:
+            return True
+        if self.prefix is not None and self.on_chain(self.device, at, self.prefix) is False:
+            return True
+        same = {head for head in self.unknown if head.seq == at.seq}
+        return bool(self.unknown) and (at.seq > self.lowest or not same <= {at})
+
+
 class _Judge:
     """The strata, in order."""
 
@@ -62,13 +99,18 @@ class _Judge:
             by_kind[statement.kind][statement.id] = statement
         self.kinds = {kind: [held[key] for key in sorted(held)] for kind, held in by_kind.items()}
         self.root_fences = self._heads(s for s in self._of(REVOKE, FENCE) if s.author == root)
+        self.root_limits = self._limits(self.root_fences)
         self.ever = self._reached(lambda s: not self.beyond_root_fence(s))
         self.revocations = [s for s in self._of(REVOKE) if self.speaks(s)]
         self.device_fences = self._heads(s for s in self._of(REVOKE, FENCE) if s.author != root and self.speaks(s))
+        self.device_limits = self._limits(self.device_fences)
         self.revoked = {s.subject for s in self.revocations}
 
     def _of(self, *kinds: str) -> Iterable[Statement]:
         return (statement for kind in kinds for statement in self.kinds.get(kind, ()))
+
+    def _limits(self, fences: Mapping[DeviceId, Sequence[Head | None]]) -> dict[DeviceId, _Limit]:
+        return {device: _Limit(device, heads, self.on_chain, self.common) for device, heads in fences.items()}
 
     @staticmethod
     def _heads(statements: Iterable[Statement]) -> dict[DeviceId, list[Head | None]]:
@@ -79,17 +121,10 @@ class _Judge:
 
     # --- the rules, one predicate each ---------------------------------------------------------------------------------------
 
-    def within(self, statement: Statement, head: Head | None) -> bool:
-        """Does the entry that carries ``statement`` lie on the chain that ends in ``head``? What is not known yet does not."""
-        return (
-            head is not None
-            and statement.at is not None
-            and self.on_chain(statement.author, statement.at, head) is True
-        )
-
     def beyond_root_fence(self, statement: Statement) -> bool:
         """Is it beyond a root-signed fence on its author? The root's own statements never are."""
-        return not all(self.within(statement, head) for head in self.root_fences.get(statement.author, ()))
+        fence = self.root_limits.get(statement.author)
+        return fence is not None and not fence.within(statement.at)
 
     def speaks(self, statement: Statement) -> bool:
         """Rule 2: may this revocation or fence count? Fences by devices never void it."""
@@ -102,16 +137,8 @@ class _Judge:
         author = statement.author
         if author == self.root or (author not in self.revoked and author not in self.root_fences):
             return True
-        heads = self.root_fences.get(author) or self.device_fences.get(author, [])
-        return not any(self.surely_beyond(statement, head) for head in heads)
-
-    def surely_beyond(self, statement: Statement, head: Head | None) -> bool:
-        """Does what is held show that the entry that carries ``statement`` does not lie on the chain that ends in ``head``?
-
-        For enrolments, unlike `within`, the unknown is in favour: else a device that was away while its enroller wrote
-        and was revoked would take nobody for a member, itself included, and nobody could bring it the log that tells.
-        """
-        return head is None or statement.at is None or self.on_chain(statement.author, statement.at, head) is False
+        fence = self.root_limits.get(author) or self.device_limits.get(author)
+        return fence is None or not fence.surely_beyond(statement.at)
 
     def fence_of(self, device: DeviceId, forked: Mapping[DeviceId, Head | None]) -> list[Head | None]:
         """Rules 4 and 5: the heads whose common prefix is what counts of ``device``'s log; empty: all of it."""

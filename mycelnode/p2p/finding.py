@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import trio
@@ -32,12 +32,12 @@ _log = logging.getLogger(__name__)
 
 
 class Finder:
-    """Keeps this device connected with the other members. ``publish`` tells the mesh our addresses if they changed."""
+    """Keeps this device connected with the other members. ``moved`` is told when our addresses may have changed."""
 
     def __init__(
-        self, mesh: Mesh, host: Host, sync: SyncDriver, nursery: trio.Nursery, publish: Callable[[], Awaitable[None]]
+        self, mesh: Mesh, host: Host, sync: SyncDriver, nursery: trio.Nursery, moved: Callable[[], None]
     ) -> None:
-        self.mesh, self.host, self.sync, self._nursery, self._publish = mesh, host, sync, nursery, publish
+        self.mesh, self.host, self.sync, self._nursery, self._told = mesh, host, sync, nursery, moved
         self.machine = Reconnect(random.random)
         self.lan = (
             LanDiscovery(host.peer_id, lambda: host.addrs, self._on_hint) if mesh.settings.get("mesh.lan") else None
@@ -93,7 +93,7 @@ class Finder:
             self.host.disconnect(peer)
         self.machine.network_changed(self._now())
         self._stir()
-        await self._publish()
+        self._told()
 
     def _stir(self) -> None:
         self._wake.set()
@@ -117,8 +117,8 @@ class Finder:
     def _begin(self, peer: str, addrs: Sequence[str]) -> trio.Event:
         """Try a peer, unless that is under way; the event is set when the attempt is over."""
         if peer not in self._trying:
-            self._trying[peer] = trio.Event()
             self._nursery.start_soon(self._attempt, peer, addrs)
+            self._trying[peer] = trio.Event()
         return self._trying[peer]
 
     async def _attempt(self, peer: str, addrs: Sequence[str]) -> None:
@@ -183,19 +183,17 @@ class Finder:
     async def try_all(self, peers: Iterable[str]) -> None:
         """Try all of these that are not connected, at once, and again where the local network soon knows more.
 
-        Returns when every attempt is over.
+        Returns when every attempt is over. Cancelled, the attempts go on.
         """
-        missing = [peer for peer in peers if peer not in self.sync.links]
-        await self._try(missing)
-        if self.lan is None:
-            return
-        with trio.move_on_after(NEARBY_SECONDS):
-            while missing := [peer for peer in missing if peer not in self.sync.links]:
-                moved = self._moved
-                if promising := [peer for peer in missing if self.machine.untried(peer)]:
-                    with trio.CancelScope(shield=True):
-                        await self._try(promising)
-                else:
+        asked = set(peers)
+        await self._try(asked - self.sync.links.keys())
+        deadline = trio.current_time() + (NEARBY_SECONDS if self.lan is not None else 0)
+        while (missing := asked - self.sync.links.keys()) and trio.current_time() < deadline:
+            moved = self._moved
+            if promising := [peer for peer in missing if self.machine.untried(peer)]:
+                await self._try(promising)
+            else:
+                with trio.move_on_at(deadline):
                     await moved.wait()
 
     async def _try(self, peers: Iterable[str]) -> None:

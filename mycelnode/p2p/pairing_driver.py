@@ -6,7 +6,6 @@ import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import trio
 
@@ -15,60 +14,90 @@ from mycelnode.commands import device_name
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.crdt.statements import ENROL, Statement
 from mycelnode.encoding import peer_id
-from mycelnode.errors import MycelError, NetworkError, PeerMisbehaved, PeerUnreachable
+from mycelnode.errors import InviteError, MycelError, NetworkError, PeerMisbehaved, PeerUnreachable
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.framing import FrameStream
 from mycelnode.p2p.host import Host, Stream
 from mycelnode.protocols import pairing
 from mycelnode.protocols.admission import enrolment_chain
-from mycelnode.protocols.pairing import Enrol, Invite, InviteBook, Inviter, Joiner, OpenInvite, Welcome, parse_invite
+from mycelnode.protocols.pairing import (
+    Enrol,
+    Invite,
+    InviteBook,
+    Inviter,
+    Joined,
+    Joiner,
+    OpenInvite,
+    Welcome,
+    parse_invite,
+)
 from mycelnode.protocols.replica import Replica
 
 EXCHANGE_SECONDS = 10.0  # for the whole exchange, at both ends
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """Somebody used an invite: for the inviter's screen."""
-
-    invite: Invite
-    device: DeviceId
-    name: str
-
-
 class PairingDriver:
     """The inviter's side: open invites live in the database, so that a restart forgets none."""
 
-    def __init__(self, mesh: Mesh, host: Host, joined: Callable[[Joined], None]) -> None:
-        self.mesh, self.host, self._joined = mesh, host, joined
+    def __init__(self, mesh: Mesh, host: Host) -> None:
+        self.mesh, self.host = mesh, host
         self.book = InviteBook()
+        self._changed = trio.Event()
         for text, used_by, name in mesh.stored.invites():
             invite = parse_invite(text)
             self.book.invites[invite.id] = OpenInvite(invite, used_by, name)
+        mesh.closing.append(self._changed_hands)
         self._update()
 
     async def invite(self, ttl: float, addresses: Sequence[str]) -> Invite:
-        """A new invite, valid for ``ttl`` seconds, naming ``addresses``."""
+        """A new invite, valid for ``ttl`` seconds, naming ``addresses``. Cancelled, or not stored, there is none."""
         self.mesh.replica.check_writable()
-        expires = int(self.mesh.clock.wall() / 1000 + ttl)
+        expires = int(self._now() + ttl)
         secret = secrets.token_bytes(pairing.SECRET_BYTES)
         invite = Invite(self.mesh.root, self.mesh.identity.device, tuple(addresses), secret, expires)
-        self.book.open(invite, self.mesh.clock.wall() / 1000)
-        await self._save(OpenInvite(invite))
+        self.book.open(invite, self._now())
+        try:
+            await self._save(OpenInvite(invite))
+        except BaseException:
+            with trio.CancelScope(shield=True), suppress(MycelError):
+                await self.withdraw(invite.id)
+            raise
         self._update()
         return invite
 
     async def withdraw(self, key: bytes) -> None:
-        """Forget an invite that nobody used yet."""
+        """Forget an invite that nobody used yet. Raises as `Mesh.commit`: then it is still open."""
         entry = self.book.invites.get(key)
-        if entry is not None and entry.used_by is None:
-            del self.book.invites[key]
+        if entry is None or entry.used_by is None:
             await self.mesh.commit(lambda replica: None, lambda connection: logstore.drop_invites(connection, [key]))
+            self.book.invites.pop(key, None)
+            self._changed_hands()
         self._update()
+
+    async def joined(self, invite: Invite) -> Joined:
+        """Wait for the device that uses ``invite``. Raises `InviteError` once it has expired unused or was withdrawn."""
+        while True:
+            self.mesh.check_open()
+            entry = self.book.invites.get(invite.id)
+            if entry is not None and entry.used_by is not None:
+                return Joined(invite, entry.used_by, entry.used_name)
+            left = invite.expires - self._now()
+            if entry is None or left <= 0:
+                raise InviteError("the invite has expired, or was withdrawn, and nobody used it")
+            with trio.move_on_after(left):
+                await self._changed.wait()
+
+    def _changed_hands(self) -> None:
+        """Whoever waits in `joined` looks again."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _now(self) -> float:
+        return self.mesh.now() / 1000
 
     def _update(self) -> None:
         """Strangers reach the pairing protocol only while an invite is kept."""
-        if self.book.any_open(self.mesh.clock.wall() / 1000):
+        if self.book.any_open(self._now()):
             self.host.set_handler(pairing.PROTOCOL, self._serve, strangers=True)
         else:
             self.host.remove_handler(pairing.PROTOCOL)
@@ -104,7 +133,7 @@ class PairingDriver:
             except MycelError:
                 self.book.release(entry)
                 raise
-            self._joined(Joined(enrol.invite, enrol.device, enrol.name))
+            self._changed_hands()
         self.host.promote(peer_id(enrol.device))
         shown = device_name(self.mesh, self.mesh.identity.device)
         return machine.enrolled(enrolment_chain(self.mesh.replica, enrol.device), shown)

@@ -4,7 +4,8 @@ decided here."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import trio
@@ -123,11 +124,14 @@ class SyncDriver:
             link = Link(self._session(stream.key), scope)
             self.links[peer] = link
             self._changed(peer, True)
+            self._stir()
             began()
             try:
                 await self._run(link, FrameStream(stream))
             finally:
-                self.lags[peer] = link.session.lacking()
+                link.session.over()
+                with suppress(MycelError):  # the disk may have failed; `status` can do without
+                    self.lags[peer] = link.session.lacking()
                 if self.links.get(peer) is link:
                     del self.links[peer]
                     stream.cut()  # without a session a connection is of no use, and it may be dead
@@ -135,11 +139,9 @@ class SyncDriver:
                 self._stir()
 
     def _session(self, peer: DeviceId) -> SyncSession:
-        replica = self.mesh.replica
-        others = [device for device in replica.document.applied if device != replica.device]
-        partial = None if others or replica.base is not None else self._partial
+        clock = self.mesh.clock
         return SyncSession(
-            replica, peer, self._source, partial, wall=self.mesh.clock.wall(), now=self.mesh.clock.monotonic()
+            self.mesh.replica, peer, self._source, self._partial, wall=clock.wall(), now=clock.monotonic()
         )
 
     async def _run(self, link: Link, frames: FrameStream) -> None:
@@ -184,11 +186,11 @@ class SyncDriver:
                 if isinstance(proposal, Leave):
                     _log.info("%s said goodbye: %s", peer_id(link.session.peer), proposal.reason)
                     return
-                await self._carry_out(proposal)
+                await self._carry_out(link, proposal)
             link.nudge()
             self._stir()
 
-    async def _carry_out(self, proposal: Proposal) -> None:
+    async def _carry_out(self, link: Link, proposal: Proposal) -> None:
         try:
             match proposal:
                 case Accept(device, start, entries, head):
@@ -196,12 +198,14 @@ class SyncDriver:
                     await self.mesh.commit(lambda replica: replica.accept(device, start, entries, head), size=size)
                 case Learn(statements):
                     await self.mesh.commit(lambda replica: replica.learn(statements))
-                case StartFrom(state, cut):
-                    await self.mesh.start_from(state, cut)
+                case StartFrom(state, cut, giver):
+                    await self.mesh.start_from(state, cut, giver)
         except (LogError, EncodingError) as error:
             raise PeerMisbehaved(f"what it sent does not verify: {error}") from error
         except BusyError as error:
             _log.info("not stored: %s", error)
+            if isinstance(proposal, Accept):
+                link.session.refuse(proposal.device)
 
     # --- together --------------------------------------------------------------------------------------------------------
 
@@ -212,22 +216,23 @@ class SyncDriver:
             link.nudge()
         self._stir()
 
-    async def in_step(self, deadline: float) -> set[str]:
-        """The connected peers with which we are in step: what either end had on disk when this was called is on disk at both.
+    async def in_step(self, peers: Iterable[str], deadline: float) -> set[str]:
+        """Those of ``peers`` with which we are in step: what either end had on disk when this was called is on disk at both.
 
-        Returns when that holds for all peers that stay connected, or after ``deadline`` seconds for those of which it holds by
+        Returns when that holds for all that are connected and stay so, or after ``deadline`` seconds for those of which it holds by
         then.
         """
-        asked = {peer: (link, link.session.ping(flush=True)) for peer, link in self.links.items()}
-        for link, _ in asked.values():
-            link.nudge()
+        asked = {peer: self.links[peer] for peer in peers if peer in self.links}
+        marks = {peer: link.session.mark() for peer, link in asked.items()}
         done: set[str] = set()
+        for link in asked.values():
+            link.nudge()
         with trio.move_on_after(deadline):
             while True:
-                for peer, (link, nonce) in list(asked.items()):
+                for peer, link in list(asked.items()):
                     if self.links.get(peer) is not link:
                         del asked[peer]
-                    elif link.session.ponged(nonce) and not link.session.awaiting() and not link.session.lacking():
+                    elif link.session.reached(marks[peer]):
                         done.add(peer)
                 if done >= asked.keys():
                     break
@@ -246,7 +251,10 @@ class SyncDriver:
                 alive |= {peer for peer, (link, nonce) in asked.items() if link.session.ponged(nonce)}
         return alive
 
+    async def moved(self) -> None:
+        """Wait until a session has made progress, begun or ended."""
+        await self._moved.wait()
+
     def _stir(self) -> None:
-        """Something moved: let `in_step` look again."""
         self._moved.set()
         self._moved = trio.Event()

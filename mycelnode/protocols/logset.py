@@ -17,6 +17,7 @@ from mycelnode.crdt.changelog import DeviceId, Head, SignedHead, Verify, genesis
 from mycelnode.errors import BusyError, LogError
 
 MAX_LOGS = 1024  # devices that ever were in one mesh
+MAX_RUN_BYTES = 512 << 10  # of entries under one signature: what one frame of sync takes
 MAX_BRANCHES = 4  # versions of one log kept: two prove the fork, the rest is an attacker's noise
 
 
@@ -92,7 +93,9 @@ class LogSet:
 
     def hash_at(self, device: DeviceId, number: int, seq: int) -> bytes | None:
         """The chain hash after entry ``seq`` on the chain that ends in branch ``number``; None beyond its end."""
-        branches = self.branches(device)
+        return self._hash_at(device, self.branches(device), number, seq)
+
+    def _hash_at(self, device: DeviceId, branches: Sequence[Branch], number: int, seq: int) -> bytes | None:
         while True:
             branch = branches[number]
             if seq > branch.head.seq:
@@ -111,6 +114,22 @@ class LogSet:
         for number in range(len(self.branches(device))):
             if self.hash_at(device, number, head.seq) == head.hash:
                 return number
+        return None
+
+    def on_disk(self, device: DeviceId, head: Head) -> bool:
+        """Is ``head`` on a chain that is durable here?"""
+        branches = self.durable.get(device, ())
+        return any(self._hash_at(device, branches, n, head.seq) == head.hash for n in range(len(branches)))
+
+    def signed(self, device: DeviceId, head: Head) -> SignedHead | None:
+        """``head`` with its device's signature, if it is durable here and was signed at that very place."""
+        for number, branch in enumerate(self.durable.get(device, ())):
+            if branch.tip is not None and branch.tip.head == head:
+                return branch.tip
+            if self._hash_at(device, self.durable[device], number, head.seq) == head.hash:
+                row = next(iter(self.rows(device, number, head.seq - 1, 1)), None)
+                if row is not None and row.seq == head.seq and row.signature is not None:
+                    return SignedHead(row.seq, row.hash, row.signature)
         return None
 
     def on_chain(self, device: DeviceId, at: Head, head: Head) -> bool | None:
@@ -177,10 +196,13 @@ class LogSet:
 
         Raises `LogError` if it does not verify or does not connect to what is held, `BusyError` when a bound is reached.
         """
+        if sum(map(len, entries)) > MAX_RUN_BYTES:  # else it could be stored here, and passed on to nobody
+            raise LogError("more under one signature than any device may write")
         hashes = verify_batch(self.root, device, start, entries, head, self.verify)
         if self.find(device, head.head) is not None:
             return None
-        if device not in self.durable and device not in self._tentative and len(self.durable) >= MAX_LOGS:
+        held = self.durable.keys() | self._tentative.keys()
+        if device not in held and len(held) >= MAX_LOGS:
             raise BusyError(f"more than {MAX_LOGS} logs in one mesh")
         number, known = self._follow(device, start, hashes)
         rows = [

@@ -126,6 +126,19 @@ class Enrol:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Who used an invite: ``device`` is its key.
+
+    >>> (await node.joined(invite)).name
+    'phone'
+    """
+
+    invite: Invite
+    device: DeviceId
+    name: str
+
+
 @dataclass(slots=True)
 class InviteBook:
     """All invites of one device, and the rate limit they share."""

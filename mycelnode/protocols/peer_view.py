@@ -34,7 +34,8 @@ class PeerView:
 
     logs: LogSet
     tips: dict[DeviceId, tuple[Head, ...]] = field(default_factory=dict)
-    statements: set[bytes] = field(default_factory=set)
+    statements: set[bytes] = field(default_factory=set)  # it said so, or sent them
+    shown: set[bytes] = field(default_factory=set)  # statements that we sent it
     shared: dict[DeviceId, Head] = field(default_factory=dict)  # found by search: surely held by both
     searches: dict[DeviceId, Search] = field(default_factory=dict)
 
@@ -54,6 +55,11 @@ class PeerView:
     def unknown_tips(self, device: DeviceId) -> list[Head]:
         """Tips of the peer's that lie on none of our branches: it is ahead of us, or the log was forked."""
         return [tip for tip in self.tips.get(device, ()) if self.logs.find(device, tip) is None]
+
+    def holds(self, device: DeviceId, head: Head) -> bool:
+        """Does the peer surely hold the log up to ``head``, which lies on a branch of ours?"""
+        number = self.logs.find(device, head)
+        return number is not None and self.known_seq(device, number) >= head.seq
 
     def settled(self, device: DeviceId) -> bool:
         """Do we know where to continue the peer's log? Not while every tip of the peer's is unknown here."""

@@ -18,20 +18,23 @@ from mycelnode.crdt.changelog import (
     DeviceId,
     Head,
     Sign,
+    SignedHead,
     Verify,
     chain,
     decode_entry,
     encode_entry,
     sign_head,
+    verify_head,
 )
 from mycelnode.crdt.clock import EARLIEST_MS, MAX_SKEW_MS, HybridClock, to_ms
 from mycelnode.crdt.document import Change, Document
 from mycelnode.crdt.membership import Membership, membership
-from mycelnode.crdt.statements import ENROL, Statement, decode_statement, derived_fork
+from mycelnode.crdt.statements import ENROL, FENCE, REVOKE, Statement, decode_statement, derived_fork
 from mycelnode.errors import BusyError, ClockWrong, ForkDetected, LogError, MycelError, NotAMember
 from mycelnode.protocols.logset import Addition, EntryStore, LogSet, Row
 
 MAX_STATEMENTS = 10_000  # kept for ever, so bounded: a mesh needs a few per device
+MAX_BY_ROOT = 500  # besides those: the phrase heals what a flood has clogged
 READ_BYTES = 1 << 20  # how much of a log is read at a time while folding
 
 
@@ -69,10 +72,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The folded state a newcomer started from: unverified until the logs up to ``cut`` are held and fold to ``digest``."""
+    """The folded state that ``giver`` gave a newcomer: unverified until the logs up to ``cut`` are held and fold to ``digest``.
+
+    The giver has those logs. Put out before they came, it takes the state with it: nobody else may have them.
+    """
 
     cut: Mapping[DeviceId, Head]
     digest: bytes
+    giver: DeviceId
 
 
 class Replica:
@@ -92,6 +99,8 @@ class Replica:
         self._own: list[Row] = []
         self._batch = Batch()
         self._subjects: set[DeviceId] = set()
+        self._fenced: set[DeviceId] = set()  # of whom a revocation or fence is held, whether it counts or not
+        self._by_root = 0  # statements
 
     def load(
         self,
@@ -116,6 +125,8 @@ class Replica:
         self.base = base
         if document is not None and all(self._applies(device, seq) for device, seq in document.applied.items()):
             self.document = document
+        else:
+            self.base = None
         progress = Progress()
         for device in list(self.logs.durable):
             self._advance(device, now, progress)
@@ -133,11 +144,16 @@ class Replica:
         return len(self.logs.branches(self.device)) > 1
 
     def clock_wrong(self, now: int) -> bool:
-        """Was our clock never set, or do two peers agree that it is more than a day off? Then it is ours that is wrong, and
-        nothing is held."""
-        ahead = sum(skew > MAX_SKEW_MS for skew in self.skews.values())
-        behind = sum(skew < -MAX_SKEW_MS for skew in self.skews.values())
-        return now < EARLIEST_MS or max(ahead, behind) >= 2
+        """Was our clock never set, or do two members (and more than agree with us) find it more than a day off, on the same side?
+        Then it is ours that is wrong, and nothing is held."""
+        skews = [skew for peer, skew in self.skews.items() if peer in self.membership.members]
+        off = max(sum(skew > MAX_SKEW_MS for skew in skews), sum(skew < -MAX_SKEW_MS for skew in skews))
+        return now < EARLIEST_MS or (off >= 2 and off > sum(abs(skew) <= MAX_SKEW_MS for skew in skews))
+
+    @property
+    def new(self) -> bool:
+        """Does this device hold nothing of the others yet, so that it may begin with a peer's folded state?"""
+        return self.base is None and self.document.applied.keys() <= {self.device}
 
     def clock_set(self, by: int) -> None:
         """Somebody set our clock, ``by`` ms ahead: what peers said of theirs is reckoned anew."""
@@ -152,6 +168,10 @@ class Replica:
         if self.cloned:
             raise ForkDetected(
                 "this device's key was used on another copy too; join again with a new key, then rescue this log"
+            )
+        if self.device in self.membership.members and self.device in self.membership.fences:
+            raise NotAMember(
+                "the log of this device was closed by another one; join again with a new key, then rescue it"
             )
         if self.device not in self.membership.members:
             raise NotAMember("this device was revoked; join again with a new key, then rescue what it wrote")
@@ -185,8 +205,7 @@ class Replica:
     def declare(self, kind: str, subject: DeviceId, head: Head | None, info: Mapping[str, Any]) -> Statement:
         """A statement of our own, as an entry of our log."""
         self.check_writable()
-        if len(self.statements) >= MAX_STATEMENTS:
-            raise BusyError("this mesh has more statements than it can hold")
+        self._check_room(1, 0)
         position = Head(self.head.seq + 1, self.head.hash)
         statement = Statement(kind, subject, head, self.device, position, info).signed(self.root, self._sign)
         self._append(statement.entry)
@@ -212,6 +231,10 @@ class Replica:
                     self.learn([statement])
         return True
 
+    def verify_head(self, device: DeviceId, head: SignedHead) -> None:
+        """Raise `LogError` unless ``device`` signed ``head`` for this mesh."""
+        verify_head(self.root, device, head, self._verify)
+
     def worth_learning(self, statements: Iterable[Statement]) -> list[Statement]:
         """Those that are new and that somebody known could have signed, verified. Raises `LogError` on a wrong signature."""
         known = self._subjects | {s.subject for s in self._batch.statements if s.kind == ENROL} | {self.root}
@@ -230,10 +253,17 @@ class Replica:
     def learn(self, statements: Iterable[Statement]) -> int:
         """Statements from outside; those that nobody known could have signed are ignored. Returns how many were new."""
         new = self.worth_learning(statements)
-        if len(self.statements) + len(self._batch.statements) + len(new) > MAX_STATEMENTS:
-            raise BusyError("this mesh has more statements than it can hold")
+        by_root = sum(statement.author == self.root for statement in new)
+        self._check_room(len(new) - by_root, by_root)
         self._batch.statements += new
         return len(new)
+
+    def _check_room(self, more: int, more_by_root: int) -> None:
+        """Raise `BusyError` if there is no room for so many statements."""
+        by_root = self._by_root + sum(statement.author == self.root for statement in self._batch.statements)
+        others = len(self.statements) + len(self._batch.statements) - by_root
+        if (more and others + more > MAX_STATEMENTS) or (more_by_root and by_root + more_by_root > MAX_BY_ROOT):
+            raise BusyError("this mesh has more statements than it can hold")
 
     def membership_with(self, statements: Iterable[Statement]) -> Membership:
         """The membership if these statements were held too."""
@@ -260,7 +290,7 @@ class Replica:
         progress.forked = {a.device for a in batch.additions if a.forks}
         for statement in batch.statements:
             self._know(statement)
-        fenced = any(device in self.membership.fences for device in progress.logs)
+        fenced = not progress.logs.isdisjoint(self._fenced)  # what lies beyond a fence may show only now
         if batch.statements or progress.forked or fenced:
             self._reconsider(now, progress)
         for addition in batch.additions:
@@ -276,18 +306,24 @@ class Replica:
                 self._advance(device, now, progress)
         return progress
 
-    def start_from(self, document: Document, cut: Mapping[DeviceId, Head], now: int) -> Progress:
-        """Begin with a peer's folded state, which the driver has stored; entries held beyond it are applied on top.
+    def start_from(self, document: Document, cut: Mapping[DeviceId, Head], giver: DeviceId, now: int) -> Progress:
+        """Begin with a peer's folded state, which the driver stores; entries held beyond it are applied on top.
 
-        Raises `BusyError` if it lacks something that is known here from another state alone.
+        Raises `BusyError` if this device is not new any more, or if the state says what it cannot: entries of our own that we never
+        wrote, or writes from more than a day ahead, which logs would hold.
         """
-        if self.base is not None and any(document.applied.get(d, 0) < head.seq for d, head in self.base.cut.items()):
-            raise BusyError("this device began with a state that the one offered now does not contain")
+        latest = document.latest_clock()
+        if not self.new or document.applied.get(self.device, 0) > self.logs.tip(self.device).seq:
+            raise BusyError("this device does not begin with that state")
+        if to_ms(latest) > now + MAX_SKEW_MS and not self.clock_wrong(now):
+            raise BusyError("the state offered holds writes from more than a day ahead")
         progress = Progress(refolded=True)
-        self.base = Base(cut, document.digest())
+        self.base = Base(cut, document.digest(), giver)
         self.document = document
+        self.clock.observe(latest, now)
         for device in list(self.logs.durable):
             self._advance(device, now, progress)
+        self._drop_what_counts_no_more(now, progress)
         return progress
 
     # --- inside ------------------------------------------------------------------------------------------------------
@@ -307,9 +343,14 @@ class Replica:
         self._batch.additions.append(self.logs.append(self.device, rows, tip))
 
     def _know(self, statement: Statement) -> None:
+        if statement.id in self.statements:
+            return
         self.statements[statement.id] = statement
+        self._by_root += statement.author == self.root
         if statement.kind == ENROL:
             self._subjects.add(statement.subject)
+        if statement.kind in (REVOKE, FENCE):
+            self._fenced.add(statement.subject)
 
     def _membership(self, more: Iterable[Statement] = ()) -> Membership:
         forks = [
@@ -332,11 +373,16 @@ class Replica:
         if before == self.membership:
             return
         progress.membership_changed = True
-        if all(self._applies(device, seq) for device, seq in self.document.applied.items()):
+        if not self._drop_what_counts_no_more(now, progress):
             for device in self.logs.durable:
                 self._advance(device, now, progress)
-        else:
-            self._refold(now, progress)
+
+    def _drop_what_counts_no_more(self, now: int, progress: Progress) -> bool:
+        """If something applied does not count, fold again from the start."""
+        if all(self._applies(device, seq) for device, seq in self.document.applied.items()):
+            return False
+        self._refold(now, progress)
+        return True
 
     def _refold(self, now: int, progress: Progress) -> None:
         self.document, self.base = Document(), None
@@ -365,7 +411,9 @@ class Replica:
         """May the first ``seq`` entries of ``device`` stay applied?"""
         number, limit = self.counted(device)
         if self.base is not None and self.logs.tip(device, number).seq < seq:
-            return device in self.membership.enrolled and device not in self.membership.fences
+            head = self.membership.fences.get(device, self.base.cut.get(device))
+            known = device in self.membership.enrolled and self.base.giver in self.membership.members
+            return known and head is not None and seq <= head.seq
         applied = self.document.applied_hash(device)
         return seq <= limit and (applied is None or self.logs.hash_at(device, number, seq) == applied)
 
@@ -383,7 +431,7 @@ class Replica:
                 return
             for row in rows:
                 if row.seq > limit:
-                    return
+                    break
                 if not self._apply(device, row, now, progress):
                     return
                 done = row.seq
@@ -404,18 +452,21 @@ class Replica:
         base = self.base
         if base is None or any(self.logs.tip(device).seq < head.seq for device, head in base.cut.items()):
             return
+        if any(self.logs.find(device, head) is None for device, head in base.cut.items()):
+            self._refold(now, progress)  # another version of a log came first; whoever is to blame, the logs win
+            return
         shadow = Document()
-        honest = all(self.logs.find(device, head) is not None for device, head in base.cut.items())
-        for device, head in base.cut.items() if honest else ():
+        for device, head in base.cut.items():
             number = self.logs.find(device, head) or 0
             while shadow.applied.get(device, 0) < head.seq:
                 for row in self.logs.rows(device, number, shadow.applied.get(device, 0), READ_BYTES):
                     if row.seq <= head.seq:
                         shadow.apply(device, row.seq, row.hash, *_read(row.entry))
-        progress.base_checked = honest and shadow.digest() == base.digest
+        progress.base_checked = shadow.digest() == base.digest
         self.base = None
         if not progress.base_checked:
             self._refold(now, progress)
+        self._drop_what_counts_no_more(now, progress)
 
 
 def _read(entry: bytes) -> tuple[int, list[Any]]:

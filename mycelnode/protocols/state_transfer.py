@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from mycelnode.crdt.changelog import DeviceId, Head
+from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
 from mycelnode.crdt.document import Document
 from mycelnode.encoding import blake2b
 from mycelnode.errors import PeerMisbehaved
+from mycelnode.protocols.logset import LogSet
 
 PIECE_BYTES = 512 << 10
 MAX_STATE = 1 << 30  # bytes of an encoded document that a newcomer takes
@@ -23,16 +24,24 @@ KEEP_SECONDS = 120.0  # how long a state is kept after its last use
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A folded state: the encoded document, its digest, and the heads it was folded up to."""
+    """A folded state: the encoded document, its digest, and the heads it was folded up to, each signed by its device.
+
+    So nobody can claim more of another's log than there is, and what the state promises will come.
+    """
 
     state: bytes
     digest: bytes
-    cut: Mapping[DeviceId, Head]
+    cut: Mapping[DeviceId, SignedHead]
 
     @classmethod
-    def of(cls, document: Document) -> Offer:
-        """The state of ``document`` as it is now."""
-        cut = {device: Head(seq, document.applied_hash(device) or b"") for device, seq in document.applied.items()}
+    def of(cls, document: Document, logs: LogSet) -> Offer | None:
+        """The state of ``document`` as it is now; None where its device signed no head at a place up to which a log is applied."""
+        cut = {}
+        for device, seq in document.applied.items():
+            head = logs.signed(device, Head(seq, document.applied_hash(device) or b""))
+            if head is None:
+                return None
+            cut[device] = head
         return cls(document.encode_state(), document.digest(), cut)
 
 
@@ -41,7 +50,7 @@ class StateSource:
     """One per node: makes states when newcomers ask, and lets several of them share one. ``least``: entries that make it worth
     it."""
 
-    make: Callable[[], Offer]
+    make: Callable[[], Offer | None]
     least: int = STATE_PAYS
     _offer: Offer | None = None
     _used: float = 0.0
@@ -52,7 +61,8 @@ class StateSource:
         if self._offer is None or not fresh or (digest is not None and self._offer.digest != digest):
             self._offer = self.make()
         self._used = now
-        return self._offer if sum(head.seq for head in self._offer.cut.values()) >= self.least else None
+        offer = self._offer
+        return offer if offer is not None and sum(head.seq for head in offer.cut.values()) >= self.least else None
 
     def expire(self, now: float) -> None:
         """Let go of a state that nobody fetches any more."""
@@ -62,18 +72,19 @@ class StateSource:
 
 @dataclass(slots=True)
 class Partial:
-    """What a newcomer has received so far; it outlives the connection, not the process."""
+    """What a newcomer has received so far; it outlives the connection, not the process. One peer at a time sends: ``sender``."""
 
     digest: bytes | None = None
     size: int = 0
-    cut: dict[DeviceId, Head] = field(default_factory=dict)
+    cut: dict[DeviceId, SignedHead] = field(default_factory=dict)
     data: bytearray = field(default_factory=bytearray)
+    sender: object | None = None
 
-    def begin(self, digest: bytes, size: int, cut: dict[DeviceId, Head]) -> None:
+    def begin(self, digest: bytes, size: int, cut: dict[DeviceId, SignedHead]) -> None:
         """A state is announced; what was received of another one is dropped."""
         if size > MAX_STATE:
             raise PeerMisbehaved(f"a state of {size:,} bytes is larger than any device takes")
-        if digest != self.digest or size != self.size:
+        if (digest, size, cut) != (self.digest, self.size, self.cut):
             self.digest, self.size, self.cut, self.data = digest, size, cut, bytearray()
 
     def add(self, offset: int, piece: bytes) -> bytes | None:

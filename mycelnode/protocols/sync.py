@@ -19,7 +19,8 @@ from mycelnode.crdt.changelog import MAX_SEQ, DeviceId, Head, SignedHead
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.encoding import as_bytes, as_int, as_list, as_map, as_text, decode, encode
 from mycelnode.errors import EncodingError, LogError, PeerMisbehaved
-from mycelnode.protocols.logset import MAX_BRANCHES, MAX_LOGS, Row
+from mycelnode.protocols.admission import statements_about
+from mycelnode.protocols.logset import MAX_BRANCHES, MAX_LOGS, MAX_RUN_BYTES, Row
 from mycelnode.protocols.peer_view import PROBE_FANOUT, PeerView
 from mycelnode.protocols.replica import MAX_STATEMENTS, Replica
 from mycelnode.protocols.state_transfer import PIECE_BYTES, Offer, Partial, StateSource
@@ -37,11 +38,12 @@ PING: Final = 5  # [5, nonce, flush?]: answered when everything before it was ha
 PONG: Final = 6  # [6, nonce]
 PROBE: Final = 7  # [7, device, seq, hash, [position, …]]: your hashes on the chain that ends in (seq, hash)?
 PROBED: Final = 8  # [8, device, [[position, hash | null], …]]
-STATE: Final = 9  # [9, digest, size, offset, piece, {device: [seq, hash]}]
+STATE: Final = 9  # [9, digest, size, offset, piece, {device: [seq, hash, signature]}]
 BYE: Final = 10  # [10, reason]
+REFUSED: Final = 11  # [11, device]: no more entries of that log are taken on this connection
 
 MAX_FRAME = 1 << 20  # bytes
-BATCH_BYTES = 512 << 10  # entries per frame; in any log, signatures stand at most this far apart
+BATCH_BYTES = MAX_RUN_BYTES  # entries per frame; in any log, signatures stand at most this far apart
 MAX_BATCH_BYTES = MAX_FRAME - (64 << 10)  # room for the framing of small entries
 WINDOW_BYTES = 4 << 20  # sent, and not yet known to be on the peer's disk
 STATEMENTS_PER_FRAME = 256
@@ -71,10 +73,27 @@ class Learn:
 
 @dataclass(frozen=True, slots=True)
 class StartFrom:
-    """Proposal: a peer's folded state, to store and to begin with."""
+    """Proposal: the folded state of ``giver``, to store and to begin with."""
 
     state: bytes
     cut: dict[DeviceId, Head]
+    giver: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """The tips of all logs, and the ids of statements."""
+
+    tips: frozenset[tuple[DeviceId, Head]]
+    statements: frozenset[bytes]
+
+
+@dataclass(slots=True)
+class _Mark:
+    """A moment to be in step with: what was on disk at our end then, and, once the peer has answered, at its end."""
+
+    ours: Holdings
+    theirs: Holdings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +107,22 @@ Proposal = Accept | Learn | StartFrom | Leave
 
 
 class SyncSession:
-    """The machine of one connection with ``peer``. ``partial`` and ``source`` are the node's, shared by its sessions."""
+    """The machine of one connection with ``peer``. ``source`` and ``partial`` (None: takes no state) are the node's, shared by its
+    sessions."""
 
     def __init__(
         self, replica: Replica, peer: DeviceId, source: StateSource, partial: Partial | None, *, wall: int, now: float
     ) -> None:
         self.replica, self.peer, self.view = replica, peer, PeerView(replica.logs)
         self.closing: str | None = None
-        self._source, self._partial = source, partial
-        want = None if partial is None else [partial.digest, len(partial.data)]
+        self._source = source
+        self._partial: Partial | None = None
+        want: list[Any] | None = None
+        if (
+            partial is not None and replica.new and partial.sender is None
+        ):  # several senders would undo each other's work
+            self._partial, partial.sender = partial, self
+            want = [partial.digest, len(partial.data)]
         self._queue: list[list[Any]] = [[HELLO, VERSION, wall, want]]
         self._greeted = self._heard = self._told = self._gone = False
         self._statements_said = 0  # of replica.statements, in order
@@ -107,9 +133,13 @@ class SyncSession:
         self._flight: list[
             tuple[DeviceId, int, int, int]
         ] = []  # (device, branch, seq, bytes) sent, not on the peer's disk
+        self._wanted: tuple[bytes | None, int] | None = None  # by the peer: a state to start from
         self._sending: tuple[Offer, int] | None = None
+        self._refused: set[DeviceId] = set()  # logs of which the peer takes no more
+        self._full: set[DeviceId] = set()  # logs of which we take no more
         self._sent_at = self._heard_at = now
         self._nonce, self._pongs = 0, set[int]()
+        self._marks: dict[int, _Mark] = {}
 
     # --- what the driver tells -----------------------------------------------------------------------------------------
 
@@ -148,6 +178,17 @@ class SyncSession:
             elif self.ready and not self._lacking(self.peer):
                 self.close("this device's key was used on another copy too")
 
+    def refuse(self, device: DeviceId) -> None:
+        """Entries of this log could not be taken: a bound is reached. The peer is told to send no more of it."""
+        if device not in self._full:
+            self._full.add(device)
+            self._queue.append([REFUSED, device])
+
+    def over(self) -> None:
+        """The connection has ended, however it did."""
+        if self._partial is not None and self._partial.sender is self:
+            self._partial.sender = None
+
     def close(self, reason: str) -> None:
         """Part: statements still owed and a BYE go out, then `next_frame` has nothing more and `finished` is true."""
         self.closing = self.closing or reason
@@ -157,6 +198,32 @@ class SyncSession:
         self._nonce += 1
         self._queue.append([PING, self._nonce, flush])
         return self._nonce
+
+    def mark(self) -> int:
+        """Ask to be told when the peer holds what is on disk here now, and we what is on its disk when it reads this: `reached`."""
+        durable = self.replica.logs.durable
+        tips = frozenset((device, branch.head) for device, branches in durable.items() for branch in branches)
+        number = self.ping(flush=True)
+        self._marks[number] = _Mark(Holdings(tips, frozenset(self.replica.statements)))
+        while len(self._marks) > MAX_QUEUED:  # nobody can be waiting for that many
+            del self._marks[min(self._marks)]
+        return number
+
+    def reached(self, mark: int) -> bool:
+        """Are we in step with the peer as of ``mark``? Whatever was written since does not matter."""
+        found, logs = self._marks.get(mark), self.replica.logs
+        if found is None or found.theirs is None:
+            return False
+        return (
+            found.theirs.statements <= self.replica.statements.keys()
+            and found.ours.statements <= self.view.statements
+            and all(logs.on_disk(device, tip) for device, tip in found.theirs.tips if device not in self._full)
+            and all(
+                self.view.holds(device, tip)
+                for device, tip in found.ours.tips
+                if self._may_have(device) and device not in self._refused
+            )
+        )
 
     # --- what the driver asks ------------------------------------------------------------------------------------------
 
@@ -174,15 +241,19 @@ class SyncSession:
         """Have both ends said what they have?"""
         return self._heard and self._told
 
+    def shown_our_log(self) -> bool:
+        """Has the peer said how much it holds of our own log, and do we hold all of that?"""
+        return self._heard and not self.view.unknown_tips(self.replica.device)
+
     def lacking(self) -> int:
         """How many entries and statements held here are not known to be on the peer's disk."""
-        entries = sum(map(self._lacking, self.replica.logs.durable))
+        entries = sum(map(self._lacking, self.replica.logs.durable.keys() - self._refused))
         return entries + len(self.replica.statements.keys() - self.view.statements)
 
     def awaiting(self) -> bool:
         """Does the peer have something on disk that is not held here?"""
         return (
-            any(map(self.view.unknown_tips, self.view.tips))
+            any(map(self.view.unknown_tips, self.view.tips.keys() - self._full))
             or not self.view.statements <= self.replica.statements.keys()
         )
 
@@ -222,9 +293,10 @@ class SyncSession:
 
     def _say_statements(self, statements: list[Statement]) -> list[Any] | None:
         self._statements_said += len(statements)
-        shown = statements if self._member() else [s for s in statements if s.subject == self.peer]
-        new = [s for s in shown if s.id not in self.view.statements]
-        self.view.statements.update(s.id for s in new)
+        about = () if self._member() else {s.id for s in statements_about(self.replica, self.peer)}
+        shown = statements if self._member() else [s for s in statements if s.id in about]
+        new = [s for s in shown if s.id not in self.view.statements | self.view.shown]
+        self.view.shown.update(s.id for s in new)
         return [STATEMENTS, [s.encoded for s in new]]
 
     def _next_have(self) -> list[Any] | None:
@@ -242,13 +314,24 @@ class SyncSession:
         return {device: [list(branch.head) for branch in durable[device] if branch.tip is not None] for device in shown}
 
     def _next_state(self) -> list[Any] | None:
-        if self._sending is None or not self._heard:
+        if self._wanted is not None and self._heard and self.view.statements <= self.replica.statements.keys():
+            self._offer(
+                *self._wanted, self._heard_at
+            )  # not before we know what the peer knows about whose entries count
+            self._wanted = None
+        if self._sending is None:
             return None
         offer, offset = self._sending
         piece = offer.state[offset : offset + PIECE_BYTES]
         end = offset + len(piece)
         self._sending = (offer, end) if end < len(offer.state) else None
-        return [STATE, offer.digest, len(offer.state), offset, piece, {d: list(h) for d, h in offer.cut.items()}]
+        cut = {device: head.to_wire() for device, head in offer.cut.items()}
+        return [STATE, offer.digest, len(offer.state), offset, piece, cut]
+
+    def _offer(self, digest: bytes | None, start: int, now: float) -> None:
+        offer = None if self.replica.base is not None else self._source.offer(digest, now)
+        if offer is not None:
+            self._sending = (offer, min(start, len(offer.state)) if digest == offer.digest else 0)
 
     def _next_entries(self, now: float) -> list[Any] | None:
         if not self._heard or self._window_full():
@@ -257,7 +340,7 @@ class SyncSession:
             search = self.view.next_search(device)
             if search is not None:
                 return [PROBE, device, *search.tip, search.positions()]
-            if self.view.settled(device) and self._may_have(device):
+            if self.view.settled(device) and self._may_have(device) and device not in self._refused:
                 for number in range(len(self.replica.logs.durable.get(device, ()))):
                     message = self._batch(device, number)
                     if message is not None:
@@ -307,7 +390,7 @@ class SyncSession:
         return self.peer in held.forked and self.peer not in held.revoked
 
     def _may_have(self, device: DeviceId) -> bool:
-        return self._member() or (device == self.peer and self._clone())
+        return self._member() or (self._clone() and device in (self.peer, self.replica.device))
 
     # --- receiving -----------------------------------------------------------------------------------------------------
 
@@ -318,10 +401,7 @@ class SyncSession:
         self.replica.skews[self.peer] = as_int(clock) - wall
         if want is not None and self._member():
             digest, offset = as_list(want, 2)
-            offer = self._source.offer(None if digest is None else as_bytes(digest, 32), now)
-            start = as_int(offset)
-            if offer is not None:
-                self._sending = (offer, min(start, len(offer.state)) if digest == offer.digest else 0)
+            self._wanted = (None if digest is None else as_bytes(digest, 32), as_int(offset))
         return []
 
     def _on_have(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
@@ -349,11 +429,13 @@ class SyncSession:
             raise EncodingError("too many statements in one frame")
         statements = [decode_statement(as_bytes(item)) for item in items]
         self.view.statements.update(statement.id for statement in statements)
+        if len(self.view.statements) > 2 * MAX_STATEMENTS:
+            raise EncodingError("more statements than one mesh holds")
         return [Learn(statements)] if statements else []
 
     def _on_entries(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         _, device, seq, digest, entries, head = as_list(message, 6)
-        if not self._may_have(as_bytes(device, 32)):
+        if not self._may_have(as_bytes(device, 32)) or device in self._full:
             return []
         start = Head(as_int(seq, 0, MAX_SEQ), as_bytes(digest, 32))
         items = [as_bytes(entry) for entry in as_list(entries)]
@@ -361,9 +443,11 @@ class SyncSession:
 
     def _on_ping(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         _, nonce, flush = as_list(message, 3)
-        if flush is True and self._told:
+        if flush is True and (self._member() or self._clone()):
             self._due = dict.fromkeys(self._due, now)
-            self._queue.append([HAVE, self._tips(self.replica.logs.durable), []])
+            self._announce = set(self.replica.logs.durable)
+            while (have := self._next_have()) is not None:
+                self._queue.append(have)
         self._queue.append([PONG, as_int(nonce)])
         return []
 
@@ -371,6 +455,10 @@ class SyncSession:
         nonce = as_int(as_list(message, 2)[1])
         if nonce <= self._nonce:
             self._pongs = {n for n in self._pongs if n > nonce - MAX_QUEUED} | {nonce}
+            if self._heard:
+                tips = frozenset((device, tip) for device, tips in self.view.tips.items() for tip in tips)
+                for mark in [mark for number, mark in self._marks.items() if number <= nonce and mark.theirs is None]:
+                    mark.theirs = Holdings(tips, frozenset(self.view.statements))
         return []
 
     def _on_probe(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
@@ -400,12 +488,27 @@ class SyncSession:
 
     def _on_state(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         _, digest, size, offset, piece, cut = as_list(message, 6)
-        if self._partial is None or not self._member():
+        if self._partial is None:
             raise EncodingError("a state that was not asked for")
-        heads = {as_bytes(device, 32): _head(head) for device, head in as_map(cut).items()}
+        if not self._member() or not self.replica.new:
+            return []
+        if len(as_map(cut)) > MAX_LOGS:
+            raise EncodingError("more logs than one mesh holds")
+        heads = {as_bytes(device, 32): SignedHead.from_wire(head) for device, head in as_map(cut).items()}
+        if heads != self._partial.cut:
+            for device, head in heads.items():
+                self.replica.verify_head(device, head)
         self._partial.begin(as_bytes(digest, 32), as_int(size), heads)
         state = self._partial.add(as_int(offset), as_bytes(piece))
-        return [] if state is None else [StartFrom(state, heads)]
+        if state is None:
+            return []
+        return [StartFrom(state, {device: head.head for device, head in heads.items()}, self.peer)]
+
+    def _on_refused(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        device = as_bytes(as_list(message, 2)[1], 32)
+        self._refused.add(device)
+        self._flight = [flight for flight in self._flight if flight[0] != device]
+        return []
 
     def _on_bye(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         return [Leave(as_text(as_list(message, 2)[1], 200))]
@@ -428,4 +531,5 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     PROBED: SyncSession._on_probed,
     STATE: SyncSession._on_state,
     BYE: SyncSession._on_bye,
+    REFUSED: SyncSession._on_refused,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -12,6 +13,7 @@ from mycelnode.clock import SystemClock
 from mycelnode.joining import init_mesh, join_mesh
 from mycelnode.node import Node, open_node
 from mycelnode.paths import DataDir
+from mycelnode.serving import NodeCommands
 
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 SOON = 20.0  # seconds: far more than anything here takes
@@ -57,6 +59,11 @@ async def let_in(tmp_path: Path, inviter: Node, name: str, clock: SkewedClock | 
     data = folder(tmp_path, name)
     await join_mesh(data, str(await inviter.invite()), name, clock=clock or SkewedClock())
     return data
+
+
+async def ask(node: Node, kind: str, **fields: Any) -> dict[str, Any]:
+    """What the control socket answers."""
+    return await NodeCommands(node).commands[kind](fields)
 
 
 async def until(true: Callable[[], bool], what: str) -> None:

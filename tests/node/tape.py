@@ -17,7 +17,7 @@ from tests.protocols.world import MemoryStore
 
 TOLD = {
     Replica: "load write declare accept learn worth_learning take rollback durable tick start_from clock_set",
-    SyncSession: "receive progress tick close ping next_frame next_due lacking awaiting ponged",
+    SyncSession: "receive progress tick close ping mark reached refuse over next_frame next_due lacking ponged shown_our_log",
     Admission: "request respond conclude",
 }
 
@@ -116,7 +116,12 @@ class Recorder:
 def play(tape: Tape, sign: Sign, least: int) -> Iterator[str]:
     """Tell new machines the same; yields every answer that differs. They have no network, no disk, no clock and no randomness."""
     store, machines = MemoryStore(), list[Any]()
-    source, partial, replica, batch = StateSource(lambda: Offer.of(replica.document), least), Partial(), None, Batch()
+    source, partial, replica, batch = (
+        StateSource(lambda: Offer.of(replica.document, replica.logs), least),
+        Partial(),
+        None,
+        Batch(),
+    )
     for number, call in enumerate(tape.calls):
         if not call.method:
             kind = tape.kinds[call.machine]

@@ -14,7 +14,7 @@ from mycelnode.protocols.admission import Admission
 from mycelnode.protocols.replica import Replica
 from mycelnode.protocols.state_transfer import StateSource
 from mycelnode.protocols.sync import SyncSession
-from tests.node.nodes import SOON, founder, let_in, running, until
+from tests.node.nodes import SOON, ask, founder, let_in, running, until
 from tests.node.tape import Recorder, Tape, play
 
 LEAST = 5  # entries that make a newcomer start by state
@@ -36,14 +36,14 @@ async def story(tmp_path: Path, recorder: Recorder) -> dict[str, tuple[Tape, str
         for number in range(10):
             await laptop.map("notes").put(str(number), "x" * number)
         async with running(await let_in(tmp_path, laptop, "phone")) as phone:
-            assert (await phone.sync(SOON))["unreachable"] == []
+            assert (await phone.sync(SOON)).unreachable == []
             await phone.set("tags").add("a", "b")
             await laptop.counter("cups").add(2)
-            assert (await laptop.sync(SOON))["unreachable"] == []
+            assert (await laptop.sync(SOON)).unreachable == []
             phone.host.disconnect(laptop.device)
             await phone.versions("draft").set("apart")
-            assert (await phone.sync(SOON))["unreachable"] == []
-            await laptop.commands["devices.revoke"]({"device": "phone"})
+            assert (await phone.sync(SOON)).unreachable == []
+            await ask(laptop, "devices.revoke", device="phone")
             await until(lambda: not phone.status()["member"], "the phone learning that it is out")
             found = {}
             for node in (laptop, phone):

@@ -13,6 +13,7 @@ from nacl.signing import SigningKey, VerifyKey
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import ENROL, REVOKE, Statement
+from mycelnode.errors import BusyError
 from mycelnode.protocols.logset import Row
 from mycelnode.protocols.replica import Progress, Replica
 from mycelnode.protocols.state_transfer import Offer, Partial, StateSource
@@ -137,8 +138,8 @@ class Device:
         self.replica.logs.durable = before.logs.durable
         self.replica.load(before.statements.values(), clock=before.clock.last, now=self.now)
 
-    def _offer(self) -> Offer:
-        return Offer.of(self.replica.document)
+    def _offer(self) -> Offer | None:
+        return Offer.of(self.replica.document, self.replica.logs)
 
 
 class Link:
@@ -186,24 +187,28 @@ class Link:
         for proposal in self.sessions[end].receive(frame, wall=mine.now, now=self.time):
             match proposal:
                 case Accept(device, start, entries, head):
-                    mine.replica.accept(device, start, entries, head)
+                    try:
+                        mine.replica.accept(device, start, entries, head)
+                    except BusyError:
+                        self.sessions[end].refuse(device)
                 case Learn(statements):
                     mine.replica.learn(statements)
-                case StartFrom(state, cut):
-                    mine.progressed.append(mine.replica.start_from(Document.decode_state(state), cut, mine.now))
+                case StartFrom(state, cut, giver):
+                    document = Document.decode_state(state)
+                    mine.progressed.append(mine.replica.start_from(document, cut, giver, mine.now))
                 case Leave(reason):
                     self.left = reason
                     return
             self.progress(end, mine.commit())
 
-    def run(self, rng: random.Random | None = None, *, limit: int = 100_000) -> None:
-        """Until nothing moves, time included; fails rather than loop for ever."""
+    def run(self, rng: random.Random | None = None, *, limit: int = 100_000, parting: bool = False) -> None:
+        """Until both are in step (``parting``: until one has left); fails rather than loop for ever."""
         rng = rng or random.Random(0)
         for _ in range(limit):
             if self.left is not None:
                 return
             if not self.step(rng):
-                if all(s.ready and not s.lacking() and not s.awaiting() for s in self.sessions):
+                if not parting and all(s.ready and not s.lacking() and not s.awaiting() for s in self.sessions):
                     return
                 if all(s.finished for s in self.sessions):
                     return

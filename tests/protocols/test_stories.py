@@ -1,0 +1,70 @@
+"""Whole meshes heal from whatever happens to them: a few hundred random stories here, as many as you like in `make soak`."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from mycelnode.protocols.replica import Replica
+from mycelnode.protocols.sync import SyncSession
+from tests.protocols.story import Story, failure, shrink
+
+RUNS = int(os.environ.get("MYCEL_SOAK_RUNS", "300"))
+SEED = int(os.environ.get("MYCEL_SOAK_SEED", "1"))
+FOUND = [  # stories that once went wrong
+    Story(115, [("clone", 4), ("fence", 3, 0, 2)]),  # a state kept what a fence left out
+    Story(
+        46, [("enrol", 7, 1), ("clone", 4), ("write", 4, "delete", 1, 9), ("write", 0, "put", 1, 60)]
+    ),  # taken for a lie
+    Story(
+        1456,  # the giver of a state was put out before anybody had the logs under it
+        [
+            ("write", 4, "append", 1, 40),
+            ("meet", 3, 2, 21, 885176714),
+            ("write", 5, "put", 1, 55),
+            ("meet", 7, 5, 21, 398589483),
+            ("root", "revoke", 5, 8, 0),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("story", FOUND, ids=lambda story: f"seed {story.seed}")
+def test_stories_that_once_went_wrong(story: Story) -> None:
+    story.run()
+
+
+def test_a_device_that_keeps_what_counts_no_more_is_caught_and_the_story_made_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Replica, "_drop_what_counts_no_more", lambda self, now, progress: False)
+    wrong = next((text for seed in range(300) if (text := tell(seed))), "")
+    assert "differ" in wrong
+    assert wrong.count("('") < 12, wrong
+
+
+def test_a_session_that_leaves_out_entries_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = SyncSession._batch
+
+    def forgetful(self: SyncSession, device: bytes, number: int) -> list[object] | None:
+        return None if number else original(self, device, number)
+
+    monkeypatch.setattr(SyncSession, "_batch", forgetful)
+    assert any(tell(seed) for seed in range(200))
+
+
+def tell(seed: int) -> str:
+    """What went wrong in a story, as short as it can be told; nothing if all is well."""
+    story = Story(seed)
+    error = failure(story)
+    if error is None:
+        return ""
+    short = shrink(story, error.kind)
+    return f"seed {seed}: {failure(short)}\n    {short}"
+
+
+@pytest.mark.timeout(60 + RUNS)
+def test_random_stories_end_well() -> None:
+    wrong = [text for number in range(RUNS) if (text := tell(SEED * 1_000_000 + number))]
+    assert not wrong, "\n".join(wrong)
