@@ -25,10 +25,9 @@ WAL_KEPT_BYTES = 16 << 20  # a write-ahead log that has grown beyond this is cut
 CHECKED_BYTES = (
     256 << 20
 )  # a larger file is not read whole at every start; its damage shows when a damaged page is read
+HEADER_BYTES = 100  # of an SQLite file (sqlite.org/fileformat2.html#the_database_header)
 WAL_HEADER_BYTES = 32
 WAL_MAGIC = (0x377F0682, 0x377F0683)  # sqlite.org/fileformat2.html#walformat
-
-
 NO_TEXT = "Could not decode to UTF-8"  # how Python's error begins for text that is none; it has no code
 
 
@@ -57,12 +56,17 @@ def translate(error: BaseException, path: Path) -> BaseException:
         return error
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
-    if primary == sqlite3.SQLITE_FULL or code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
+    if primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:
         return DiskFull(f"the disk of {path} is full; the change was not made. Free some space and try again")
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or str(error).startswith(NO_TEXT):
         return DatabaseDamaged(f"{path} is damaged ({error}); {CURE}")
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return DataDirBusy(f"another program keeps {path} locked; close it and try again")
+    if code == sqlite3.SQLITE_IOERR_WRITE:  # SQLite keeps to itself which of them it was
+        return DataDirUnusable(
+            f"{path} could not be written ({error}): the disk fails, or a quota or the limit of a file's size is reached;"
+            " check these and try again"
+        )
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
         return DataDirUnusable(
             f"{path} cannot be read and written ({error}); check the disk, and owner and mode of the folder"
@@ -79,13 +83,13 @@ def loading(path: Path) -> Iterator[None]:
         raise DatabaseDamaged(f"{path} is damaged ({error}); {CURE}") from error
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, mode: str = "rw") -> sqlite3.Connection:
     """A connection to an existing file, for one thread; transactions are begun explicitly.
 
     Raises `DatabaseDamaged` if the write-ahead log is none.
     """
     _check_log(path.with_name(path.name + "-wal"))
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None)
+    connection = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -111,10 +115,13 @@ def _check_log(log: Path) -> None:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write."""
-    connection = connect(path)
-    connection.execute("PRAGMA query_only = ON")
-    return connection
+    """A connection that cannot write, not even what lies in the write-ahead log into a file that is none of ours.
+
+    Raises `DatabaseDamaged`, `sqlite3.Error`.
+    """
+    if path.exists() and not path.stat().st_size:  # SQLite would delete the log beside it
+        raise DatabaseDamaged(f"{path} is not a database of mycelnode; {CURE}")
+    return connect(path, "ro")
 
 
 def open_writer(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connection:
@@ -125,6 +132,7 @@ def open_writer(path: Path, migrations: Sequence[Migration]) -> sqlite3.Connecti
     try:
         if not path.exists():
             _make(path, migrations)
+        _refuse_foreign(path)
         connection = connect(path)
         try:
             try:
@@ -169,15 +177,25 @@ def _make(path: Path, migrations: Sequence[Migration]) -> None:
     sync_folder(path.parent)
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION_ID:
+def _refuse_foreign(path: Path) -> None:
+    """Look before SQLite does: opening what is no database, it would delete the write-ahead log, or write that into the file.
+
+    Only while this process has no connection to the file, whose locks would be lost (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    with open(path, "rb") as file:
+        header = file.read(HEADER_BYTES)
+    if header[:16] != b"SQLite format 3\0" or header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
         raise DatabaseDamaged(f"{path} is not a database of mycelnode; {CURE}")
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
     if path.stat().st_size <= CHECKED_BYTES:
         # as bytes: what it quotes from a damaged page need not be text
         (found,) = connection.execute("SELECT CAST(quick_check AS BLOB) FROM pragma_quick_check(1)").fetchone()
-        if found != b"ok":
-            said = found.decode("ascii", "backslashreplace").splitlines()[-1]
+        said = found.decode("ascii", "backslashreplace").splitlines()[-1]
+        if "get page" in said or "get the page" in said:  # the disk, not what is on it; so btree.c puts it
+            raise DataDirUnusable(f"{path} cannot be read ({said}); check the disk and try again")
+        if said != "ok":
             raise DatabaseDamaged(f"{path} is damaged ({said}); {CURE}")
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -19,7 +21,16 @@ from hypothesis import strategies as st
 from mycelnode.database import open_database
 from mycelnode.errors import ClosedError, DatabaseDamaged, DataDirUnusable, DiskFull, MycelError, SchemaTooNew
 from mycelnode.paths import DataDir
-from mycelnode.schema import WAL_HEADER_BYTES, Migration, shipped_migrations, split_statements, translate, version
+from mycelnode.schema import (
+    WAL_HEADER_BYTES,
+    Migration,
+    _check,
+    open_reader,
+    shipped_migrations,
+    split_statements,
+    translate,
+    version,
+)
 from tests.disks import read_only, small_disk
 
 FIRST = Migration(1, "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;")
@@ -258,6 +269,48 @@ async def test_a_damaged_file_is_named_and_not_touched(data: DataDir, damage) ->
     assert content(data.path) == before
 
 
+@pytest.fixture
+async def crashed(data: DataDir, tmp_path: Path) -> DataDir:
+    """A folder whose write-ahead log holds what was written last."""
+    async with open_database(data, migrations=[FIRST]) as database:
+        await database.write(add("precious"))
+        return DataDir(shutil.copytree(data.path, tmp_path / "crashed"))
+
+
+@pytest.mark.parametrize("found", [b"", b"abc", bytes(4096)], ids=["empty", "short", "header lost"])
+async def test_a_log_beside_a_foreign_file_is_not_touched(crashed: DataDir, found: bytes) -> None:
+    good = crashed.database.read_bytes()
+    crashed.database.write_bytes(found)
+    before = content(crashed.path)
+    with pytest.raises(DatabaseDamaged, match=f"{crashed.database} is not a database of mycelnode"):
+        async with open_database(crashed, migrations=[FIRST]):
+            pass
+    assert content(crashed.path) == before
+    with (
+        suppress(DatabaseDamaged, sqlite3.DatabaseError),
+        closing(open_reader(crashed.database)) as reader,  # as `backup create` does
+    ):
+        reader.execute("SELECT * FROM notes").fetchall()
+    after = content(crashed.path)
+    assert all(after[name] == before[name] for name in ("mycel.db", "mycel.db-wal"))
+    crashed.database.write_bytes(good)
+    async with open_database(crashed, migrations=[FIRST]) as database:
+        assert texts(database.read) == ["precious"]
+
+
+async def test_a_disk_that_fails_for_a_moment_is_not_called_damage(data: DataDir) -> None:
+    """Real ones need strace or a device mapper; what SQLite says of them is in its btree.c and os_unix.c."""
+    for code in (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC):
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = code
+        assert isinstance(translate(error, data.database), DataDirUnusable)
+    for found in ("failed to get page 7", "*** in database main ***\nunable to get the page. error code=266"):
+        checker = SimpleNamespace(execute=lambda _, found=found: SimpleNamespace(fetchone=lambda: (found.encode(),)))
+        data.database.touch()
+        with pytest.raises(DataDirUnusable, match="check the disk and try again"):
+            _check(checker, data.database)  # type: ignore[arg-type]
+
+
 async def test_a_lost_file_is_not_replaced_while_its_log_is_there(data: DataDir) -> None:
     (data.path / "mycel.db-wal").write_bytes(b"precious")
     with pytest.raises(DatabaseDamaged, match="is missing"):
@@ -352,7 +405,7 @@ async def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -
 LIMITED = """
 import resource, sys, trio
 from mycelnode.database import open_database
-from mycelnode.errors import DiskFull
+from mycelnode.errors import DataDirUnusable
 from mycelnode.paths import DataDir
 from tests.test_database import FIRST, add, texts
 
@@ -364,7 +417,8 @@ async def main():
             while True:
                 await database.write(add("x" * 20_000))
                 kept += 1
-        except DiskFull:
+        except DataDirUnusable as error:
+            assert "the limit of a file's size" in str(error)
             assert len(texts(database.read)) == kept > 2
             print(kept)
 
@@ -372,7 +426,7 @@ trio.run(main)
 """
 
 
-async def test_a_write_beyond_the_file_size_limit_counts_as_full(data: DataDir) -> None:
+async def test_a_write_beyond_the_file_size_limit_is_told_and_loses_nothing(data: DataDir) -> None:
     done = await trio.run_process([sys.executable, "-c", LIMITED, str(data.path)], capture_stdout=True)
     async with open_database(data, migrations=[FIRST]) as database:
         assert len(texts(database.read)) == int(done.stdout)
