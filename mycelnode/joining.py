@@ -26,12 +26,14 @@ from mycelnode.errors import (
     ConfigError,
     DatabaseDamaged,
     DataDirBusy,
+    DataDirUnusable,
     DeviceUnknown,
     EncodingError,
     InviteError,
     KeyFileError,
     LogError,
     NodeRunning,
+    NotAMember,
     NotInitialised,
     PairingRefused,
     PeerUnreachable,
@@ -52,11 +54,11 @@ from mycelnode.identity import (
 )
 from mycelnode.logstore import StoredLogs
 from mycelnode.mesh import Mesh, open_mesh
-from mycelnode.paths import DataDir, write_durably
+from mycelnode.paths import DataDir, sync_folder, write_durably
 from mycelnode.ports import Clock
 from mycelnode.protocols.pairing import Invite, Welcome, clean_name, parse_invite
 from mycelnode.rescue import head_before
-from mycelnode.returning import JOINED, make_ready
+from mycelnode.returning import JOINED, RESTORED_MARK, make_ready
 from mycelnode.schema import loading
 
 DIAL_SECONDS = 10.0  # for the addresses in an invite
@@ -110,6 +112,20 @@ def _refuse_if_begun(data: DataDir) -> None:
         raise AlreadyInitialised(data.unfinished)
 
 
+def _database_files(data: DataDir) -> list[Path]:
+    """The database, its write-ahead log, and copies from before a migration."""
+    return sorted([*data.path.glob(data.database.name), *data.path.glob(f"{data.database.name}[-.]*")])
+
+
+def _refuse_leftovers(data: DataDir) -> None:
+    """Before a key is made: a new database would not go with what is left of another."""
+    left = _database_files(data)
+    if left and not data.database.exists():
+        raise DataDirUnusable(
+            f"{left[0]} is left of a device whose {data.database.name} is missing; put that back, or move this away"
+        )
+
+
 def _check_clock(clock: Clock) -> None:
     """Nothing begins under a clock that was never set: its times would look like the distant past for ever."""
     if clock.wall() < EARLIEST_MS:
@@ -128,6 +144,7 @@ async def init_mesh(
     data.create()
     with data.lock():
         _refuse_if_begun(data)
+        _refuse_leftovers(data)
         phrase = new_phrase()
         root = root_from_phrase(phrase)
         try:
@@ -139,7 +156,8 @@ async def init_mesh(
             tell(made)
         except BaseException:  # nobody has seen the phrase of this mesh: nothing of it may stay
             with suppress(OSError):
-                _remove(data)
+                for file in (data.device_key, *_database_files(data)):
+                    file.unlink(missing_ok=True)
             raise
         return made
 
@@ -165,10 +183,6 @@ async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Cloc
     data.create()
     with data.lock():
         _refuse_if_member(data)
-        joined = await _joined(data, invite)
-        if joined is not None:  # killed just after it was stored
-            data.joining.unlink(missing_ok=True)
-            return joined
         restored = await _restored(data)
         if restored is not None and restored.root != invite.root:
             raise InviteError(
@@ -178,6 +192,7 @@ async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Cloc
         before = data.joining.read_text() if data.joining.exists() else None
         if before is not None and before != str(invite):
             data.device_key.unlink(missing_ok=True)  # made for another invite, and enrolled nowhere that we know of
+        _refuse_leftovers(data)
         identity = load_identity(data) if data.device_key.exists() else create_identity(data)
         write_durably(data.joining, str(invite).encode())
         shown = _chosen_name(name, restored)
@@ -299,6 +314,9 @@ async def recover_mesh(
             raise PhraseError(OTHER_MESH)
         may_revoke = blind or (restored is not None and restored.from_backup)
         if restored is None or data.joining.exists():
+            _refuse_leftovers(data)
+            if not data.joining.exists():  # so that, cut short, this can be repeated
+                write_durably(data.joining, RESTORED_MARK)
             identity = load_identity(data) if data.device_key.exists() else create_identity(data)
             shown = _chosen_name(name, restored)
             enrolment = _root_statement(root, ENROL, identity.device, None, shown)
@@ -372,6 +390,10 @@ def _subjects(mesh: Mesh, root: RootKey, revoke: Sequence[str], may_revoke: bool
 
 async def _use_root(mesh: Mesh, root: RootKey, subjects: Sequence[DeviceId], *, synced: bool) -> dict[str, object]:
     """Revoke by the root key; says what was done."""
+    if mesh.identity.device not in mesh.replica.membership.members:
+        raise NotAMember(
+            f"the key {mesh.device} of this device was put out of the mesh; `mycelnode leave`, then recover once more"
+        )
     for subject in subjects:
         statement = _root_statement(
             root, REVOKE, subject, head_before(mesh.replica, subject, None), "revoked by the phrase"
@@ -442,9 +464,7 @@ async def _declare_left(mesh: Mesh) -> None:
 
 def _remove(data: DataDir, aside: Path | None = None) -> None:
     """Erase what makes this folder a device, or move it into the folder ``aside``; logs and backups stay."""
-    files = [data.device_key, data.swarm_key, data.config, data.database, data.joining]
-    files += data.path.glob(f"{data.database.name}[-.]*")  # the write-ahead log, and copies from before a migration
-    for file in files:
+    for file in (data.device_key, data.swarm_key, data.config, data.joining, *_database_files(data)):
         with suppress(FileNotFoundError):
             if aside is None:
                 file.unlink()
@@ -487,6 +507,7 @@ async def _begin(
     async with open_database(data) as database:
         await database.write(store)
     data.joining.unlink(missing_ok=True)
+    sync_folder(data.path)
 
 
 @dataclass(frozen=True, slots=True)

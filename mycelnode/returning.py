@@ -7,39 +7,49 @@ A key is enrolled once. The old log stays in the folder; what others do not have
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import Final
 
 from mycelnode import logstore
 from mycelnode.commands import RESTORED_NAME, device_name
 from mycelnode.encoding import encode
-from mycelnode.errors import AlreadyInitialised
+from mycelnode.errors import AlreadyInitialised, NotInitialised
 from mycelnode.mesh import Mesh, open_mesh
-from mycelnode.paths import DataDir, write_durably
+from mycelnode.paths import DataDir, sync_folder, write_durably
 from mycelnode.ports import Clock
 
 JOINED: Final = "joined"  # the fact that keeps the invite through which the device in this folder became a member
 RESTORED_MARK: Final = b"restored"  # in the file that stands for a join under way: no device is enrolled here yet
 
 
-async def make_ready(data: DataDir, root: bytes, clock: Clock) -> None:
+async def make_ready(data: DataDir, root: bytes | None, clock: Clock) -> None:
     """If the folder holds a device of the mesh ``root`` that can write no more, let the next join make a new key for it.
 
-    A folder without a device, or on its way into a mesh, is left as it is. Raises `AlreadyInitialised` for a device that is a
-    member, or of another mesh; and what `open_mesh` raises.
+    A folder without a device, or on its way into a mesh, is left as it is; a join or a return that a crash interrupted is brought
+    to its end. Raises `AlreadyInitialised` for a device that is a member, or of another mesh; and what `open_mesh` raises.
     """
-    if not data.initialised() or data.joining.exists():
+    begun = data.joining.exists()
+    if not data.initialised() or (begun and not (data.device_key.exists() and data.database.exists())):
         return
-    async with open_mesh(data, clock=clock) as mesh:
-        replica = mesh.replica
-        out = mesh.identity.device not in replica.membership.members or replica.cloned
-        if (out or replica.clock_ran_ahead(mesh.now())) and mesh.root == root:
-            write_durably(data.joining, RESTORED_MARK)
-            await _reset(mesh)
-    if not data.joining.exists():
+    with suppress(NotInitialised):  # nothing was stored yet
+        async with open_mesh(data, clock=clock) as mesh:
+            device, replica = mesh.identity.device, mesh.replica
+            if begun and device not in replica.membership.enrolled:
+                return
+            begun = mesh.stored.fact(RESTORED_NAME) is not None  # and interrupted, as the key is still the old one
+            out = begun or device not in replica.membership.members or replica.cloned
+            if (out or replica.clock_ran_ahead(mesh.now())) and mesh.root == root:
+                write_durably(data.joining, RESTORED_MARK)
+                await _reset(mesh)
+                data.device_key.unlink()
+                sync_folder(data.path)
+                return
+            if not out:
+                data.joining.unlink(missing_ok=True)
+                sync_folder(data.path)
         raise AlreadyInitialised(
             f"{data.path} already holds a device of a mesh; `mycelnode leave` takes it out, or use another --data-dir"
         )
-    data.device_key.unlink(missing_ok=True)
 
 
 async def _reset(mesh: Mesh) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from contextlib import suppress
+from functools import partial
 
 import click
 
@@ -22,8 +24,10 @@ def run(options: Options, listen: tuple[str, ...], dev: bool) -> None:
 
     from mycelnode import clock
     from mycelnode.config import Settings
+    from mycelnode.errors import AlreadyInitialised
     from mycelnode.logs import logging_to
     from mycelnode.node import open_node
+    from mycelnode.returning import make_ready
 
     data = options.data
 
@@ -48,6 +52,9 @@ def run(options: Options, listen: tuple[str, ...], dev: bool) -> None:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
+    if data.joining.exists():
+        with suppress(AlreadyInitialised):  # a crash came right before the end of a join
+            trio.run(partial(make_ready, data, None, clock.system()))
     data.check_member()
     settings = Settings(data)
     level = "debug" if dev else settings.get("log.level")
