@@ -29,7 +29,7 @@ def anchors(mesh: Mesh) -> list[Head]:
 
 async def anchor(mesh: Mesh) -> bool:
     """Write today's anchor if events were added since the last one; was it written? Raises what `Mesh.write` raises."""
-    count, head = audit.last(mesh.database.read)
+    count, head = mesh.database.look(audit.last)
     day = mesh.clock.wall() // 86_400_000
     key = f"{mesh.device}/{day}"
     known = anchors(mesh)

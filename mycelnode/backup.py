@@ -107,7 +107,7 @@ def create(
     try:
         with closing(open_reader(data.database)) as connection:
             connection.execute("BEGIN")  # one moment of the database for everything read below
-            root = StoredLogs(connection).fact("root")
+            root = StoredLogs(connection, data.database).fact("root")
             if root is None:
                 raise data.without_root()
             with _new_file(target) as file:
@@ -183,7 +183,7 @@ def _records(connection: sqlite3.Connection, data: DataDir) -> Iterator[list[Any
     for table, columns in _TABLES.items():
         for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table}"):
             yield [table, *row]
-    stored = StoredLogs(connection)
+    stored = StoredLogs(connection, data.database)
     for fact in _FACTS:
         yield from _pieces(fact, stored.fact(fact) or b"")
     with suppress(FileNotFoundError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from mycelnode import audit
@@ -271,7 +272,7 @@ class MeshCommands:
 
     async def audit_verify(self, request: Request) -> dict[str, Any]:
         """Recompute the whole audit chain, and compare it with what the mesh remembers of it."""
-        report = audit.verify(self.mesh.database.read, anchors(self.mesh))
+        report = self.mesh.database.look(partial(audit.verify, anchors=anchors(self.mesh)))
         answer = {"ok": report.ok, "events": report.events, "head": report.head.hex()}
         return answer if report.ok else {**answer, "broken_at": report.broken_at, "reason": report.reason}
 
@@ -280,7 +281,7 @@ class MeshCommands:
         count = request.get("count", 20)
         if type(count) is not int or not 1 <= count <= 1000:
             raise ControlError("the field 'count' is a number from 1 to 1000")
-        return {"events": [event.as_json() for event in audit.tail(self.mesh.database.read, count)]}
+        return {"events": [event.as_json() for event in self.mesh.database.look(partial(audit.tail, count=count))]}
 
 
 def device_key(reference: str) -> DeviceId:

@@ -48,6 +48,13 @@ class Database:
         """
         return await self._writer.run(work)
 
+    def look(self, work: Work[T]) -> T:
+        """Run ``work(connection)`` here and now with the reader: for point queries. Raises as `write` does."""
+        try:
+            return work(self.read)
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+
     async def scan(self, work: Work[T]) -> T:
         """Run ``work(connection)`` in a worker thread with a read-only connection of its own: for what takes long.
 

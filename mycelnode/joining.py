@@ -524,7 +524,7 @@ async def _restored(data: DataDir) -> _Restored | None:
         return None
     async with open_database(data) as database:
         with loading(data.database):
-            stored = StoredLogs(database.read)
+            stored = StoredLogs(database.read, data.database)
             root, name = stored.fact("root"), stored.fact(RESTORED_NAME)
             if root is None:
                 return None

@@ -1,14 +1,20 @@
 """The tables of the mesh: entries by (device, branch, seq), statements, invites, and single facts.
 
 Rows in, rows out: what may be stored is decided by `mycelnode.protocols`. Functions that write take the connection of a running
-write transaction; `StoredLogs` reads, for short synchronous look-ups.
+write transaction; `StoredLogs` reads, for short synchronous look-ups, and notices entries that the disk has changed.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mycelnode.encoding import blake2b, peer_id
+from mycelnode.errors import DatabaseDamaged
+from mycelnode.paths import CURE
+from mycelnode.schema import translate
 
 DeviceId = bytes
 
@@ -80,61 +86,92 @@ def drop_invites(connection: sqlite3.Connection, keys: Iterable[bytes]) -> None:
 
 
 class StoredLogs:
-    """Reads from one connection (the reader of `mycelnode.database`)."""
+    """Reads from one connection (the reader of `mycelnode.database`) to the file ``path``.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._read = connection
+    All raise `DatabaseDamaged`, `DataDirUnusable`, `DataDirBusy`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._read, self._path = connection, path
         self._numbers: dict[DeviceId, int] = {}
 
     def hash_at(self, device: DeviceId, branch: int, seq: int) -> bytes | None:
         """The chain hash stored with an entry."""
-        row = self._read.execute(
-            "SELECT hash FROM entries WHERE device = ? AND branch = ? AND seq = ?", (self._number(device), branch, seq)
-        ).fetchone()
-        return None if row is None else bytes(row[0])
+        return self._value(
+            "SELECT hash FROM entries WHERE device = ? AND branch = ? AND seq = ?", self._number(device), branch, seq
+        )
 
     def read(self, device: DeviceId, branch: int, after: int, max_bytes: int) -> Sequence[StoredRow]:
-        """Entries after ``after`` in order: one at least if there is one, then as many as fit in ``max_bytes``."""
-        cursor = self._read.execute(
-            "SELECT seq, hash, entry, signature FROM entries WHERE device = ? AND branch = ? AND seq > ? ORDER BY seq",
-            (self._number(device), branch, after),
+        """Entries after ``after`` in order: one at least if there is one, then as many as fit in ``max_bytes``.
+
+        Their chain is recomputed: what a failing disk has changed must not be folded, and nobody else would accept it.
+        """
+        number = self._number(device)
+        last = self.hash_at(device, branch, after) or self._value(
+            "SELECT base_hash FROM branches WHERE device = ? AND branch = ? AND base_seq = ?", number, branch, after
         )
         rows: list[StoredRow] = []
         size = 0
-        for row in cursor:
-            size += len(row[2])
+        for stored in self._rows(
+            "SELECT seq, hash, entry, signature FROM entries WHERE device = ? AND branch = ? AND seq > ? ORDER BY seq",
+            number,
+            branch,
+            after,
+        ):
+            row = StoredRow(*stored)
+            size += len(row.entry)
             if rows and size > max_bytes:
                 break
-            rows.append(StoredRow(*row))
-        cursor.close()
+            after += 1
+            # as `mycelnode.crdt.changelog.chain`, which this room may not import
+            if row.seq != after or last is None or row.hash != (last := blake2b(last + blake2b(row.entry))):
+                raise self._damaged(f"entry {after} of the log of the device {peer_id(device)}")
+            rows.append(row)
         return rows
 
     def branches(self) -> list[StoredBranch]:
         """All branches of all logs, by device and number."""
-        cursor = self._read.execute(
+        found = self._rows(
             "SELECT devices.device, branch, parent, base_seq, base_hash, tip_seq, tip_hash, tip_signature"
             " FROM branches JOIN devices ON devices.no = branches.device ORDER BY devices.no, branch"
         )
-        return [StoredBranch(*row) for row in cursor]
+        return [StoredBranch(*row) for row in found]
 
     def statements(self) -> list[bytes]:
         """Wire forms, in the order in which they came."""
-        return [row[0] for row in self._read.execute("SELECT statement FROM statements ORDER BY no")]
+        found = list(self._rows("SELECT id, statement FROM statements ORDER BY no"))
+        if any(blake2b(statement) != key for key, statement in found):
+            raise self._damaged("a statement on who belongs to the mesh")
+        return [statement for _, statement in found]
 
     def invites(self) -> list[tuple[str, DeviceId | None, str]]:
         """(text, used by, name of the user) of every invite kept."""
-        return [tuple(row) for row in self._read.execute("SELECT invite, used_by, used_name FROM invites")]
+        return [
+            (text, used_by, name)
+            for text, used_by, name in self._rows("SELECT invite, used_by, used_name FROM invites")
+        ]
 
     def fact(self, name: str) -> bytes | None:
         """The value stored under a name."""
-        row = self._read.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else bytes(row[0])
+        return self._value("SELECT value FROM facts WHERE name = ?", name)
+
+    def _damaged(self, what: str) -> DatabaseDamaged:
+        return DatabaseDamaged(f"{self._path} is damaged ({what} is not what was stored); {CURE}")
 
     def _number(self, device: DeviceId) -> int:
         number = self._numbers.get(device)
         if number is None:
-            row = self._read.execute("SELECT no FROM devices WHERE device = ?", (device,)).fetchone()
-            if row is None:
-                return -1
-            number = self._numbers[device] = int(row[0])
-        return number
+            for (number,) in self._rows("SELECT no FROM devices WHERE device = ?", device):
+                self._numbers[device] = int(number)
+        return -1 if number is None else int(number)
+
+    def _value(self, query: str, *values: Any) -> bytes | None:
+        row = next(self._rows(query, *values), None)
+        return None if row is None else bytes(row[0])
+
+    def _rows(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows one by one; the cursor goes with the iterator."""
+        try:
+            yield from self._read.execute(query, values)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise translate(error, self._path) from error

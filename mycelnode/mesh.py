@@ -19,12 +19,12 @@ import trio
 from mycelnode import logstore
 from mycelnode.background import open_background
 from mycelnode.config import Settings
-from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
+from mycelnode.crdt.changelog import DeviceId, Head, SignedHead, genesis
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.database import Database, open_database
-from mycelnode.encoding import decode, encode, peer_id
-from mycelnode.errors import ClosedError, EncodingError, MycelError
+from mycelnode.encoding import blake2b, decode, encode, peer_id
+from mycelnode.errors import ClosedError, EncodingError, LogError, MycelError
 from mycelnode.identity import Identity, load_identity, mesh_id, verify
 from mycelnode.logstore import StoredBranch, StoredLogs, StoredRow
 from mycelnode.paths import DataDir
@@ -67,7 +67,7 @@ class Mesh:
     def __init__(self, data: DataDir, identity: Identity, root: bytes, database: Database, clock: Clock) -> None:
         self.data, self.identity, self.root, self.database, self.clock = data, identity, root, database, clock
         self.settings = Settings(data)
-        self.stored = StoredLogs(database.read)
+        self.stored = StoredLogs(database.read, database.path)
         self.replica = Replica(root, identity.device, identity.sign, verify, self.stored)
         self.listeners: list[Callable[[Progress], None]] = []
         self._set = self._clock_offset()
@@ -244,10 +244,19 @@ class Mesh:
         for stored in self.stored.branches():
             tip = SignedHead(stored.tip_seq, stored.tip_hash, stored.tip_signature)
             branch = Branch(stored.parent, Head(stored.base_seq, stored.base_hash), tip)
+            own = stored.branch or branch.base == genesis(self.root, stored.device)
+            if not own or self.stored.hash_at(stored.device, stored.branch, tip.seq) != tip.hash:
+                raise LogError(f"the log of the device {peer_id(stored.device)} does not end where it should")
             self.replica.logs.durable.setdefault(stored.device, []).append(branch)
         statements: list[Statement] = [decode_statement(item) for item in self.stored.statements()]
         packed = self.stored.fact("document")
-        document, base = (None, None) if packed is None else _unpack_document(packed)
+        document, base = None, None
+        if packed is not None and packed[:32] == blake2b(packed[32:]):
+            document, base = _unpack_document(packed[32:])
+        elif packed is not None:
+            _log.warning(
+                "the folded state in %s is not as this version writes it; the logs are folded anew", self.database.path
+            )
         self.replica.load(statements, document, base, clock=self.fact("clock", 0), now=self.now())
         for text, _, _ in self.stored.invites():  # the node reads them later, where nobody expects damage
             parse_invite(text)
@@ -272,7 +281,7 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
         identity = load_identity(data)
         async with open_database(data) as database:
             with loading(data.database):
-                root = StoredLogs(database.read).fact("root")
+                root = StoredLogs(database.read, data.database).fact("root")
             if root is None:
                 raise data.without_root()
             mesh = Mesh(data, identity, root, database, clock)
@@ -299,7 +308,8 @@ def _stored(device: DeviceId, number: int, branch: Branch) -> StoredBranch:
 def _pack_document(state: bytes, base: Base | None) -> bytes:
     cut = None if base is None else [{device: list(head) for device, head in base.cut.items()}, base.digest]
     header = encode(cut)
-    return len(header).to_bytes(4, "big") + header + state
+    packed = len(header).to_bytes(4, "big") + header + state
+    return blake2b(packed) + packed  # a changed byte in it would change the document, and no log would show it
 
 
 def _unpack_document(packed: bytes) -> tuple[Document, Base | None]:

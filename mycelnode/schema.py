@@ -79,6 +79,8 @@ def loading(path: Path) -> Iterator[None]:
     """For what reads the file as a whole when it is opened: whatever it stumbles over there is damage."""
     try:
         yield
+    except (DatabaseDamaged, DataDirUnusable, DataDirBusy):  # told already, and perhaps the disk's fault alone
+        raise
     except (MycelError, sqlite3.Error, UnicodeDecodeError) as error:
         raise DatabaseDamaged(f"{path} is damaged ({error}); {CURE}") from error
 
