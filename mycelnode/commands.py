@@ -20,6 +20,7 @@ from mycelnode.errors import ConfigError, ControlError, DeviceUnknown, EncodingE
 from mycelnode.mesh import CONFIG, Mesh
 from mycelnode.protocols.pairing import clean_name
 from mycelnode.rescue import head_before, rescuable, rescue
+from mycelnode.shared import check_name
 
 Request = Mapping[str, Any]
 Handler = Callable[[Request], Awaitable[dict[str, Any]]]
@@ -255,6 +256,9 @@ class MeshCommands:
         operations = request.get("operations")
         if not isinstance(operations, Sequence) or isinstance(operations, str) or not operations:
             raise ControlError("the request needs a list of operations")
+        for operation in operations:
+            if isinstance(operation, list | tuple) and len(operation) > 1 and isinstance(operation[1], str):
+                check_name(operation[1])
         built = [ops.from_verb(self.mesh.replica.document, operation) for operation in operations]
         head = await self.mesh.write([operation for operation in built if operation is not None])
         return {"seq": head.seq}
@@ -272,7 +276,7 @@ class MeshCommands:
 
     async def audit_verify(self, request: Request) -> dict[str, Any]:
         """Recompute the whole audit chain, and compare it with what the mesh remembers of it."""
-        report = self.mesh.database.look(partial(audit.verify, anchors=anchors(self.mesh)))
+        report = self.mesh.database.look(partial(audit.verify, anchors=await anchors(self.mesh)))
         answer = {"ok": report.ok, "events": report.events, "head": report.head.hex()}
         return answer if report.ok else {**answer, "broken_at": report.broken_at, "reason": report.reason}
 

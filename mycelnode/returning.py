@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from mycelnode import logstore
+from mycelnode.anchors import ANCHORED, FORMER
 from mycelnode.commands import RESTORED_NAME, device_name
 from mycelnode.encoding import encode
 from mycelnode.errors import AlreadyInitialised, NotInitialised
@@ -55,10 +56,13 @@ async def make_ready(data: DataDir, root: bytes | None, clock: Clock) -> None:
 async def _reset(mesh: Mesh) -> None:
     """Forget what belonged to the old key alone. The fold begins anew: a wrong clock may have been the reason to come back."""
     name = device_name(mesh, mesh.identity.device).encode()
+    former = [*mesh.fact(FORMER, []), mesh.identity.device]
 
     def store(connection: sqlite3.Connection) -> None:
         logstore.save_fact(connection, RESTORED_NAME, name)
         logstore.save_fact(connection, "clock", encode(0))
+        logstore.save_fact(connection, FORMER, encode(former))
+        logstore.drop_fact(connection, ANCHORED)
         logstore.drop_fact(connection, "port")
         logstore.drop_fact(connection, JOINED)
 

@@ -11,7 +11,8 @@ import pytest
 import trio
 
 from mycelnode import audit
-from mycelnode.anchors import anchors
+from mycelnode.anchors import ANCHORS, anchor, anchors
+from mycelnode.commands import MeshCommands
 from mycelnode.crdt import document as ops
 from mycelnode.errors import (
     AlreadyInitialised,
@@ -25,7 +26,7 @@ from mycelnode.errors import (
     ValueRefused,
 )
 from mycelnode.joining import join_mesh
-from mycelnode.mesh import open_mesh
+from mycelnode.mesh import CONFIG, open_mesh
 from mycelnode.node import Node, open_node
 from mycelnode.paths import DataDir
 from mycelnode.protocols.replica import Replica
@@ -343,24 +344,76 @@ async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) ->
         assert len(laptop.map("notes").items()) == 50
 
 
-async def test_a_rewritten_audit_record_shows_against_what_the_mesh_remembers(tmp_path: Path) -> None:
-    async with founder(tmp_path) as laptop:
-        await let_in(tmp_path, laptop, "phone")
-        data = laptop.mesh.data
-        await until(lambda: bool(anchors(laptop.mesh)), "the first anchor")
-        assert (await laptop.commands["audit.verify"]({}))["ok"]
-        kinds = [event["kind"] for event in (await laptop.commands["audit.tail"]({}))["events"]]
-        assert kinds == ["mesh.init", "device.enrol"]
+def rewrite_the_audit_record(data: DataDir) -> None:
     with closing(sqlite3.connect(data.database)) as connection, connection:
         time_ms = 1_764_000_000_000
         connection.execute("DELETE FROM audit")
         connection.execute("DELETE FROM audit_head")
         audit.record(connection, "mesh.init", {"mesh": "rewritten"}, time_ms)  # a chain that is sound in itself
         assert audit.verify(connection).ok
+
+
+async def test_a_rewritten_audit_record_shows_against_what_the_mesh_remembers(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        await let_in(tmp_path, laptop, "phone")
+        data = laptop.mesh.data
+        await until(lambda: bool(laptop.mesh.replica.document.map(ANCHORS)), "the first anchor")
+        assert (await laptop.commands["audit.verify"]({}))["ok"]
+        assert not await anchor(laptop.mesh), "once a day"
+        kinds = [event["kind"] for event in (await laptop.commands["audit.tail"]({}))["events"]]
+        assert kinds == ["mesh.init", "device.enrol"]
+    rewrite_the_audit_record(data)
     async with running(data) as laptop:
         answer = await laptop.commands["audit.verify"]({})
         assert not answer["ok"]
         assert "recorded elsewhere" in answer["reason"]
+
+
+async def test_nobody_can_remove_or_replace_what_the_mesh_remembers_of_an_audit_record(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        phone_data = await let_in(tmp_path, laptop, "phone")
+        data = laptop.mesh.data
+        await until(lambda: bool(laptop.mesh.replica.document.map(ANCHORS)), "the first anchor")
+        (key,) = laptop.mesh.replica.document.map(ANCHORS)
+        known = await anchors(laptop.mesh)
+        for verb in (["put", ANCHORS, key, [1, "x"]], ["delete", ANCHORS, key], ("set", CONFIG, 1)):
+            with pytest.raises(ValueRefused, match="does not start with"):
+                await laptop.commands["collection.apply"]({"operations": [verb]})
+        async with running(phone_data) as phone:
+            await in_step(phone)
+            forged = [
+                ops.map_put(ANCHORS, key, [9, bytes(32)]),
+                ops.map_put(ANCHORS, "x", 1),
+                ops.map_remove(ANCHORS, key),
+            ]
+            for operation in forged:
+                await phone.mesh.write([operation])
+            await in_step(phone)
+        assert key not in laptop.mesh.replica.document.map(ANCHORS)
+        assert await anchors(laptop.mesh) == known
+        assert (await laptop.commands["audit.verify"]({}))["ok"]
+    rewrite_the_audit_record(data)
+    async with running(data) as laptop:
+        assert "recorded elsewhere" in (await laptop.commands["audit.verify"]({}))["reason"]
+
+
+async def test_a_device_with_a_new_key_still_answers_for_what_it_recorded_under_the_old(tmp_path: Path) -> None:
+    async with founder(tmp_path) as laptop:
+        data = await let_in(tmp_path, laptop, "phone")
+        async with running(data) as phone:
+            await until(
+                lambda: any(key.startswith(phone.device) for key in phone.mesh.replica.document.map(ANCHORS)), "one"
+            )
+            await in_step(phone)
+        await laptop.commands["devices.revoke"]({"device": "phone"})
+        async with running(data) as phone:
+            await until(lambda: not phone.status()["member"], "the phone learning that it is out")
+        await join_mesh(data, str(await laptop.invite()), None, clock=SkewedClock())
+        async with open_mesh(data, clock=SkewedClock()) as mesh:
+            assert len(await anchors(mesh)) == 1, "of the old key"
+        rewrite_the_audit_record(data)
+        async with open_mesh(data, clock=SkewedClock()) as mesh:
+            assert "recorded elsewhere" in (await MeshCommands(mesh).audit_verify({}))["reason"]
 
 
 async def test_a_fault_of_ours_costs_one_proposal_and_not_the_node(tmp_path: Path) -> None:
