@@ -191,12 +191,7 @@ class MeshCommands:
             }
             for item in found
         ]
-        rescued = 0 if flag(request, "preview") else await rescue(self.mesh, found)
-        if rescued:
-            fields = {"device": peer_id(device), "entries": rescued}
-            await self.mesh.database.write(
-                lambda connection: audit.record(connection, "device.rescue", fields, self.mesh.clock.wall())
-            )
+        rescued = 0 if flag(request, "preview") else await rescue(self.mesh, device, found)
         return {"device": peer_id(device), "name": device_name(self.mesh, device), "entries": shown, "rescued": rescued}
 
     # --- config --------------------------------------------------------------------------------------------------------

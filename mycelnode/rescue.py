@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mycelnode import audit
 from mycelnode.crdt.changelog import MAX_ENTRY, DeviceId, Head, decode_entry
-from mycelnode.encoding import encode
+from mycelnode.encoding import encode, peer_id
 from mycelnode.errors import MycelError, ValueRefused
 from mycelnode.mesh import Mesh
 from mycelnode.protocols.logset import Row
@@ -69,21 +71,30 @@ def _beyond(replica: Replica, device: DeviceId) -> list[tuple[int, Row, int, Seq
     return found
 
 
-async def rescue(mesh: Mesh, found: Sequence[Rescuable]) -> int:
+async def rescue(mesh: Mesh, device: DeviceId, found: Sequence[Rescuable]) -> int:
     """Write the rescue operations; returns how many entries were re-issued. Applied once, whoever else rescues them too."""
-    group: list[Any] = []
+    groups: list[list[Any]] = [[]]
     size = 0
     for item in found:
         length = len(encode(item.reissue)) + 16
         if length > MAX_ENTRY:
             raise ValueRefused(f"entry {item.row.seq} is too large to be re-issued")
-        if group and size + length > MAX_ENTRY:
-            await mesh.write(group)
-            group, size = [], 0
-        group.append(item.reissue)
+        if groups[-1] and size + length > MAX_ENTRY:
+            groups.append([])
+            size = 0
+        groups[-1].append(item.reissue)
         size += length
-    if group:
-        await mesh.write(group)
+
+    def note(connection: sqlite3.Connection) -> None:
+        fields = {"device": peer_id(device), "entries": len(found)}
+        audit.record(connection, "device.rescue", fields, mesh.clock.wall())
+
+    for place, group in enumerate(groups if found else ()):
+        await mesh.commit(
+            lambda replica, group=group: replica.write(group, mesh.now()),  # type: ignore[misc]
+            None if place else note,  # with the first: nothing is rescued without a record of it
+            size=MAX_ENTRY,
+        )
     return len(found)
 
 

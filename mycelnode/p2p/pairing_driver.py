@@ -50,6 +50,7 @@ class PairingDriver:
     async def invite(self, ttl: float, addresses: Sequence[str]) -> Invite:
         """A new invite, valid for ``ttl`` seconds, naming ``addresses``."""
         self.mesh.replica.check_writable()
+        await self.mesh.forget_invites()
         expires = int(self.mesh.clock.wall() / 1000 + ttl)
         secret = secrets.token_bytes(pairing.SECRET_BYTES)
         invite = Invite(self.mesh.root, self.mesh.identity.device, tuple(addresses), secret, expires)
