@@ -298,11 +298,14 @@ async def recover_mesh(
     peer: str | None = None,
     revoke: Sequence[str] = (),
     blind: bool = False,
+    since_ms: int | None = None,
 ) -> dict[str, object]:
     """Use the recovery phrase: enrol this device if it is none yet, and revoke others by the root key.
 
-    ``peer``: a multiaddr ending in ``/p2p/<peer id>`` to be in step with first. Revoking without, and in a folder that was not
-    restored from a backup just now, is refused with `RecoverRefused` unless ``blind``.
+    ``since_ms``: what those wrote and said from then on (Unix ms, by their clocks) counts no more; so a thief's own revocations are
+    undone. Without it, all counts that is held here of them. ``peer``: a multiaddr ending in ``/p2p/<peer id>`` to be in step with
+    first. Revoking without, and in a folder that was not restored from a backup just now, is refused with `RecoverRefused` unless
+    ``blind``.
 
     Raises `PhraseError`, `PeerUnreachable`, `DeviceUnknown`, `NodeRunning`; `DeviceUnknown` without ``peer`` before anything is
     changed.
@@ -330,8 +333,8 @@ async def recover_mesh(
             await _begin(data, root.public, [enrolment], "mesh.recover", shown, clock)
     if first is None:
         async with open_mesh(data, clock=clock) as mesh:
-            return await _use_root(mesh, root, subjects, synced=False)
-    return await _recover_with_peer(data, root, clock, first, revoke, may_revoke)
+            return await _use_root(mesh, root, subjects, since_ms, synced=False)
+    return await _recover_with_peer(data, root, clock, first, revoke, may_revoke, since_ms)
 
 
 def peer_address(text: str) -> tuple[str, str]:
@@ -350,7 +353,13 @@ def peer_address(text: str) -> tuple[str, str]:
 
 
 async def _recover_with_peer(
-    data: DataDir, root: RootKey, clock: Clock, peer: tuple[str, str], revoke: Sequence[str], may_revoke: bool
+    data: DataDir,
+    root: RootKey,
+    clock: Clock,
+    peer: tuple[str, str],
+    revoke: Sequence[str],
+    may_revoke: bool,
+    since_ms: int | None,
 ) -> dict[str, object]:
     from mycelnode.node import open_node
 
@@ -359,7 +368,7 @@ async def _recover_with_peer(
         await node.connect(identifier, [address])
         synced = identifier in await node.syncing.in_step({identifier}, RECOVER_SYNC_SECONDS)
         subjects = _subjects(node.mesh, root, revoke, synced or may_revoke)
-        answer = await _use_root(node.mesh, root, subjects, synced=synced)
+        answer = await _use_root(node.mesh, root, subjects, since_ms, synced=synced)
         if synced:
             await node.syncing.in_step({identifier}, RECOVER_SYNC_SECONDS)
         return answer
@@ -395,7 +404,9 @@ def _subjects(mesh: Mesh, root: RootKey, revoke: Sequence[str], may_revoke: bool
     return subjects
 
 
-async def _use_root(mesh: Mesh, root: RootKey, subjects: Sequence[DeviceId], *, synced: bool) -> dict[str, object]:
+async def _use_root(
+    mesh: Mesh, root: RootKey, subjects: Sequence[DeviceId], since_ms: int | None, *, synced: bool
+) -> dict[str, object]:
     """Revoke by the root key; says what was done."""
     if mesh.identity.device not in mesh.replica.membership.members:
         raise NotAMember(
@@ -403,7 +414,7 @@ async def _use_root(mesh: Mesh, root: RootKey, subjects: Sequence[DeviceId], *, 
         )
     for subject in subjects:
         statement = _root_statement(
-            root, REVOKE, subject, head_before(mesh.replica, subject, None), "revoked by the phrase"
+            root, REVOKE, subject, head_before(mesh.replica, subject, since_ms), "revoked by the phrase"
         )
         fields = {"device": peer_id(subject), "by": "root"}
         await mesh.commit(
@@ -418,6 +429,15 @@ async def _use_root(mesh: Mesh, root: RootKey, subjects: Sequence[DeviceId], *, 
         "name": device_name(mesh, mesh.identity.device),
         "synced": synced,
         "revoked": [peer_id(subject) for subject in subjects],
+        "still_out": [  # by the word of those just revoked, which counts as far as their logs do
+            {
+                "device": peer_id(device),
+                "name": device_name(mesh, device),
+                "by": sorted({peer_id(s.author) for s in said}),
+            }
+            for device, said in sorted(mesh.replica.membership.revoked.items())
+            if device not in subjects and {s.author for s in said} <= set(subjects)
+        ],
     }
 
 

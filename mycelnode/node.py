@@ -213,7 +213,8 @@ class Node:
                 await self.finder.try_all(others - done)
             linked = others & self.syncing.links.keys()
             done |= await self.syncing.in_step(linked - done, max(0.0, deadline - trio.current_time()))
-            if (linked <= done and others == self._others()) or trio.current_time() >= deadline:
+            promising = any(map(self.finder.untried, self._others() - done))
+            if (linked <= done and others == self._others() and not promising) or trio.current_time() >= deadline:
                 break
         missed = self._others() - done
         behind = missed & self.syncing.links.keys()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from mycelnode.errors import MycelError, NodeNotRunning, first
+from mycelnode.errors import ConfigError, MycelError, NodeNotRunning, first
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -341,6 +341,22 @@ def ask_node(options: Options, kind: str, **fields: Any) -> dict[str, Any]:
     """Ask the running node. Raises as `node_client`."""
     with node_client(options) as client:
         return client.call(kind, **fields)
+
+
+def parse_since(text: str, now: datetime) -> int:
+    """A moment in Unix milliseconds, from an RFC 3339 time, a local date and time, or a length of time before ``now``."""
+    from mycelnode.config_keys import parse_duration
+
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        try:
+            return int((now.timestamp() - parse_duration(text.strip().removesuffix("ago"))) * 1000)
+        except ConfigError:
+            raise click.BadParameter(
+                f"{text!r} is not a time such as 2026-05-01, '2026-05-01 14:30' or 2h", param_hint="--since"
+            ) from None
+    return int((moment if moment.tzinfo else moment.astimezone()).timestamp() * 1000)
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:

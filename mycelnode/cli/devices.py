@@ -10,8 +10,19 @@ from typing import Any
 import click
 
 from mycelnode.cli import _complete
-from mycelnode.cli._common import Options, ask, command, confirm, group, local_time, plural, short, show, table
-from mycelnode.errors import ConfigError
+from mycelnode.cli._common import (
+    Options,
+    ask,
+    command,
+    confirm,
+    group,
+    local_time,
+    parse_since,
+    plural,
+    short,
+    show,
+    table,
+)
 
 SHOWN_OPERATIONS = 200  # of a rescue; more would scroll what matters away
 
@@ -80,22 +91,6 @@ def rescue(options: Options, device: str, yes: bool) -> None:
     show(options, ask(options, "devices.rescue", device=device), _say_rescued)
 
 
-def parse_since(text: str, now: datetime) -> int:
-    """A moment in Unix milliseconds, from an RFC 3339 time, a local date and time, or a length of time before ``now``."""
-    from mycelnode.config_keys import parse_duration
-
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        try:
-            return int((now.timestamp() - parse_duration(text.strip().removesuffix("ago"))) * 1000)
-        except ConfigError:
-            raise click.BadParameter(
-                f"{text!r} is not a time such as 2026-05-01, '2026-05-01 14:30' or 2h", param_hint="--since"
-            ) from None
-    return int((moment if moment.tzinfo else moment.astimezone()).timestamp() * 1000)
-
-
 # --- for people --------------------------------------------------------------------------------------------------------
 
 
@@ -107,10 +102,15 @@ def _say_devices(found: Sequence[Mapping[str, Any]]) -> None:
     names = {device["device"]: device["name"] for device in found}
     rows = []
     for device in found:
-        marks = [word for word in ("this", "revoked", "forked") if device.get(word)]
-        by = "the phrase" if device["enrolled_by"] == "root" else names.get(device["enrolled_by"], "?")
-        rows.append((device["name"], by, ", ".join(marks) or "-", device["device"]))
+        marks = [word for word in ("this", "forked") if device.get(word)]
+        if device["revoked"]:
+            marks.append("revoked by " + " and ".join(_who(by, names) for by in device["revoked_by"]))
+        rows.append((device["name"], _who(device["enrolled_by"], names), ", ".join(marks) or "-", device["device"]))
     table(rows, ("NAME", "LET IN BY", "STATE", "DEVICE"))
+
+
+def _who(author: str, names: Mapping[str, str]) -> str:
+    return "the phrase" if author == "root" else names.get(author, short(author))
 
 
 def _say_preview(preview: Mapping[str, Any], with_enrolled: bool) -> None:

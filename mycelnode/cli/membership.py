@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mycelnode.cli._common import (
     local_time,
     node_client,
     output_missing,
+    parse_since,
     read_secret,
     read_stdin,
     short,
@@ -144,11 +146,22 @@ def join(options: Options, invite: str, name: str | None) -> None:
     "--revoke", multiple=True, metavar="DEVICE", help="Put this device out with the phrase's authority; repeatable."
 )
 @click.option(
+    "--since",
+    metavar="TIME",
+    help="What those wrote and did from then on counts no more: the moment of a theft. As with `devices revoke`.",
+)
+@click.option(
     "--blind", is_flag=True, help="Revoke without knowing what the others wrote lately: that falls away with them."
 )
 @click.option("--name", help="How your other devices call this one (default: the machine's name).")
 def recover(
-    options: Options, peer: str | None, file: Path | None, revoke: tuple[str, ...], blind: bool, name: str | None
+    options: Options,
+    peer: str | None,
+    file: Path | None,
+    revoke: tuple[str, ...],
+    since: str | None,
+    blind: bool,
+    name: str | None,
 ) -> None:
     """Use the recovery phrase, read from standard input: to come back when all devices are lost, or to put one out."""
     import trio
@@ -162,6 +175,7 @@ def recover(
             joining.peer_address(peer)
         except PeerUnreachable as error:
             raise click.BadParameter(str(error), param_hint="--peer") from None
+    since_ms = None if since is None else parse_since(since, datetime.now().astimezone())
     phrase = _read_phrase(one_line=file is not None)
     root = root_from_phrase(phrase)
     if file is not None:
@@ -182,6 +196,7 @@ def recover(
                 peer=peer,
                 revoke=revoke,
                 blind=blind,
+                since_ms=since_ms,
             )
         )
     show(options, answer, partial(_say_recovered, options))
@@ -256,6 +271,11 @@ def _say_recovered(options: Options, answer: Mapping[str, Any]) -> None:
     print(f"{answer['name']}, key {short(answer['device'])}, is a member of the mesh {answer['mesh']}.")
     for peer in answer["revoked"]:
         print(f"{short(peer)} is out.")
+    for device in answer["still_out"]:
+        print(
+            f"{device['name']} ({short(device['device'])}) is out by the word of a device that you have just put out."
+        )
+        print("If that was a thief: recover once more, with --since and the time of the theft.")
     if not answer["synced"]:
         print("What the other devices know comes as soon as they and this one run.")
     print(f"now: {options.program('run')}")

@@ -201,6 +201,10 @@ class Finder:
         for event in [self._begin(attempt.peer, attempt.addrs) for attempt in attempts]:
             await event.wait()
 
+    def untried(self, peer: str) -> bool:
+        """Is an address of a missing peer known that the last attempt did not have?"""
+        return peer not in self.sync.links and self.machine.untried(peer)
+
     # --- telling people --------------------------------------------------------------------------------------------------
 
     def report(self, peer: str) -> dict[str, Any] | None:
