@@ -16,10 +16,9 @@ from mycelnode.crdt import operations as ops
 from mycelnode.crdt.changelog import Head, decode_entry
 from mycelnode.encoding import encode, peer_id
 from mycelnode.errors import MycelError
-from mycelnode.mesh import Mesh
+from mycelnode.mesh import ANCHORS, Mesh
 from mycelnode.protocols.replica import READ_BYTES
 
-ANCHORS: Final = "mycel.audit"
 CHECK_SECONDS: Final = 3600.0  # how often a running node looks whether the day's anchor is due
 ANCHORED: Final = "anchored"  # the fact that keeps (day, events) of the last one
 FORMER: Final = "former"  # the fact that keeps the keys which this device had before

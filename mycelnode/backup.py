@@ -56,6 +56,8 @@ MAX_PIECES_BYTES: Final = 1 << 30  # of everything that comes in pieces: the fol
 STRENGTH: Final = (argon2id.OPSLIMIT_MODERATE, argon2id.MEMLIMIT_MODERATE)  # about a second and 256 MiB
 MAX_OPS, MAX_MEMORY = 16, 1 << 30  # what opening a file may cost us, whatever it says
 
+STALE_SECONDS: Final = 3600.0  # a backup under way grows more often than that
+
 _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "devices": ("no", "device"),
     "branches": ("device", "branch", "parent", "base_seq", "base_hash", "tip_seq", "tip_hash", "tip_signature"),
@@ -80,13 +82,17 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A folder filled from a backup: ``device`` is the peer id of its new key, which is not enrolled yet."""
+    """A folder filled from a backup: ``device`` is the peer id of its new key, which is not enrolled yet.
+
+    ``config_aside``: where the ``config.toml`` that lay in the folder is now, if the backup brought another.
+    """
 
     mesh: str
     device: str
     name: str
     entries: int
     created: int
+    config_aside: Path | None
 
 
 def create(
@@ -151,6 +157,7 @@ def restore(
             write_durably(data.joining, RESTORED_MARK)
             data.device_key.unlink(missing_ok=True)  # of a join that was never finished
             identity = create_identity(data)
+            aside = _keep_aside(data, found.config)
             if found.config:
                 write_durably(data.config, found.config)
             new.rename(data.database)
@@ -160,7 +167,7 @@ def restore(
         finally:
             for left in data.path.glob(f"{new.name}*"):
                 left.unlink()
-    return Restored(mesh_id(found.root), identity.peer_id, found.name, found.entries, found.created)
+    return Restored(mesh_id(found.root), identity.peer_id, found.name, found.entries, found.created, aside)
 
 
 def restored_from(data: DataDir, path: Path) -> bool:
@@ -255,6 +262,13 @@ def _load(connection: sqlite3.Connection, records: Iterator[list[Any]]) -> tuple
     return pieces, entries
 
 
+def _keep_aside(data: DataDir, config: bytes) -> Path | None:
+    """Move a ``config.toml`` that the backup's would overwrite."""
+    if not config or not data.config.exists() or data.config.read_bytes() == config:
+        return None
+    return data.config.rename(data.config.with_name(f"{data.config.name}.before-restore"))
+
+
 def _refuse_if_used(data: DataDir) -> None:
     if data.database.exists() or (data.initialised() and not data.joining.exists()):
         raise AlreadyInitialised(
@@ -325,6 +339,8 @@ class _Opener:
                 length = int.from_bytes(file.read(4), "big")
                 sealed = file.read(length) if length <= MAX_CHUNK_BYTES else b""
                 try:
+                    if len(sealed) != length:
+                        raise ValueError("the length of a chunk is wrong")
                     chunk, tag = sodium.crypto_secretstream_xchacha20poly1305_pull(state, sealed, self._header[0])
                     records = [as_list(record) for record in as_list(decode(chunk, max_bytes=MAX_CHUNK_BYTES))]
                 except (CryptoError, ValueError, EncodingError) as error:
@@ -380,6 +396,10 @@ def _target(data: DataDir, path: Path | None, now: int) -> Path:
     if path is None:
         make_private_folder(data.backups)
         path = data.backups
+        for left in path.glob(f".*{SUFFIX}.*{TEMPORARY}"):  # of one that was killed; what is being written is newer
+            with suppress(FileNotFoundError):
+                if left.stat().st_mtime < now / 1000 - STALE_SECONDS:
+                    left.unlink()
     if path.is_dir():
         moment = datetime.fromtimestamp(now / 1000, UTC)
         path = path / f"mycel-{moment:%Y%m%dT%H%M%SZ}{SUFFIX}"

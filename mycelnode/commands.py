@@ -17,7 +17,7 @@ from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.statements import MAX_NAME, REVOKE, Statement
 from mycelnode.encoding import key_of_peer, peer_id
 from mycelnode.errors import ConfigError, ControlError, DeviceUnknown, EncodingError, ValueRefused
-from mycelnode.mesh import CONFIG, Mesh
+from mycelnode.mesh import ADDRESSES, CONFIG, NAMES, Mesh
 from mycelnode.protocols.pairing import clean_name
 from mycelnode.rescue import head_before, rescuable, rescue
 from mycelnode.shared import check_name
@@ -25,8 +25,6 @@ from mycelnode.shared import check_name
 Request = Mapping[str, Any]
 Handler = Callable[[Request], Awaitable[dict[str, Any]]]
 
-NAMES = "mycel.names"
-ADDRESSES = "mycel.addrs"
 RESTORED_NAME = "restored"  # the fact that keeps the name which a device is to have once it is enrolled (anew)
 RESTORED_FROM = "backup"  # the fact that keeps which backup filled the folder, until its device is enrolled
 MIN_ID_CHARS = 6  # of a peer id, to name a device by its end
@@ -129,15 +127,18 @@ class MeshCommands:
 
     def _device(self, device: DeviceId) -> dict[str, Any]:
         membership = self.mesh.replica.membership
-        author = membership.enrolled[device].author
         return {
             "device": peer_id(device),
             "name": device_name(self.mesh, device),
-            "enrolled_by": "root" if author == self.mesh.root else peer_id(author),
+            "enrolled_by": self._signer(membership.enrolled[device].author),
             "revoked": device in membership.revoked,
+            "revoked_by": sorted({self._signer(s.author) for s in membership.revoked.get(device, ())}),
             "forked": device in membership.forked,
             "this": device == self.mesh.identity.device,
         }
+
+    def _signer(self, author: bytes) -> str:
+        return "root" if author == self.mesh.root else peer_id(author)
 
     async def devices_rename(self, request: Request) -> dict[str, Any]:
         """Give a device another name, everywhere."""
@@ -174,7 +175,7 @@ class MeshCommands:
     async def _revoke(self, subject: DeviceId, head: Head, info: Mapping[str, Any]) -> None:
         fields = {"device": peer_id(subject), "head": head.seq}
         await self.mesh.commit(
-            lambda replica: replica.declare(REVOKE, subject, head, info),
+            lambda replica: replica.declare(REVOKE, subject, head, info, self.mesh.now()),
             lambda connection: audit.record(connection, "device.revoke", fields, self.mesh.clock.wall()),
         )
 
@@ -204,12 +205,7 @@ class MeshCommands:
             }
             for item in found
         ]
-        rescued = 0 if flag(request, "preview") else await rescue(self.mesh, found)
-        if rescued:
-            fields = {"device": peer_id(device), "entries": rescued}
-            await self.mesh.database.write(
-                lambda connection: audit.record(connection, "device.rescue", fields, self.mesh.clock.wall())
-            )
+        rescued = 0 if flag(request, "preview") else await rescue(self.mesh, device, found)
         return {"device": peer_id(device), "name": device_name(self.mesh, device), "entries": shown, "rescued": rescued}
 
     # --- config --------------------------------------------------------------------------------------------------------

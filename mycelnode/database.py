@@ -5,6 +5,7 @@ Write-ahead log with ``synchronous=FULL``: what `Database.write` has returned fr
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import sqlite3
@@ -17,11 +18,13 @@ from typing import Any, Generic, TypeVar
 
 import trio
 
-from mycelnode.errors import ClosedError
+from mycelnode.errors import ClosedError, DataDirUnusable, MycelError
 from mycelnode.paths import DataDir
 from mycelnode.schema import Migration, open_reader, open_writer, shipped_migrations, translate
 
 MAX_GROUP = 256  # jobs in one commit: bounds how long the first of them waits for the others
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -43,8 +46,10 @@ class Database:
         Calls that wait at the same time share one commit, in the order in which they came; what one raises undoes its own changes
         only, and is raised here. ``work`` must not begin or end transactions.
 
-        Raises `DiskFull`, `DatabaseDamaged`, `DataDirUnusable` (nothing was changed), `ClosedError`. Cancelled before it has
-        started, the work is not done. Cancelled later, it is completed and nobody is told its outcome.
+        Raises `DiskFull`, `DatabaseDamaged`, `DataDirUnusable`, `DataDirBusy`: nobody sees the change then. Only where syncing it
+        to the disk was what failed, a crash before the next change can still bring it back. Raises `ClosedError`: nothing was
+        tried. Cancelled before it has started, the work is not done. Cancelled later, it is completed and nobody is told its
+        outcome.
         """
         return await self._writer.run(work)
 
@@ -125,6 +130,7 @@ class _Writer:
         self._opened, self._ended = trio.Event(), trio.Event()
         self._error: BaseException | None = None
         self._closing = False
+        self._stuck: MycelError | None = None
         self._thread = threading.Thread(target=self._main, name="mycelnode database", daemon=True)
 
     async def start(self) -> None:
@@ -203,16 +209,31 @@ class _Writer:
         wanted = [job for job in group if not job.abandoned]
         if not wanted:
             return
+        if self._stuck is not None:
+            for job in wanted:
+                job.error = self._stuck
+            return
         try:
             connection.execute("BEGIN IMMEDIATE")
             for job in wanted:
                 self._try(connection, job)
             connection.execute("COMMIT")
         except BaseException as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
             for job in wanted:
                 job.error = job.error or translate(error, self._path)
+            self._roll_back(connection)
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        """Take back what failed. If that fails too, the connection can do nothing more: whoever asks is told so."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except Exception as error:
+            self._stuck = DataDirUnusable(
+                f"{self._path} takes no more changes, as one that failed could not be taken back ({error}); check the disk,"
+                " and start again"
+            )
+            _log.error("%s", self._stuck)
 
     def _try(self, connection: sqlite3.Connection, job: _Job[Any]) -> None:
         """Run one job so that its failure undoes no other; raises if the whole transaction is lost."""

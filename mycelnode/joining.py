@@ -465,7 +465,7 @@ async def _tell_and_leave(data: DataDir, clock: Clock, wait: float) -> dict[str,
 async def _declare_left(mesh: Mesh) -> None:
     device, head = mesh.identity.device, mesh.replica.head
     await mesh.commit(
-        lambda replica: replica.declare(REVOKE, device, head, {"reason": "left"}),
+        lambda replica: replica.declare(REVOKE, device, head, {"reason": "left"}, mesh.now()),
         lambda connection: audit.record(connection, "mesh.leave", {"mesh": mesh.id}, mesh.clock.wall()),
     )
 

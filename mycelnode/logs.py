@@ -7,7 +7,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
@@ -50,6 +50,11 @@ class PrivateRotatingFile(RotatingFileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Drop the line."""
+
+    def close(self) -> None:
+        """Drop what could not be written, also here."""
+        with suppress(OSError):
+            super().close()
 
 
 def set_level(level: str) -> None:

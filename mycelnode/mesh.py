@@ -30,7 +30,7 @@ from mycelnode.logstore import StoredBranch, StoredLogs, StoredRow
 from mycelnode.paths import DataDir
 from mycelnode.ports import Clock
 from mycelnode.protocols.logset import Branch
-from mycelnode.protocols.pairing import parse_invite
+from mycelnode.protocols.pairing import InviteBook, OpenInvite, parse_invite
 from mycelnode.protocols.replica import Base, Batch, Progress, Replica
 from mycelnode.protocols.state_transfer import Offer
 from mycelnode.schema import loading
@@ -41,7 +41,11 @@ HOLD_CHECK_SECONDS = 30.0  # how often held entries are looked at
 
 CLOCK_SET_MS = 60_000  # a clock that is disciplined moves by less; one that somebody sets, by more
 
-CONFIG = "mycel.config"  # the collection that is the mesh's layer of settings
+# The collections of mycelnode itself; see `shared.RESERVED`.
+CONFIG = "mycel.config"  # the mesh's layer of settings
+NAMES = "mycel.names"  # peer id → what people call the device
+ADDRESSES = "mycel.addrs"  # peer id → multiaddrs
+ANCHORS = "mycel.audit"  # "<peer id>/<day>" → [events, hash]
 
 _log = logging.getLogger(__name__)
 
@@ -171,6 +175,17 @@ class Mesh:
         """Keep a small value on this device."""
         packed = encode(value)
         await self.database.write(lambda connection: logstore.save_fact(connection, name, packed))
+
+    async def forget_invites(self) -> None:
+        """Erase what is of no use any more: an invite holds a secret."""
+        book = InviteBook()
+        for text, used_by, name in self.stored.invites():
+            invite = parse_invite(text)
+            book.invites[invite.id] = OpenInvite(invite, used_by, name)
+        kept = set(book.invites)
+        book.prune(self.now() / 1000)
+        if gone := kept - book.invites.keys():
+            await self.database.write(lambda connection: logstore.drop_invites(connection, gone))
 
     # --- the committer ---------------------------------------------------------------------------------------------------
 
@@ -303,6 +318,8 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
             with loading(data.database):
                 mesh._load()
             mesh.push_config()
+            with suppress(MycelError):  # on a full disk they stay a little longer
+                await mesh.forget_invites()
             async with open_background() as nursery:
                 nursery.start_soon(mesh._run)
                 try:

@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device of the mesh: peer id, name, who let it in (a peer id, or "root" for the phrase), and how it stands.
+    """A device of the mesh: peer id, name, who let it in and who put it out (peer ids, or "root" for the phrase), how it stands.
 
     >>> [device.name for device in node.devices() if not device.revoked]
     ['laptop', 'phone']
@@ -61,6 +61,7 @@ class Device:
     name: str
     enrolled_by: str
     revoked: bool
+    revoked_by: list[str]
     forked: bool
     this: bool
 

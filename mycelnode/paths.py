@@ -50,7 +50,10 @@ def unusable(path: Path, doing: str, error: OSError) -> MycelError:
 def make_private_folder(path: Path) -> None:
     """Create ``path`` and its parents, open to this user only; an existing folder is left as it is."""
     try:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        for folder in missing:
+            sync_folder(folder.parent)
     except FileExistsError:
         raise DataDirUnusable(f"{path} is a file where a folder should be") from None
     except OSError as error:
@@ -242,7 +245,7 @@ class DataDir:
             raise Unsupported("mycelnode runs on Linux and macOS; on Windows, use it inside WSL") from None
         self._make()
         try:
-            handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+            handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_FILE)
         except OSError as error:
             raise unusable(self.lock_file, "opened", error) from error
         try:
@@ -257,7 +260,9 @@ class DataDir:
             with suppress(OSError):  # the number only helps people; a full disk must not keep a node from starting
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, b"%d\n" % os.getpid(), 0)
-            for left in self.path.glob(f".*{TEMPORARY}"):  # from a crash in the middle of `write_durably`
+            for left in self.path.glob(
+                f".*{TEMPORARY}*"
+            ):  # from a crash in the middle of `write_durably` or of a database
                 left.unlink(missing_ok=True)
             yield
         finally:

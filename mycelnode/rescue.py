@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mycelnode import audit
 from mycelnode.crdt.changelog import MAX_ENTRY, DeviceId, Head, decode_entry
-from mycelnode.encoding import encode
+from mycelnode.crdt.clock import to_ms
+from mycelnode.crdt.operations import MAP_PUT
+from mycelnode.crdt.statements import TIME, decode_statement
+from mycelnode.encoding import encode, peer_id
 from mycelnode.errors import MycelError, ValueRefused
-from mycelnode.mesh import Mesh
+from mycelnode.mesh import ADDRESSES, ANCHORS, Mesh
 from mycelnode.protocols.logset import Row
 from mycelnode.protocols.replica import READ_BYTES, Replica
 
@@ -64,26 +69,35 @@ def _beyond(replica: Replica, device: DeviceId) -> list[tuple[int, Row, int, Seq
                     clock, *operations = decode_entry(row.entry)
                 except MycelError:
                     continue
-                if clock:
+                if clock and not all(map(_is_own_upkeep, operations)):
                     found.append((number, row, clock, operations))
     return found
 
 
-async def rescue(mesh: Mesh, found: Sequence[Rescuable]) -> int:
+async def rescue(mesh: Mesh, device: DeviceId, found: Sequence[Rescuable]) -> int:
     """Write the rescue operations; returns how many entries were re-issued. Applied once, whoever else rescues them too."""
-    group: list[Any] = []
+    groups: list[list[Any]] = [[]]
     size = 0
     for item in found:
         length = len(encode(item.reissue)) + 16
         if length > MAX_ENTRY:
             raise ValueRefused(f"entry {item.row.seq} is too large to be re-issued")
-        if group and size + length > MAX_ENTRY:
-            await mesh.write(group)
-            group, size = [], 0
-        group.append(item.reissue)
+        if groups[-1] and size + length > MAX_ENTRY:
+            groups.append([])
+            size = 0
+        groups[-1].append(item.reissue)
         size += length
-    if group:
-        await mesh.write(group)
+
+    def note(connection: sqlite3.Connection) -> None:
+        fields = {"device": peer_id(device), "entries": len(found)}
+        audit.record(connection, "device.rescue", fields, mesh.clock.wall())
+
+    for place, group in enumerate(groups if found else ()):
+        await mesh.commit(
+            lambda replica, group=group: replica.write(group, mesh.now()),  # type: ignore[misc]
+            None if place else note,  # with the first: nothing is rescued without a record of it
+            size=MAX_ENTRY,
+        )
     return len(found)
 
 
@@ -99,11 +113,22 @@ def head_before(replica: Replica, device: DeviceId, since_ms: int | None) -> Hea
         if not rows:
             break
         for row in rows:
-            try:
-                clock = int(decode_entry(row.entry)[0])
-            except MycelError:
-                clock = 0
-            if clock >> 16 >= since_ms:
+            if _written_at(row) >= since_ms:
                 return head
             head = Head(row.seq, row.hash)
     return head
+
+
+def _written_at(row: Row) -> int:
+    """When an entry was written, in Unix ms by its device's clock; 0 if it does not say."""
+    try:
+        clock, first, *_ = decode_entry(row.entry)
+        time = to_ms(clock) if clock else decode_statement(first).info.get(TIME, 0)
+    except MycelError:
+        return 0
+    return time if type(time) is int else 0
+
+
+def _is_own_upkeep(operation: Any) -> bool:
+    """Where the device listened, and the head of its audit chain: of no use under another key."""
+    return type(operation) is list and operation[:2] in ([MAP_PUT, ADDRESSES], [MAP_PUT, ANCHORS])

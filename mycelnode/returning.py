@@ -37,7 +37,13 @@ async def make_ready(data: DataDir, root: bytes | None, clock: Clock) -> None:
             device, replica = mesh.identity.device, mesh.replica
             if begun and device not in replica.membership.enrolled:
                 return
-            out = device not in replica.membership.members or replica.cloned
+            halfway = mesh.stored.fact(RESTORED_NAME) is not None  # the crash came before the old key was removed
+            out = (
+                halfway
+                or device not in replica.membership.members
+                or device in replica.membership.fences
+                or replica.cloned
+            )
             if (out or replica.clock_ran_ahead(mesh.now())) and mesh.root == root:
                 write_durably(data.joining, RESTORED_MARK)
                 await _reset(mesh)

@@ -372,6 +372,55 @@ async def test_a_restore_that_was_cut_short_can_be_repeated(
     assert await digest_of(target) == source[2]
 
 
+async def test_a_restore_that_was_killed_can_be_repeated_at_once(file: Path, tmp_path: Path) -> None:
+    target = DataDir(tmp_path / "new")
+    target.create()
+    for left in (".restoring.part-wal", ".restoring.part-shm", "..restoring.part.part-journal"):
+        (target.path / left).write_bytes(b"half")
+    restore(target, file, PASSPHRASE, clock=CLOCK)
+    assert not list(target.path.glob(".*"))
+
+
+def test_settings_that_lie_there_are_kept_aside(
+    source: tuple[DataDir, Initialised, bytes], file: Path, tmp_path: Path
+) -> None:
+    target = DataDir(tmp_path / "new")
+    target.create()
+    target.config.write_text("# mine\n")
+    aside = restore(target, file, PASSPHRASE, clock=CLOCK).config_aside
+    assert aside == target.path / "config.toml.before-restore"
+    assert aside.read_text() == "# mine\n"
+    assert target.config.read_text() == source[0].config.read_text()
+    joining._remove(target)
+    target.config.write_bytes(source[0].config.read_bytes())
+    assert restore(target, file, PASSPHRASE, clock=CLOCK).config_aside is None
+
+
+def test_a_last_chunk_that_claims_to_be_longer_is_refused(file: Path, tmp_path: Path) -> None:
+    content = bytearray(file.read_bytes())
+    place = len(MAGIC)
+    place += 4 + int.from_bytes(content[place : place + 4], "big")
+    while (after := place + 4 + int.from_bytes(content[place : place + 4], "big")) < len(content):
+        place = after
+    content[place : place + 4] = (after - place - 4 + 1).to_bytes(4, "big")
+    (tmp_path / "bad.backup").write_bytes(content)
+    refused(tmp_path / "bad.backup", DataDir(tmp_path / "new"))
+
+
+def test_what_a_killed_backup_left_goes_with_the_next_and_what_is_being_written_stays(
+    source: tuple[DataDir, Initialised, bytes],
+) -> None:
+    data, _, _ = source
+    data.backups.mkdir(exist_ok=True)
+    old, new = (data.backups / f".mycel-x.backup.{name}.part" for name in ("old", "new"))
+    for part in (old, new):
+        part.touch()
+    os.utime(old, (1_700_000_000, 1_700_000_000))
+    create(data, PASSPHRASE, clock=CLOCK, strength=CHEAP).file.unlink()
+    assert list(data.backups.iterdir()) == [new]
+    new.unlink()
+
+
 # --- writing it ------------------------------------------------------------------------------------------------------
 
 

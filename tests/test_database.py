@@ -433,6 +433,27 @@ async def test_a_write_beyond_the_file_size_limit_is_told_and_loses_nothing(data
         assert len(texts(database.read)) == int(done.stdout)
 
 
+async def test_where_a_failed_change_cannot_be_taken_back_everybody_is_told(
+    data: DataDir, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stuck:
+        in_transaction = True
+
+        def execute(self, statement: str) -> None:
+            raise sqlite3.OperationalError(f"{statement}: disk I/O error")
+
+    async with open_database(data, migrations=[FIRST]) as database:
+        carry_out = database._writer._carry_out
+        database._writer._carry_out = lambda _, group: carry_out(Stuck(), group)  # type: ignore[method-assign, assignment, arg-type]
+        with trio.fail_after(5):
+            with pytest.raises(sqlite3.OperationalError, match="BEGIN"):
+                await database.write(add("a"))
+            for _ in range(2):
+                with pytest.raises(DataDirUnusable, match=r"takes no more changes.*ROLLBACK: disk I/O error"):
+                    await database.write(add("b"))
+    assert "takes no more changes" in caplog.text
+
+
 KILLED = """
 import sys, trio
 from mycelnode.database import open_database

@@ -103,7 +103,7 @@ async def test_a_device_that_was_put_out_gets_a_new_key_whenever_its_return_was_
     made = await init_mesh(data, "fox", clock=CLOCK)
     async with open_mesh(data, clock=CLOCK) as mesh:
         device, head = mesh.identity.device, mesh.replica.head
-        await mesh.commit(lambda replica: replica.declare(REVOKE, device, head, {}))
+        await mesh.commit(lambda replica: replica.declare(REVOKE, device, head, {}, mesh.now()))
     with crash_at(monkeypatch, returning, where):
         await recover_mesh(data, made.phrase, clock=CLOCK)
     answer = await recover_mesh(data, made.phrase, clock=CLOCK)

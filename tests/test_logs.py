@@ -98,6 +98,16 @@ def test_a_full_disk_costs_lines_and_nothing_else(
     assert capsys.readouterr().err == ""
 
 
+def test_a_disk_that_is_full_at_the_end_raises_nothing(data: DataDir) -> None:
+    with logging_to(data, interactive=False) as handler:
+        assert isinstance(handler, logging.StreamHandler)
+        full = open("/dev/full", "w")  # noqa: SIM115
+        full.write("what is buffered still")
+        before = handler.setStream(full)
+        assert before is not None
+        before.close()
+
+
 def test_a_log_that_cannot_be_opened_is_named(data: DataDir) -> None:
     data.log.mkdir()
     with pytest.raises(DataDirUnusable, match=r"node\.log cannot be opened"), logging_to(data):

@@ -118,9 +118,27 @@ def test_the_lock_also_holds_within_one_process_and_is_given_back(tmp_path: Path
 
 
 def test_what_a_crash_left_half_written_is_swept_under_the_lock(tmp_path: Path) -> None:
-    (tmp_path / f".config.toml.0011aabb{paths.TEMPORARY}").touch()
+    for left in (f".config.toml.0011aabb{paths.TEMPORARY}", ".restoring.part-wal", "..restoring.part.part-journal"):
+        (tmp_path / left).touch()
     with DataDir(tmp_path).lock():
         assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_the_lock_does_not_follow_a_link(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "lock").symlink_to("precious")
+    with pytest.raises(DataDirUnusable, match=f"{tmp_path}/lock cannot be opened"), DataDir(tmp_path).lock():
+        pass
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_the_names_of_new_folders_are_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(paths, "sync_folder", synced.append)
+    DataDir(tmp_path / "a" / "b").create()
+    assert sorted(synced) == [tmp_path, tmp_path / "a"]
+    DataDir(tmp_path / "a" / "b").create()
+    assert len(synced) == 2
 
 
 def test_write_durably_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:

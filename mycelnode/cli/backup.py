@@ -79,6 +79,7 @@ def restore(options: Options, file: Path, name: str | None) -> None:
         "name": made.name,
         "entries": made.entries,
         "created": rfc3339(made.created),
+        "config_aside": None if made.config_aside is None else str(made.config_aside),
     }
     show(options, answer, partial(_say_restored, options))
 
@@ -106,6 +107,8 @@ def _say_restored(options: Options, answer: Mapping[str, Any]) -> None:
     print(
         f"{plural(answer['entries'], 'entry')} of the mesh {answer['mesh']} are back, as of {local_time(answer['created'])}."
     )
+    if answer["config_aside"]:
+        print(f"The settings that lay here are in {answer['config_aside']} now.")
     print("This device has a new key and is no member yet.")
     print(f"now: {options.program('join')} INVITE, with an invite from another device;")
     print(f"  or, when there is no other: {options.program('recover')}, with the recovery phrase")

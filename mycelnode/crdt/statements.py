@@ -29,6 +29,8 @@ SIGNED_KINDS: Final = (ENROL, REVOKE, FENCE, AWAY)
 MAX_STATEMENT = 2048  # bytes: a statement is two keys, two heads, a name
 MAX_NAME = 64  # characters of a device's name
 
+TIME: Final = "time"  # in a device's statement: Unix ms by its own clock, for people who look for the moment of a theft
+
 _CONTEXT = b"mycel-statement"
 
 
@@ -38,7 +40,8 @@ class Statement:
 
     ``head``: the head of the subject's log that a revoke or fence names (None: its empty log). ``author``: a device key, or the
     root key. ``position``: (seq of the carrying entry, chain hash before it) in the author's log; None if the root is the author.
-    ``info``: for an enrolment ``{"name": str, "invite": bytes}``; for the others ``{"reason": str}`` at most.
+    ``info``: for an enrolment ``{"name": str, "invite": bytes}``; for the others ``{"reason": str}`` at most; by a device also
+    ``"time"``.
     """
 
     kind: str

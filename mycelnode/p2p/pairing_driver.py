@@ -52,6 +52,7 @@ class PairingDriver:
     async def invite(self, ttl: float, addresses: Sequence[str]) -> Invite:
         """A new invite, valid for ``ttl`` seconds, naming ``addresses``. Cancelled, or not stored, there is none."""
         self.mesh.replica.check_writable()
+        await self.mesh.forget_invites()
         expires = int(self._now() + ttl)
         secret = secrets.token_bytes(pairing.SECRET_BYTES)
         invite = Invite(self.mesh.root, self.mesh.identity.device, tuple(addresses), secret, expires)
@@ -129,7 +130,9 @@ class PairingDriver:
         entry = self.book.claim(enrol)
         if entry is not None:
             try:
-                await self.mesh.commit(lambda replica: _declare(replica, enrol), self._enrolled(entry, enrol))
+                await self.mesh.commit(
+                    lambda replica: _declare(replica, enrol, self.mesh.now()), self._enrolled(entry, enrol)
+                )
             except MycelError:
                 self.book.release(entry)
                 raise
@@ -149,8 +152,8 @@ class PairingDriver:
         return store
 
 
-def _declare(replica: Replica, enrol: Enrol) -> Statement:
-    return replica.declare(ENROL, enrol.device, None, {"name": enrol.name, "invite": enrol.invite.id})
+def _declare(replica: Replica, enrol: Enrol, now: int) -> Statement:
+    return replica.declare(ENROL, enrol.device, None, {"name": enrol.name, "invite": enrol.invite.id}, now)
 
 
 def _storing(entry: OpenInvite) -> Callable[[sqlite3.Connection], None]:

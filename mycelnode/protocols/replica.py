@@ -29,7 +29,7 @@ from mycelnode.crdt.changelog import (
 from mycelnode.crdt.clock import EARLIEST_MS, MAX_SKEW_MS, HybridClock, to_ms
 from mycelnode.crdt.document import Change, Document
 from mycelnode.crdt.membership import Membership, membership
-from mycelnode.crdt.statements import ENROL, FENCE, REVOKE, Statement, decode_statement, derived_fork
+from mycelnode.crdt.statements import ENROL, FENCE, REVOKE, TIME, Statement, decode_statement, derived_fork
 from mycelnode.errors import BusyError, ClockWrong, ForkDetected, LogError, MycelError, NotAMember
 from mycelnode.protocols.logset import Addition, EntryStore, LogSet, Row
 
@@ -202,12 +202,13 @@ class Replica:
                 " wrote"
             )
 
-    def declare(self, kind: str, subject: DeviceId, head: Head | None, info: Mapping[str, Any]) -> Statement:
+    def declare(self, kind: str, subject: DeviceId, head: Head | None, info: Mapping[str, Any], now: int) -> Statement:
         """A statement of our own, as an entry of our log."""
         self.check_writable()
         self._check_room(1, 0)
         position = Head(self.head.seq + 1, self.head.hash)
-        statement = Statement(kind, subject, head, self.device, position, info).signed(self.root, self._sign)
+        said = {**info, TIME: max(now, 0)}
+        statement = Statement(kind, subject, head, self.device, position, said).signed(self.root, self._sign)
         self._append(statement.entry)
         self._batch.statements.append(statement)
         return statement

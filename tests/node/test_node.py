@@ -14,11 +14,13 @@ from mycelnode import audit
 from mycelnode.anchors import ANCHORS, anchor, anchors
 from mycelnode.commands import MeshCommands
 from mycelnode.crdt import document as ops
+from mycelnode.crdt.statements import REVOKE
 from mycelnode.errors import (
     AlreadyInitialised,
     ClockWrong,
     ClosedError,
     DataDirBusy,
+    DiskFull,
     ForkDetected,
     InviteError,
     NetworkError,
@@ -103,8 +105,11 @@ async def test_an_invite_serves_one_device(tmp_path: Path) -> None:
         await join_mesh(folder(tmp_path, "first"), invite, "first", clock=SkewedClock())
         with pytest.raises(InviteError, match="used by first"):
             await join_mesh(folder(tmp_path, "second"), invite, "second", clock=SkewedClock())
+        again = await join_mesh(folder(tmp_path, "first"), invite, "first", clock=SkewedClock())
+        assert again.name == "first"
+        assert [device.name for device in laptop.devices()].count("first") == 1
         with pytest.raises(AlreadyInitialised):
-            await join_mesh(folder(tmp_path, "first"), invite, "first", clock=SkewedClock())
+            await join_mesh(folder(tmp_path, "first"), str(await laptop.invite()), "first", clock=SkewedClock())
 
 
 async def test_a_revoked_device_stops_and_says_so(tmp_path: Path) -> None:
@@ -200,7 +205,7 @@ async def test_a_revoked_device_joins_again_with_a_new_key_and_rescues_what_it_w
         async with running(data) as phone:
             await in_step(phone)
             assert phone.map("notes").items() == {"seen": 1}
-            assert (await ask(phone, "devices.rescue", device=old))["rescued"] >= 1
+            assert (await ask(phone, "devices.rescue", device=old))["rescued"] == 1
             await in_step(phone)
             assert laptop.map("notes").items() == phone.map("notes").items() == {"seen": 1, "unseen": 2}
             await phone.map("notes").put("new", 3)
@@ -413,6 +418,45 @@ async def test_a_device_with_a_new_key_still_answers_for_what_it_recorded_under_
         rewrite_the_audit_record(data)
         async with open_mesh(data, clock=SkewedClock()) as mesh:
             assert "recorded elsewhere" in (await MeshCommands(mesh).audit_verify({}))["reason"]
+
+
+async def test_nothing_is_rescued_without_a_record_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with founder(tmp_path) as laptop:
+        data = await let_in(tmp_path, laptop, "phone")
+        async with running(data) as phone:
+            await in_step(phone)
+            mesh, device = laptop.mesh, phone.mesh.identity.device
+            head = mesh.replica.logs.tip(device)
+            await phone.map("notes").put("k", 1)
+            await in_step(phone)
+        await mesh.commit(lambda replica: replica.declare(REVOKE, device, head, {}, mesh.now()))
+
+        def fail(*_: object) -> None:
+            raise DiskFull
+
+        with monkeypatch.context() as patched:
+            patched.setattr(audit, "record", fail)
+            with pytest.raises(DiskFull):
+                await ask(laptop, "devices.rescue", device="phone")
+        assert laptop.map("notes").items() == {}
+        assert (await ask(laptop, "devices.rescue", device="phone"))["rescued"] >= 1
+        assert laptop.map("notes").items() == {"k": 1}
+        assert [e.kind for e in audit.tail(mesh.database.read, 9)].count("device.rescue") == 1
+
+
+async def test_invites_of_no_more_use_are_erased(tmp_path: Path) -> None:
+    clock = SkewedClock()
+    async with founder(tmp_path, clock=clock) as laptop:
+        data = laptop.mesh.data
+        await let_in(tmp_path, laptop, "phone", clock)
+        await laptop.invite(60)
+        assert len(laptop.mesh.stored.invites()) == 2
+        clock.ahead += HOUR
+        await laptop.invite(60)
+        assert [used is None for _, used, _ in laptop.mesh.stored.invites()] == [False, True], "used ones for a day"
+    clock.ahead += 25 * HOUR
+    async with open_mesh(data, clock=clock) as mesh:
+        assert mesh.stored.invites() == []
 
 
 async def test_a_fault_of_ours_costs_one_proposal_and_not_the_node(tmp_path: Path) -> None:

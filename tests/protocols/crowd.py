@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -205,5 +205,10 @@ class Shim:
     def __init__(self, node: Node) -> None:
         self.node, self.replica = node, node.replica
 
-    async def write(self, operations: Sequence[Any]) -> Head:
-        return self.node.write(*operations)
+    def now(self) -> int:
+        return self.node.now
+
+    async def commit(self, propose: Callable[[Replica], Head], store: object = None, *, size: int) -> Head:
+        head = propose(self.replica)
+        self.node.commit()
+        return head

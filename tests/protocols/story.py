@@ -179,7 +179,7 @@ class Story:
     def _do_revoke(self, by: int, whom: int, back: int, kind: str = REVOKE) -> None:
         author, subject = self._at(by), self._at(whom).id
         if author.id != subject and subject in author.replica.membership.enrolled:
-            author.replica.declare(kind, subject, author.head_of(subject, back), {})
+            author.replica.declare(kind, subject, author.head_of(subject, back), {}, author.now)
             author.commit()
 
     def _do_fence(self, by: int, whom: int, back: int) -> None:

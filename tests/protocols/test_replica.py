@@ -245,7 +245,7 @@ def test_a_device_whose_log_was_closed_does_not_write_for_nothing() -> None:
     a, b = mesh(2)
     b.put("k", 1)
     sync(a, b)
-    a.replica.declare(FENCE, b.id, b.replica.head, {})
+    a.replica.declare(FENCE, b.id, b.replica.head, {}, a.now)
     a.commit()
     sync(a, b)
     assert b.id in b.replica.membership.members

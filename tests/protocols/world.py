@@ -101,13 +101,15 @@ class Device:
         return self.write([2, name, key, value])
 
     def enrol(self, other: Device) -> Statement:
-        statement = self.replica.declare(ENROL, other.id, None, {"name": "x"})
+        statement = self.replica.declare(ENROL, other.id, None, {"name": "x"}, self.now)
         self.commit()
         return statement
 
     def revoke(self, other: Device, head: Head | None = None) -> Statement:
         number, _ = self.replica.counted(other.id)
-        statement = self.replica.declare(REVOKE, other.id, head or self.replica.logs.tip(other.id, number), {})
+        statement = self.replica.declare(
+            REVOKE, other.id, head or self.replica.logs.tip(other.id, number), {}, self.now
+        )
         self.commit()
         return statement
 
