@@ -142,7 +142,8 @@ async def init_mesh(
 ) -> Initialised:
     """Begin a new mesh with this device. ``tell`` shows the phrase; if it raises, no mesh was begun.
 
-    Raises `AlreadyInitialised`, `DataDirBusy`, `DataDirUnusable`, `DiskFull`, and what ``tell`` raises.
+    Raises `AlreadyInitialised`, `DataDirBusy`, `DataDirUnusable`, `DiskFull`, `ValueRefused` for a name that cannot be shown
+    whole, and what ``tell`` raises.
     """
     _check_clock(clock)
     shown = first_name(name)

@@ -26,6 +26,7 @@ CHECKED_BYTES = (
     256 << 20
 )  # a larger file is not read whole at every start; its damage shows when a damaged page is read
 HEADER_BYTES = 100  # of an SQLite file (sqlite.org/fileformat2.html#the_database_header)
+FORMATS = {1, 2}  # for writing and for reading, at bytes 18 and 19 of it
 WAL_HEADER_BYTES = 32
 WAL_MAGIC = (0x377F0682, 0x377F0683)  # sqlite.org/fileformat2.html#walformat
 NO_TEXT = "Could not decode to UTF-8"  # how Python's error begins for text that is none; it has no code
@@ -186,7 +187,8 @@ def _refuse_foreign(path: Path) -> None:
     """
     with open(path, "rb") as file:
         header = file.read(HEADER_BYTES)
-    if header[:16] != b"SQLite format 3\0" or header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
+    ours = header[:16] == b"SQLite format 3\0" and header[68:72] == APPLICATION_ID.to_bytes(4, "big")
+    if not ours or not {header[18], header[19]} <= FORMATS:  # of others, SQLite says only that they may not be written
         raise DatabaseDamaged(f"{path} is not a database of mycelnode; {CURE}")
 
 

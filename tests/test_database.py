@@ -255,6 +255,7 @@ async def broken_database(data: DataDir) -> None:
         pytest.param(lambda good: b"", id="empty"),
         pytest.param(lambda good: b"not a database" * 1000, id="other content"),
         pytest.param(lambda good: bytes(100) + good[100:], id="header lost"),
+        pytest.param(lambda good: good[:18] + b"\x82" + good[19:], id="another format"),
         pytest.param(lambda good: good[: len(good) // 2], id="cut off"),
         pytest.param(lambda good: good[:20_000] + os.urandom(4096) * 4 + good[20_000 + 4096 * 4 :], id="garbled pages"),
     ],

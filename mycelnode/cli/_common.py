@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mycelnode.cli._streams import OutputLost, check_arguments, drop, lost_output, mend_streams, to_stderr
 from mycelnode.errors import ConfigError, MycelError, NodeNotRunning, first
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})  # writing failed, and will again
 PASSPHRASE = "MYCEL_BACKUP_PASSPHRASE"  # the environment variable
 MAX_SECRET_CHARS = 8192  # read from standard input
 SHORT_CHARS = 8  # of a peer id's end: enough for people to tell their devices apart
@@ -47,10 +45,6 @@ class ConfirmationNeeded(click.ClickException):
 
 class BadInput(click.ClickException):
     """Standard input says something that cannot be meant."""
-
-
-class OutputLost(click.ClickException):
-    """Standard output could not be written."""
 
 
 @dataclass(slots=True)
@@ -171,14 +165,14 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
 def run_cli(program: click.Group) -> None:
     """Run the command line: exit status 0 done, 1 failed with one sentence, 2 wrong usage, 130 interrupted."""
     as_json = "--json" in sys.argv
-    _mend_streams()
+    mend_streams()
     try:
-        _check_arguments()
+        check_arguments()
         status = program(standalone_mode=False, prog_name="mycelnode")
         sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
     except click.UsageError as error:
-        with _to_stderr():
+        with to_stderr():
             if as_json:
                 _print_error("UsageError", error.format_message())
             else:
@@ -192,65 +186,17 @@ def run_cli(program: click.Group) -> None:
         _fail(first(several), as_json)
 
 
-def _mend_streams() -> None:
-    """No file of ours gets the number of a closed stream and what is printed there; no letter that a terminal lacks ends us."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 -- it takes the free number, for as long as we run
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
-
-
-def output_missing() -> bool:
-    """Were we started without a standard output?"""
-    return getattr(sys.stdout, "name", None) == os.devnull
-
-
-def _check_arguments() -> None:
-    """Arguments are UTF-8, whatever the locale says: Python keeps bytes that the locale does not know as surrogates."""
-    for place, argument in enumerate(sys.argv):
-        if any("\ud800" <= char <= "\udfff" for char in argument):
-            try:
-                sys.argv[place] = os.fsencode(argument).decode()
-            except UnicodeDecodeError:
-                raise click.UsageError(f"the argument {argument!r} is not UTF-8 text") from None
-
-
-@contextmanager
-def _to_stderr() -> Iterator[None]:
-    """Where nobody can read why, the exit status still tells."""
-    try:
-        yield
-        sys.stderr.flush()
-    except OSError:
-        _drop(sys.stderr)
-
-
-def _drop(stream: TextIO) -> None:
-    """What could not be written is not tried again at exit."""
-    with suppress(OSError):  # a stream without a file, as in tests
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _lost_output(error: BaseException) -> OutputLost | None:
-    """Is this an error of standard output? Files of ours are named in theirs."""
-    if isinstance(error, OSError) and error.filename is None and error.errno in LOST:
-        return OutputLost(f"the output could not be written ({error.strerror}); what the command did is done")
-    return None
-
-
 def _fail(error: BaseException, as_json: bool) -> None:
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         sys.exit(INTERRUPTED)
     if isinstance(error, BrokenPipeError):  # the reader of our output went away, as `head` does
-        _drop(sys.stdout)
+        drop(sys.stdout)
         sys.exit(FAILED)
     if os.environ.get("MYCEL_DEBUG"):
         raise error
-    error = _lost_output(error) or error
+    error = lost_output(error) or error
     if isinstance(error, OutputLost):
-        _drop(sys.stdout)
+        drop(sys.stdout)
     kind = type(error).__name__
     if isinstance(error, click.ClickException):
         message = error.format_message()
@@ -259,7 +205,7 @@ def _fail(error: BaseException, as_json: bool) -> None:
     else:
         message = f"something went wrong inside mycelnode ({kind}: {error}); MYCEL_DEBUG=1 shows where"
         kind = "InternalError"
-    with _to_stderr():
+    with to_stderr():
         if as_json:
             _print_error(kind, message)
         else:

@@ -17,12 +17,10 @@ import click
 from mycelnode.cli._common import (
     PASSPHRASE,
     Options,
-    OutputLost,
     command,
     confirm,
     local_time,
     node_client,
-    output_missing,
     parse_since,
     read_secret,
     read_stdin,
@@ -30,6 +28,7 @@ from mycelnode.cli._common import (
     show,
     working,
 )
+from mycelnode.cli._streams import OutputLost, output_missing
 
 TELL_SECONDS = 10.0  # how long `leave` tries to reach the others, and then to tell them
 MAX_TTL_SECONDS = 7 * 86400  # as `mycelnode.node` has it, which is too heavy to import for that
