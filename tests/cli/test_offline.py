@@ -316,7 +316,7 @@ def test_a_backup_made_and_restored(fox: Program, program: Make) -> None:
     assert "wrong passphrase" in new("backup", "restore", made["file"], says="wrong horse\n").sentence
     assert not new.folder.exists()
     restored = new("backup", "restore", made["file"], "--name", "owl", "--json", says="correct horse\n").json
-    assert set(restored) == {"mesh", "device", "name", "entries", "created"}
+    assert set(restored) == {"mesh", "device", "name", "entries", "created", "config_aside"}
     assert new("config", "get", "assistant.tone").out == "dry\n"
     status = new("status").out
     assert status.startswith("owl (")
