@@ -26,7 +26,7 @@ from mycelnode.errors import BrokenError, NetworkError, PeerUnreachable
 from mycelnode.p2p import _multistream
 from mycelnode.p2p._addresses import Endpoint, advertised, from_socket, interface_addresses, is_public, parse, usable
 from mycelnode.p2p._door import Door
-from mycelnode.p2p._gate import GatedNoise, bound_tokens, id_of
+from mycelnode.p2p._gate import GatedNoise, bound_handshakes, id_of
 from mycelnode.p2p._guard import Admission, Connection, Guard, Limits
 from mycelnode.p2p._quiet import quieten
 from mycelnode.p2p._sockets import describe_failure, listen_on
@@ -204,7 +204,7 @@ async def open_host(seed: bytes, config: HostConfig, *, admit: Callable[[bytes],
     Raises `NetworkError` when an address cannot be listened on. On leaving, all connections and sockets are closed.
     """
     quieten()
-    bound_tokens()
+    bound_handshakes()
     wanted = [parse(addr) for addr in config.listen]
     named = {endpoint.host for endpoint in wanted}
     pair = create_identity_from_seed(seed)

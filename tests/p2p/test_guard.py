@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from libp2p.crypto import serialization
+from libp2p.crypto.pb import crypto_pb2
 from libp2p.network.stream.exceptions import StreamEOF, StreamReset
+from libp2p.security.noise.pb import noise_pb2
 from multiaddr import Multiaddr
 
 from mycelnode.errors import NetworkError, PeerUnreachable
@@ -25,11 +28,13 @@ from tests.p2p.hosts import (
     ECHO,
     PATIENCE,
     a_host,
+    a_raw_connection,
     answers,
     connect,
     ignoring_errors,
     jam,
     line,
+    noise,
     open_sockets,
     stranger,
     until,
@@ -167,6 +172,43 @@ async def test_an_endless_token_before_the_handshake_is_not_collected() -> None:
         await raw.send_all(VERSION + b"\x80\x80\x80\x01")  # 2 MiB are to come
         with trio.fail_after(3):  # long before any of libp2p's own deadlines
             await read_to_the_end(raw)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2], ids=["RSA", "too long", "secp256k1"])
+async def test_an_identity_that_is_not_ed25519_is_not_looked_into(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stock libp2p imports RSA keys of any size: 58 KB take 10 seconds, and nobody is served meanwhile."""
+    read: list[bytes] = []
+    monkeypatch.setitem(serialization.key_type_to_public_key_deserializer, kind, read.append)
+    identity = crypto_pb2.PublicKey(key_type=kind, data=bytes(33)).SerializeToString()
+    payload = noise_pb2.NoiseHandshakePayload(identity_key=identity, identity_sig=bytes(64)).SerializeToString()
+    async with a_host() as victim, a_raw_connection(victim.port) as raw:
+        await noise(raw, payload=payload)
+        with trio.fail_after(PATIENCE):
+            await read_to_the_end(raw.stream.stream)
+        assert not read
+
+
+@pytest.mark.parametrize("first", [b"\xff\xff", b"\x04\x01"])
+async def test_a_long_handshake_message_is_not_read(first: bytes) -> None:
+    async with a_host(handshake_seconds=60) as victim, a_raw_connection(victim.port) as raw:
+        await raw.write(VERSION + b"\x07/noise\n" + first)
+        with trio.fail_after(3):  # long before the handshake's deadline, and without the rest of the message
+            await read_to_the_end(raw.stream.stream)
+
+
+async def test_who_answers_a_dial_is_held_to_the_same() -> None:
+    """An oversized answer of the other end, which may be anybody at an address that we have heard of."""
+
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.send_all(VERSION + b"\x07/noise\n" + b"\xff\xff")
+        await read_to_the_end(stream)
+
+    async with a_host(handshake_seconds=60) as one, a_host() as absent, trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+        port = listener.socket.getsockname()[1]
+        with trio.fail_after(3), pytest.raises(PeerUnreachable):
+            await one.dial(absent.peer_id, [f"/ip4/127.0.0.1/tcp/{port}"], deadline=60)
+        nursery.cancel_scope.cancel()
 
 
 # --- who gets in ---------------------------------------------------------------------------------------------------------
