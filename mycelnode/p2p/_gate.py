@@ -79,7 +79,11 @@ def id_of(text: str) -> ID:
 
 
 class GatedNoise(Transport):  # type: ignore[misc]  # libp2p is not checked
-    """Noise XX that asks ``judge`` about every inbound peer, and notes on each secured connection the raw one under it."""
+    """Noise XX that asks ``judge`` about every inbound peer.
+
+    It notes on each secured connection the raw one under it (``mycel_raw``) and the IP address at the other end (``mycel_host``),
+    which the system tells only while the line holds.
+    """
 
     def __init__(self, key_pair: Any, judge: Judge) -> None:
         super().__init__(key_pair, noise_privkey=create_new_key_pair().private_key)
@@ -87,17 +91,25 @@ class GatedNoise(Transport):  # type: ignore[misc]  # libp2p is not checked
 
     async def secure_inbound(self, conn: IRawConnection) -> ISecureConn:
         """Handshake, then judge. Raises `HandshakeFailure` for a peer that may not connect."""
+        host = _other_end(conn)
         secured = await super().secure_inbound(conn)
-        both = ends(conn)
         key = key_of(secured.get_remote_peer())
-        if both is None or not key or not self._judge(key, both[1].host):
+        if not key or not self._judge(key, host):
             await secured.close()
             raise HandshakeFailure("this peer may not connect now")
-        secured.mycel_raw = conn
+        secured.mycel_raw, secured.mycel_host = conn, host
         return secured
 
     async def secure_outbound(self, conn: IRawConnection, peer_id: ID) -> ISecureConn:
         """Handshake; fails unless the other end has the key of ``peer_id``."""
+        host = _other_end(conn)
         secured = await super().secure_outbound(conn, peer_id)
-        secured.mycel_raw = conn
+        secured.mycel_raw, secured.mycel_host = conn, host
         return secured
+
+
+def _other_end(conn: IRawConnection) -> str:
+    both = ends(conn)
+    if both is None:
+        raise HandshakeFailure("the line broke")
+    return both[1].host

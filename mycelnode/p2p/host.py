@@ -18,7 +18,6 @@ from libp2p import new_host
 from libp2p.abc import INetStream
 from libp2p.identity_utils import create_identity_from_seed
 from libp2p.network.config import ConnectionConfig, RetryConfig
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from mycelnode.background import open_background
@@ -31,10 +30,12 @@ from mycelnode.p2p._guard import Admission, Connection, Guard, Limits
 from mycelnode.p2p._quiet import quieten
 from mycelnode.p2p._sockets import describe_failure, listen_on
 from mycelnode.p2p._stream import NEGOTIATE_SECONDS, Stream, reset_quietly
+from mycelnode.p2p._yamux import Yamux, use_bounded_yamux
 
 Handler = Callable[[Stream], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
+NO_LIMIT = 1 << 16  # connections, for libp2p, which would refuse members, too: the guard limits
 CLOSE_SECONDS = 10.0  # for everything to be closed, whoever cancels meanwhile
 
 
@@ -110,7 +111,7 @@ class Host:
         entry = self._guard.enter(inner.swarm_conn)
         if entry is None:
             return  # the line is gone already
-        if entry.streams >= self._guard.limits.streams_per_peer:
+        if entry.streams >= entry.max_streams:
             await reset_quietly(inner, entry.cut)
             return
         entry.streams += 1
@@ -205,6 +206,7 @@ async def open_host(seed: bytes, config: HostConfig, *, admit: Callable[[bytes],
     """
     quieten()
     bound_handshakes()
+    use_bounded_yamux()
     wanted = [parse(addr) for addr in config.listen]
     named = {endpoint.host for endpoint in wanted}
     pair = create_identity_from_seed(seed)
@@ -251,9 +253,9 @@ def _new_host(pair: Any, guard: Guard) -> Any:
         connection_config=ConnectionConfig(
             min_connections=0,
             low_watermark=0,
-            high_watermark=limits.connections,
-            max_connections=limits.connections,
-            max_connections_per_peer=4,  # two may exist for a moment; the guard keeps one
+            high_watermark=NO_LIMIT,
+            max_connections=NO_LIMIT,
+            max_connections_per_peer=NO_LIMIT,
             inbound_upgrade_timeout=limits.handshake_seconds,
             outbound_upgrade_timeout=limits.handshake_seconds,
         ),

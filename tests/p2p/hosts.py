@@ -172,6 +172,33 @@ async def noise(raw: RawConnection, *, payload: bytes | None = None) -> SecureSe
     return await pattern.handshake_outbound(raw, None)
 
 
+MUXER = "/yamux/1.0.0"
+
+
+async def yamux(raw: RawConnection, *, with_it: bytes = b"") -> SecureSession:
+    """A connection as `noise` makes it, with yamux agreed upon and no more; ``with_it``: sent in the same breath."""
+    secured = await noise(raw)
+    proposal = token("/multistream/1.0.0") + token(MUXER)
+    await secured.write(proposal + with_it)
+    await read_exactly(secured, len(proposal))
+    return secured
+
+
+PING = struct.pack(">BBHII", 0, 2, 1, 0, 7)
+
+
+def frame(stream_id: int, data: bytes = b"", *, flags: int = 0) -> bytes:
+    """A yamux DATA frame; ``flags``: 1 SYN, 4 FIN, 8 RST."""
+    return struct.pack(">BBHII", 0, 0, flags, stream_id, len(data)) + data
+
+
+def reset_line(raw: RawConnection) -> None:
+    """End a connection with a TCP reset."""
+    sock = raw.stream.stream.socket
+    sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
 def token(text: str) -> bytes:
     """As multistream-select writes it."""
     data = text.encode() + b"\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import struct
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -23,21 +24,26 @@ from mycelnode.p2p import _door, _guard, host
 from mycelnode.p2p._addresses import Endpoint
 from mycelnode.p2p._gate import id_of, key_of
 from mycelnode.p2p._guard import Guard, Limits
+from mycelnode.p2p._quiet import LINES_A_MINUTE, quieten
 from mycelnode.p2p.host import Admission, Host, Stream
 from tests.p2p.hosts import (
     ECHO,
     PATIENCE,
+    PING,
     a_host,
     a_raw_connection,
     answers,
     connect,
+    frame,
     ignoring_errors,
     jam,
     line,
     noise,
     open_sockets,
+    reset_line,
     stranger,
     until,
+    yamux,
 )
 
 VERSION = b"\x13/multistream/1.0.0\n"
@@ -278,7 +284,11 @@ async def test_strangers_are_limited_per_address_per_network_and_in_all_but_memb
         assert came_in == [True, True, False, True, False, True, False]
         await dial_from("127.0.1.1", ours, victim)
         assert ours.peer_id in victim.connected()
+        over = victim.line(ones[0].peer_id).over
         victim.disconnect(ones[0].peer_id)
+        await dial_from("127.0.1.1", ones[7], victim)
+        assert ones[7].peer_id not in victim.connected()  # libp2p still holds the one that was cut
+        await over.wait()
         await dial_from("127.0.1.1", ones[7], victim)
         assert ones[7].peer_id in victim.connected()
 
@@ -411,6 +421,110 @@ async def test_a_peer_may_not_hold_many_streams() -> None:
         assert len(line(victim, one).streams) == 5
 
 
+async def test_a_connection_whose_line_was_reset_goes_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Stock libp2p answers every frame that it has read already, at 10 ms and a logged error each: 55 seconds."""
+    async with a_host(admit=stranger, strangers_per_address=100) as victim:
+        for late in (True, False) * 5:
+            async with a_raw_connection(victim.port) as raw:
+                if late:
+                    await (await yamux(raw)).write(PING * 5000)
+                    await until(victim._swarm.get_connections)
+                else:  # while libp2p takes the connection in
+                    await yamux(raw, with_it=PING * 5000)
+                reset_line(raw)
+        await until(lambda: books(victim) == dict.fromkeys(books(victim), 0), within=3)
+    assert len(caplog.records) < 100
+
+
+async def test_a_connection_that_ended_while_libp2p_took_it_in_is_not_kept() -> None:
+    async with a_host() as victim, a_host() as one:
+        await connect(one, victim)
+        entry = victim.line(one.peer_id)
+        gone = entry.inner
+        entry.cut()
+        await entry.over.wait()
+        victim._swarm.connections[gone.muxed_conn.peer_id] = [gone]
+        assert victim._guard.enter(gone) is None
+        assert books(victim) == dict.fromkeys(books(victim), 0)
+
+
+async def test_libp2p_itself_refuses_nobody_by_number() -> None:
+    """It counts what is dead and what is a stranger's, and asks before the handshake."""
+    async with a_host() as victim:
+        config = victim._swarm.connection_config
+        assert min(config.max_connections, config.high_watermark, config.max_connections_per_peer) > 10_000
+
+
+async def flood(victim: Host, frames: bytes) -> bool:
+    """Send these as a stranger; is the connection cut?"""
+    async with a_raw_connection(victim.port) as raw:
+        secured = await yamux(raw)
+        with trio.move_on_after(2):
+            await ignoring_errors(partial(secured.write, frames))
+            await read_to_the_end(raw.stream.stream)
+            return True
+    return False
+
+
+async def test_a_stranger_may_hold_few_streams_and_few_bytes() -> None:
+    async with a_host(admit=stranger, stranger_seconds=60, strangers_per_address=100) as victim, a_host() as one:
+        victim.set_handler("/deaf/1", never_read, strangers=True)
+        await connect(one, victim)
+        for _ in range(4):
+            await one.open_stream(one.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
+        with pytest.raises(NetworkError):
+            await one.open_stream(one.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
+        deaf = VERSION + b"\x08/deaf/1\n"
+        assert not await flood(victim, frame(1, deaf, flags=1) + frame(1, bytes(60_000)))
+        assert await flood(victim, frame(1, deaf, flags=1) + frame(1, bytes(60_000)) * 10)
+        assert await flood(victim, struct.pack(">BBHII", 0, 0, 1, 1, (1 << 20) + 1))
+
+
+async def test_streams_that_are_opened_without_end_cost_the_connection() -> None:
+    """A stream stays in libp2p's books until both ends have ended it."""
+
+    async def leave(stream: Stream) -> None:
+        await stream.aclose()
+
+    async with a_host(streams_per_peer=8) as victim, a_host() as one:
+        victim.set_handler("/bye/1", leave)
+        await connect(one, victim)
+        bye = VERSION + b"\x07/bye/1\n"
+        assert not await flood(victim, b"".join(frame(1 + 2 * each, bye, flags=1) for each in range(8)))
+        assert await flood(victim, b"".join(frame(1 + 2 * each, bye, flags=1) for each in range(200)))
+        assert await answers(one, victim)
+
+
+async def test_of_a_stream_that_was_reset_nothing_stays() -> None:
+    async with a_host(streams_per_peer=1) as victim, a_host() as one:
+        victim.set_handler("/deaf/1", never_read)
+        await connect(one, victim)
+        await one.open_stream(one.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
+        for _ in range(5):
+            inner = await line(one, victim).new_stream()
+            await ignoring_errors(partial(inner.write, b"nobody reads this"))
+            await end_of(inner)
+        await until(lambda: len(line(victim, one).muxed_conn.streams) == 1, within=3)
+
+
+def test_libp2p_cannot_fill_the_log() -> None:
+    """Peers can make it write a hundred lines a second."""
+    logger = logging.getLogger("libp2p.of_this_test")
+    quieten()
+    quieten()
+    heard: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = heard.append  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        for number in range(1000):
+            logger.error("a peer did %s", number)
+    finally:
+        logger.removeHandler(handler)
+    assert 1 <= len(heard) <= 2 * LINES_A_MINUTE  # a minute may end meanwhile
+    assert "no more" in heard[-1].getMessage()
+
+
 # --- where we can be reached ---------------------------------------------------------------------------------------------
 
 
@@ -445,8 +559,8 @@ async def test_a_public_address_that_was_named_is_open(monkeypatch: pytest.Monke
 
 def test_limits_have_room_for_members_beyond_all_strangers() -> None:
     limits = Limits()
-    assert limits.strangers_per_address <= limits.strangers_per_prefix <= limits.strangers < limits.connections / 4
-    assert limits.connections + limits.handshakes < 1024 - 128  # files that a process may usually have open
+    assert limits.strangers_per_address <= limits.strangers_per_prefix <= limits.strangers
+    assert limits.strangers + limits.handshakes < (1024 - 128) / 4  # files that a process may usually have open
 
 
 async def test_no_connection_is_dialled_that_nobody_asked_for() -> None:
