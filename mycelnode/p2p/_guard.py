@@ -7,7 +7,9 @@ politely hangs; it dials by itself, and remembers everybody who left.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -26,6 +28,7 @@ WATCH_SECONDS = 1.0  # how often connections are looked at
 STREAMS_ENDING = (
     4  # a peer may have this many times the streams that are served: half-closed ones, and ones that are being reset
 )
+GRACE_SECONDS = 1.0  # before a stranger that has asked for nothing makes room for another
 SIMULTANEOUS_SECONDS = 5.0  # two connections with one peer that began further apart: the older one is taken for dead
 
 
@@ -45,6 +48,8 @@ class Limits:
     strangers_per_address: int = 8  # of one IPv4 address or IPv6 /64
     strangers_per_prefix: int = 16  # of one IPv4 /24 or IPv6 /48
     stranger_seconds: float = 10.0  # to show that they belong here
+    stranger_idle_seconds: float = 3.0  # of these without being served
+    connections_per_peer: int = 4  # that it has dialled and that are kept: it chooses one
     handshakes: int = (
         64  # unfinished inbound ones; beyond it an old one is cut, so that a flood of silent ones shuts nobody out
     )
@@ -69,6 +74,29 @@ class Connection:
     streams: int = 0
     max_streams: int = 0
     over: trio.Event = field(default_factory=trio.Event)
+    served: int = 0  # streams whose handler runs
+    idle_since: float = 0.0  # if none does
+    made_room: bool = False  # cut for another
+    near: str = field(init=False)  # its neighbourhoods, for limits
+    around: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.idle_since = self.since
+        self.near, self.around = group_of(self.host, wide=False), group_of(self.host, wide=True)
+
+    @contextmanager
+    def exchange(self) -> Iterator[None]:
+        """While a handler runs."""
+        self.served += 1
+        try:
+            yield
+        finally:
+            self.served -= 1
+            self.idle_since = trio.current_time()
+
+    def idle(self, seconds: float) -> bool:
+        """Has it dialled us, and not been served for so long?"""
+        return not self.dialled_here and not self.served and trio.current_time() - self.idle_since >= seconds
 
     @property
     def live(self) -> bool:
@@ -128,26 +156,54 @@ class Guard:
     def may_connect(self, key: bytes, host: str) -> bool:
         """Asked inside the handshake of an inbound peer."""
         admission = self._admit(key)
-        return admission is Admission.MEMBER or (admission is Admission.STRANGER and self._has_room(host))
+        if admission is not Admission.STRANGER:
+            return admission is Admission.MEMBER
+        crowd = self._crowd(host)
+        return not crowd or self._dispensable(crowd, host) is not None
 
-    def _has_room(self, host: str) -> bool:
-        """Is there room for one more stranger from this address?"""
+    def _crowd(self, host: str) -> list[Connection]:
+        """The strangers that take up all the room for another from this address, by the narrowest limit; none: there is room.
+
+        Those that libp2p has not let go yet count, except for those that made room.
+        """
+        strangers = [c for c in self._connections.values() if not (c.member or c.made_room)]
+        near, around = group_of(host, wide=False), group_of(host, wide=True)
         limits = self.limits
-        strangers = [
-            c.host for c in self._connections.values() if not c.member
-        ]  # also those that libp2p has not let go yet
-        near = sum(group_of(other, wide=False) == group_of(host, wide=False) for other in strangers)
-        around = sum(group_of(other, wide=True) == group_of(host, wide=True) for other in strangers)
-        return (
-            len(strangers) < limits.strangers
-            and near < limits.strangers_per_address
-            and around < limits.strangers_per_prefix
-        )
+        for crowd, limit in (
+            ([c for c in strangers if c.near == near], limits.strangers_per_address),
+            ([c for c in strangers if c.around == around], limits.strangers_per_prefix),
+            (strangers, limits.strangers),
+        ):
+            if len(crowd) >= limit:
+                return crowd
+        return []
+
+    def _dispensable(self, crowd: Sequence[Connection], host: str) -> Connection | None:
+        """The one of these that makes room for a stranger from this address, if any does.
+
+        That is the oldest idle one of the busiest address, or else network: a few machines cannot take up all the room by keeping
+        silent. Who is being served is spared, unless its address would have more than the newcomer's even then.
+        """
+        near, around = Counter(c.near for c in crowd), Counter(c.around for c in crowd)
+        share = near[group_of(host, wide=False)] + 1
+        can_go = [c for c in crowd if c.live and not c.dialled_here and (c.idle(GRACE_SECONDS) or near[c.near] > share)]
+        return min(can_go, key=lambda c: (-near[c.near], -around[c.around], c.served, c.since), default=None)
 
     # --- the books -------------------------------------------------------------------------------------------------------
 
     def enter(self, conn: Any) -> Connection | None:
-        """The entry of a connection, made when it is first seen; of two with one peer one is kept. None if it is over already."""
+        """The entry of a connection, made when it is first seen; of two with one peer one is kept. None if it is over already.
+
+        What cannot be entered is cut: nobody would watch it.
+        """
+        try:
+            return self._enter(conn)
+        except Exception:
+            _log.exception("a connection could not be entered")
+            conn.muxed_conn.end()
+            return None
+
+    def _enter(self, conn: Any) -> Connection | None:
         muxed = conn.muxed_conn
         known = self._connections.get(id(muxed))
         if known is not None:
@@ -165,9 +221,8 @@ class Guard:
             since=trio.current_time(),
             member=self._admit(key) is Admission.MEMBER,
         )
-        squeezed_in = not (
-            entry.member or entry.dialled_here or self._has_room(entry.host)
-        )  # several handshakes ended at once
+        crowd = [] if entry.member or entry.dialled_here else self._crowd(entry.host)
+        spare = self._dispensable(crowd, entry.host)
         self._connections[id(muxed)] = entry
         self._hold_to_limits(entry)
         same = self._by_peer.setdefault(entry.peer, [])
@@ -175,7 +230,10 @@ class Guard:
         for loser in self._losers(same):
             _log.debug("of two connections with %s one is kept", entry.peer)
             loser.cut()
-        if squeezed_in:
+        if spare is not None:
+            spare.made_room = True
+            spare.cut()
+        elif crowd:  # several handshakes ended at once
             entry.cut()
         return entry
 
@@ -201,8 +259,7 @@ class Guard:
         recent = [c for c in live if live[-1].since - c.since <= SIMULTANEOUS_SECONDS]
         here_is_smaller = self._own_id < live[-1].peer
         kept = [c for c in recent if c.dialled_here == here_is_smaller] or recent
-        if kept[0].dialled_here:
-            kept = kept[:1]
+        kept = kept[: 1 if kept[0].dialled_here else self.limits.connections_per_peer]
         return [c for c in live if c not in kept]
 
     def leave(self, conn: Any) -> None:
@@ -251,8 +308,15 @@ class Guard:
         """Evict strangers whose time is over, for as long as the host runs."""
         while True:
             await trio.sleep(WATCH_SECONDS)
-            now = trio.current_time()
             for entry in list(self._connections.values()):
-                if entry.live and not entry.member and now - entry.since > self.limits.stranger_seconds:
-                    _log.debug("cutting %s: its time is over", entry.peer)
-                    entry.cut()
+                try:
+                    self._look_at(entry)
+                except Exception:  # of one connection; the others still want watching
+                    _log.exception("the watch on a connection of %s failed", entry.peer)
+
+    def _look_at(self, entry: Connection) -> None:
+        limits = self.limits
+        over_time = trio.current_time() - entry.since > limits.stranger_seconds
+        if entry.live and not entry.member and (over_time or entry.idle(limits.stranger_idle_seconds)):
+            _log.debug("cutting %s: its time is over", entry.peer)
+            entry.cut()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -65,6 +65,7 @@ class Host:
     ) -> None:
         self._swarm, self._guard, self._nursery = swarm, guard, nursery
         self._listening, self._private_only = listening, config.private_only
+        self._interfaces: list[str] = []
         self._handlers: dict[str, tuple[Handler, bool]] = {}
         self.key = key
         self.peer_id = str(swarm.get_peer_id())
@@ -73,8 +74,13 @@ class Host:
 
     @property
     def addrs(self) -> list[str]:
-        """Where peers can reach us: real interface addresses, never a wildcard; without the ``/p2p`` suffix."""
-        return advertised(self._listening, interface_addresses(), private_only=self._private_only)
+        """Where peers can reach us: real interface addresses, never a wildcard; without the ``/p2p`` suffix.
+
+        As last seen, while the system will not list them.
+        """
+        with suppress(OSError):
+            self._interfaces = interface_addresses()
+        return advertised(self._listening, self._interfaces, private_only=self._private_only)
 
     @property
     def port(self) -> int | None:
@@ -122,7 +128,8 @@ class Host:
                 protocol = await _multistream.agree(stream, offered)
             found = self._handlers.get(protocol)
             if found is not None:
-                await found[0](stream)
+                with entry.exchange():
+                    await found[0](stream)
         except* (NetworkError, trio.TooSlowError) as group:
             _log.debug("a stream of %s ended: %s", entry.peer, group.exceptions[0])
         except* Exception:

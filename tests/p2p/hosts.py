@@ -161,11 +161,11 @@ async def a_raw_connection(port: int | None, source: str = "127.0.0.1") -> Async
         yield RawConnection(TrioTCPStream(trio.SocketStream(sock)), True)
 
 
-async def noise(raw: RawConnection, *, payload: bytes | None = None) -> SecureSession:
-    """A Noise handshake as a stranger with a key of its own, or with ``payload`` instead of the proof of a key."""
+async def noise(raw: RawConnection, *, payload: bytes | None = None, own_seed: bytes | None = None) -> SecureSession:
+    """A Noise handshake with a key of its own, or that of ``own_seed``; ``payload``: instead of the proof of a key."""
     await raw.write(token("/multistream/1.0.0") + token("/noise"))
     await read_exactly(raw, len(token("/multistream/1.0.0") + token("/noise")))
-    key = create_identity_from_seed(os.urandom(32))
+    key = create_identity_from_seed(own_seed or os.urandom(32))
     pattern = PatternXX(ID.from_pubkey(key.public_key), key.private_key, create_new_key_pair().private_key)
     if payload is not None:
         pattern.make_handshake_payload = lambda: SimpleNamespace(serialize=lambda: payload)
@@ -175,9 +175,9 @@ async def noise(raw: RawConnection, *, payload: bytes | None = None) -> SecureSe
 MUXER = "/yamux/1.0.0"
 
 
-async def yamux(raw: RawConnection, *, with_it: bytes = b"") -> SecureSession:
+async def yamux(raw: RawConnection, *, with_it: bytes = b"", own_seed: bytes | None = None) -> SecureSession:
     """A connection as `noise` makes it, with yamux agreed upon and no more; ``with_it``: sent in the same breath."""
-    secured = await noise(raw)
+    secured = await noise(raw, own_seed=own_seed)
     proposal = token("/multistream/1.0.0") + token(MUXER)
     await secured.write(proposal + with_it)
     await read_exactly(secured, len(proposal))

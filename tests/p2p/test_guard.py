@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from multiaddr import Multiaddr
 
 from mycelnode.errors import NetworkError, PeerUnreachable
 from mycelnode.p2p import _door, _guard, host
-from mycelnode.p2p._addresses import Endpoint
+from mycelnode.p2p._addresses import Endpoint, group_of
 from mycelnode.p2p._gate import id_of, key_of
 from mycelnode.p2p._guard import Guard, Limits
 from mycelnode.p2p._quiet import LINES_A_MINUTE, quieten
@@ -276,7 +276,7 @@ async def test_strangers_are_limited_per_address_per_network_and_in_all_but_memb
         ours = ones[-1]
         limits = {"strangers": 4, "strangers_per_address": 2, "strangers_per_prefix": 3}
         victim = await stack.enter_async_context(a_host(admit=known(ours), **limits))
-        tries = ["127.0.1.1", "127.0.1.1", "127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.2.1", "127.0.3.1"]
+        tries = ["127.0.1.1", "127.0.1.1", "127.0.1.1", "127.0.1.2", "127.0.1.2", "127.0.2.1", "127.0.2.1"]
         came_in = []
         for number, source in enumerate(tries):
             await dial_from(source, ones[number], victim)
@@ -291,6 +291,104 @@ async def test_strangers_are_limited_per_address_per_network_and_in_all_but_memb
         await over.wait()
         await dial_from("127.0.1.1", ones[7], victim)
         assert ones[7].peer_id in victim.connected()
+
+
+async def occupied(stack: AsyncExitStack, victim: Host, sources: Sequence[str], protocol: str = "") -> list[Host]:
+    """Strangers that keep silent, or on a stream of ``protocol``; connected."""
+    taken = []
+    for source in sources:
+        one = await stack.enter_async_context(a_host(listen=()))
+        assert await dial_from(source, one, victim)
+        if protocol:
+            await one.open_stream(one.line(victim.peer_id), protocol, deadline=PATIENCE)
+        taken.append(one)
+    await until(lambda: len(victim.connected()) == len(taken))
+    return taken
+
+
+async def test_idle_strangers_make_room_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else two machines of the local network keep every new device from pairing."""
+    monkeypatch.setattr(_guard, "GRACE_SECONDS", 0.3)
+    async with AsyncExitStack() as stack:
+        victim = await stack.enter_async_context(
+            a_host(admit=stranger, strangers_per_address=3, strangers_per_prefix=5)
+        )
+        silent = await occupied(stack, victim, ["127.0.1.8"] * 2 + ["127.0.1.9"] * 3)
+        await trio.sleep(0.4)
+        new = await stack.enter_async_context(a_host(listen=()))
+        assert await dial_from("127.0.1.9", new, victim)
+        assert await answers(new, victim)
+        await until(lambda: victim.connected() == {each.peer_id for each in [*silent, new]} - {silent[2].peer_id})
+        newer = await stack.enter_async_context(a_host(listen=()))
+        assert await dial_from("127.0.1.7", newer, victim)
+        assert await answers(newer, victim)
+        await until(lambda: not silent[3].connected())  # the oldest of the address that has most
+
+
+async def test_who_is_served_makes_no_room_unless_its_address_has_more_than_its_share() -> None:
+    async with AsyncExitStack() as stack:
+        victim = await stack.enter_async_context(a_host(admit=stranger, strangers_per_address=3, strangers=4))
+        victim.set_handler("/deaf/1", never_read, strangers=True)
+        served = await occupied(stack, victim, ["127.0.1.8", "127.0.1.9", "127.0.1.9", "127.0.1.9"], "/deaf/1")
+        await trio.sleep(1.2 * _guard.GRACE_SECONDS)
+        for address, comes_in in [("127.0.1.9", False), ("127.0.1.7", True), ("127.0.1.6", True), ("127.0.1.5", False)]:
+            new = await stack.enter_async_context(a_host(listen=()))
+            assert await dial_from(address, new, victim) == comes_in
+            if comes_in:
+                await new.open_stream(new.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
+                await until(lambda: len(victim._guard._connections) == 4)
+        await until(lambda: [bool(each.connected()) for each in served] == [True, False, False, True])
+
+
+async def test_an_idle_stranger_leaves_soon_and_a_served_one_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_guard, "WATCH_SECONDS", 0.05)
+    async with a_host(admit=stranger, stranger_idle_seconds=0.4) as victim, a_host() as idle, a_host() as served:
+        victim.set_handler("/deaf/1", never_read, strangers=True)
+        for one in (idle, served):
+            await connect(one, victim)
+        await served.open_stream(served.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
+        with trio.fail_after(3):
+            await idle.line(victim.peer_id).over.wait()
+        await trio.sleep(0.5)
+        assert victim.connected() == {served.peer_id}
+
+
+async def test_many_connections_of_one_member_are_too_many() -> None:
+    """The guard keeps what a peer dialled at one time, as the peer chooses one of them."""
+    async with a_host() as victim, a_host() as one, AsyncExitStack() as stack:
+        for _ in range(12):
+            await yamux(await stack.enter_async_context(a_raw_connection(victim.port)), own_seed=bytes(32))
+        await until(lambda: len(victim._guard._connections) == len(victim._swarm.get_connections()) == 4)
+        await connect(one, victim)
+        assert await answers(one, victim)
+
+
+async def test_a_connection_that_cannot_be_entered_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_host() as victim, a_host() as one:
+        with monkeypatch.context() as patch:
+            patch.setattr(Guard, "_losers", None)
+            await ignoring_errors(partial(one._swarm.dial_addr, Multiaddr(victim.addrs[0]), id_of(victim.peer_id)))
+            await until(lambda: not victim._swarm.get_connections())
+        await until(lambda: not one.connected())
+        await connect(one, victim)
+        assert await answers(one, victim)
+
+
+async def test_a_fault_in_the_watch_on_one_connection_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_guard, "WATCH_SECONDS", 0.05)
+    look, failed = Guard._look_at, []
+
+    def fail_once(self: Guard, entry: Any) -> None:
+        if not failed:
+            failed.append(entry)
+            raise RuntimeError("a fault of ours")
+        look(self, entry)
+
+    monkeypatch.setattr(Guard, "_look_at", fail_once)
+    async with a_host(admit=stranger, stranger_idle_seconds=0.3) as victim, a_host() as one:
+        await connect(one, victim)
+        await until(lambda: not victim.connected())
+        assert failed
 
 
 async def test_strangers_that_shake_hands_at_once_do_not_slip_past_the_limit() -> None:
@@ -334,15 +432,27 @@ def held_at(which: Host) -> set[Any]:
     return {(fd, there) for fd, here, there in open_sockets() if there and here.port == which.port}
 
 
-async def test_a_flood_from_one_network_evicts_its_own_handshakes() -> None:
+@pytest.mark.parametrize(
+    ("floods", "first"),
+    [
+        (["9.0.0.1", "9.0.0.2", "9.0.0.2"], "9.0.0.2"),  # of one network, that of one address
+        (["9.0.0.1", "9.0.0.2", "9.0.0.3"], "9.0.0.1"),
+        (["10.0.0.2", "10.0.0.2", "9.0.0.1"], "10.0.0.2"),  # beside ours: that is no reason to evict ours
+    ],
+)
+async def test_a_flood_evicts_its_own_handshakes(
+    floods: list[str], first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cut: list[object] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_door, "cut", cut.append)
-        door = _door.Door(None, handshakes=3, opens_on=lambda host: True)
-        door._handshakes = {"ours": "10.0.0.0/24", "flood 1": "9.0.0.0/24", "flood 2": "9.0.0.0/24"}  # type: ignore[dict-item]
-        door._evict()
-    assert cut == ["flood 1"]
-    assert list(door._handshakes) == ["ours", "flood 2"]
+    monkeypatch.setattr(_door, "cut", cut.append)
+    door = _door.Door(None, handshakes=3, opens_on=lambda host: True)
+    come = ["10.0.0.1", *floods]
+    door._handshakes = {
+        f"{n} {host}": tuple(group_of(host, wide=wide) for wide in (False, True)) for n, host in enumerate(come)
+    }  # type: ignore[misc]
+    door._evict()
+    assert cut == [f"{come.index(first)} {first}"]
+    assert len(door._handshakes) == 3
 
 
 async def test_a_silent_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
