@@ -27,7 +27,7 @@ class Door:
 
     def __init__(self, swarm: Any, *, handshakes: int, opens_on: Callable[[str], bool]) -> None:
         self._swarm, self._limit, self._opens_on = swarm, handshakes, opens_on
-        self._handshakes: dict[RawConnection, str] = {}  # oldest first → where it comes from
+        self._handshakes: dict[RawConnection, tuple[str, str]] = {}  # oldest first → its address and its network
 
     async def serve(self, listeners: list[trio.SocketListener], scope: trio.CancelScope) -> None:
         """Accept until ``scope`` is cancelled. Closes the listeners, and the handshakes that are under way."""
@@ -43,7 +43,7 @@ class Door:
             cut(raw)
             return
         here, there = both
-        self._handshakes[raw] = group_of(there.host, wide=True)
+        self._handshakes[raw] = group_of(there.host, wide=False), group_of(there.host, wide=True)
         if len(self._handshakes) > self._limit:
             self._evict()
         try:
@@ -57,8 +57,8 @@ class Door:
         await muxed.event_closed.wait()
 
     def _evict(self) -> None:
-        """Cut the oldest handshake of the neighbourhood that has most of them: that is where the flood comes from."""
-        ((busiest, _),) = Counter(self._handshakes.values()).most_common(1)
-        oldest = next(raw for raw, group in self._handshakes.items() if group == busiest)
+        """Cut the oldest handshake of the address that has most of them, or else of the network: the flood comes from there."""
+        many = Counter(group for groups in self._handshakes.values() for group in groups)
+        oldest = max(self._handshakes, key=lambda raw: [many[group] for group in self._handshakes[raw]])
         del self._handshakes[oldest]
         cut(oldest)

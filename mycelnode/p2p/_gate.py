@@ -10,9 +10,13 @@ from functools import partial
 from typing import Any
 
 from libp2p.abc import IRawConnection, ISecureConn
+from libp2p.crypto.ed25519 import Ed25519PublicKey
+from libp2p.crypto.keys import PublicKey
 from libp2p.crypto.x25519 import create_new_key_pair
 from libp2p.peer.id import ID
 from libp2p.security.exceptions import HandshakeFailure
+from libp2p.security.noise import messages, patterns
+from libp2p.security.noise.io import NoiseHandshakeReadWriter, NoisePacketReadWriter
 from libp2p.security.noise.transport import Transport
 from libp2p.utils import varint
 
@@ -20,18 +24,47 @@ from mycelnode.errors import EncodingError
 from mycelnode.p2p._multistream import MAX_TOKEN_BYTES
 from mycelnode.p2p._sockets import ends
 
+MAX_HANDSHAKE_BYTES = 1024  # of a Noise message before a key is proved; ours have 200
+_ED25519 = b"\x08\x01\x12\x20"  # how libp2p's protobuf of a 32-byte Ed25519 key begins
+
 Judge = Callable[[bytes, str], bool]  # (Ed25519 public key, remote IP address) → may it connect?
 
 
 def key_of(peer: ID) -> bytes:
     """The 32-byte Ed25519 key that a peer id consists of; b"" for other kinds of key."""
     data: bytes = peer.to_bytes()
-    return data[6:] if len(data) == 38 and data.startswith(b"\x00\x24\x08\x01\x12\x20") else b""
+    return data[6:] if len(data) == 38 and data.startswith(b"\x00\x24" + _ED25519) else b""
 
 
-def bound_tokens() -> None:
-    """Make libp2p refuse oversized tokens while Noise and yamux are negotiated: it believes any length up to 2^64 of anybody."""
+def bound_handshakes() -> None:
+    """Make libp2p refuse, before it looks into them, handshakes that no device of ours would send.
+
+    It believes any length up to 2^64 of anybody while Noise and yamux are negotiated, and takes an RSA key of any size for an
+    identity: importing one that fills a Noise message takes ten seconds of computing.
+    """
     varint.read_varint_prefixed_bytes = partial(varint.read_varint_prefixed_bytes_limited, max_length=MAX_TOKEN_BYTES)
+    patterns.NoiseHandshakeReadWriter = _Handshake
+    messages.deserialize_public_key = _ed25519_key
+
+
+def _ed25519_key(data: bytes) -> PublicKey:
+    if len(data) != len(_ED25519) + 32 or not data.startswith(_ED25519):
+        raise HandshakeFailure("the identity is not an Ed25519 key")
+    return Ed25519PublicKey.from_bytes(data[len(_ED25519) :])
+
+
+class _Packets(NoisePacketReadWriter):  # type: ignore[misc]  # libp2p is not checked
+    async def next_msg_len(self) -> int:
+        length: int = await super().next_msg_len()
+        if length > MAX_HANDSHAKE_BYTES:
+            raise HandshakeFailure(f"a handshake message of {length} bytes")
+        return length
+
+
+class _Handshake(NoiseHandshakeReadWriter):  # type: ignore[misc]
+    def __init__(self, conn: IRawConnection, noise_state: Any) -> None:
+        super().__init__(conn, noise_state)
+        self.read_writer = _Packets(conn)
 
 
 def id_of(text: str) -> ID:
@@ -46,7 +79,11 @@ def id_of(text: str) -> ID:
 
 
 class GatedNoise(Transport):  # type: ignore[misc]  # libp2p is not checked
-    """Noise XX that asks ``judge`` about every inbound peer, and notes on each secured connection the raw one under it."""
+    """Noise XX that asks ``judge`` about every inbound peer.
+
+    It notes on each secured connection the raw one under it (``mycel_raw``) and the IP address at the other end (``mycel_host``),
+    which the system tells only while the line holds.
+    """
 
     def __init__(self, key_pair: Any, judge: Judge) -> None:
         super().__init__(key_pair, noise_privkey=create_new_key_pair().private_key)
@@ -54,17 +91,25 @@ class GatedNoise(Transport):  # type: ignore[misc]  # libp2p is not checked
 
     async def secure_inbound(self, conn: IRawConnection) -> ISecureConn:
         """Handshake, then judge. Raises `HandshakeFailure` for a peer that may not connect."""
+        host = _other_end(conn)
         secured = await super().secure_inbound(conn)
-        both = ends(conn)
         key = key_of(secured.get_remote_peer())
-        if both is None or not key or not self._judge(key, both[1].host):
+        if not key or not self._judge(key, host):
             await secured.close()
             raise HandshakeFailure("this peer may not connect now")
-        secured.mycel_raw = conn
+        secured.mycel_raw, secured.mycel_host = conn, host
         return secured
 
     async def secure_outbound(self, conn: IRawConnection, peer_id: ID) -> ISecureConn:
         """Handshake; fails unless the other end has the key of ``peer_id``."""
+        host = _other_end(conn)
         secured = await super().secure_outbound(conn, peer_id)
-        secured.mycel_raw = conn
+        secured.mycel_raw, secured.mycel_host = conn, host
         return secured
+
+
+def _other_end(conn: IRawConnection) -> str:
+    both = ends(conn)
+    if both is None:
+        raise HandshakeFailure("the line broke")
+    return both[1].host

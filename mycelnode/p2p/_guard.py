@@ -1,13 +1,15 @@
 """Limits on what peers can make a host spend, and the cures for libp2p 0.8.1's faults in keeping and ending connections.
 
 The faults, each of which a peer can cause at will: nothing idle is ever evicted; a frozen peer stays for ever, and disconnecting it
-politely hangs; unread streams buffer without limit beyond the window; it dials by itself, and remembers everybody who left.
+politely hangs; it dials by itself, and remembers everybody who left.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -18,11 +20,15 @@ from multiaddr import Multiaddr
 
 from mycelnode.p2p._addresses import group_of
 from mycelnode.p2p._gate import key_of
-from mycelnode.p2p._sockets import cut, ends, is_open
+from mycelnode.p2p._sockets import is_open
 
 _log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 1.0  # how often connections are looked at
+STREAMS_ENDING = (
+    4  # a peer may have this many times the streams that are served: half-closed ones, and ones that are being reset
+)
+GRACE_SECONDS = 1.0  # before a stranger that has asked for nothing makes room for another
 SIMULTANEOUS_SECONDS = 5.0  # two connections with one peer that began further apart: the older one is taken for dead
 
 
@@ -38,17 +44,20 @@ class Admission(Enum):
 class Limits:
     """What peers may use. Members are let in beyond every limit on strangers."""
 
-    connections: int = 512  # in all
     strangers: int = 32  # connections of peers that are not members
     strangers_per_address: int = 8  # of one IPv4 address or IPv6 /64
     strangers_per_prefix: int = 16  # of one IPv4 /24 or IPv6 /48
     stranger_seconds: float = 10.0  # to show that they belong here
+    stranger_idle_seconds: float = 3.0  # of these without being served
+    connections_per_peer: int = 4  # that it has dialled and that are kept: it chooses one
     handshakes: int = (
         64  # unfinished inbound ones; beyond it an old one is cut, so that a flood of silent ones shuts nobody out
     )
     handshake_seconds: float = 5.0
     streams_per_peer: int = 64  # inbound and unfinished
+    streams_per_stranger: int = 4
     buffered_bytes: int = 32 << 20  # received and not read, of one connection
+    stranger_buffered_bytes: int = 512 << 10  # for exchanges of frames of 64 KiB
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +72,31 @@ class Connection:
     since: float
     member: bool
     streams: int = 0
+    max_streams: int = 0
     over: trio.Event = field(default_factory=trio.Event)
+    served: int = 0  # streams whose handler runs
+    idle_since: float = 0.0  # if none does
+    made_room: bool = False  # cut for another
+    near: str = field(init=False)  # its neighbourhoods, for limits
+    around: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.idle_since = self.since
+        self.near, self.around = group_of(self.host, wide=False), group_of(self.host, wide=True)
+
+    @contextmanager
+    def exchange(self) -> Iterator[None]:
+        """While a handler runs."""
+        self.served += 1
+        try:
+            yield
+        finally:
+            self.served -= 1
+            self.idle_since = trio.current_time()
+
+    def idle(self, seconds: float) -> bool:
+        """Has it dialled us, and not been served for so long?"""
+        return not self.dialled_here and not self.served and trio.current_time() - self.idle_since >= seconds
 
     @property
     def live(self) -> bool:
@@ -71,8 +104,8 @@ class Connection:
         return is_open(self.inner.muxed_conn.secured_conn.mycel_raw) and not self.inner.muxed_conn.is_closed
 
     def cut(self) -> None:
-        """Close the socket under it now: the only end that a frozen peer cannot hang."""
-        cut(self.inner.muxed_conn.secured_conn.mycel_raw)
+        """End it now, whatever is under way on it."""
+        self.inner.muxed_conn.end()
 
 
 class _Notifee(INotifee):  # type: ignore[misc]  # libp2p is not checked
@@ -107,11 +140,12 @@ class Guard:
         self.limits, self._admit = limits, admit
         self._connections: dict[int, Connection] = {}
         self._by_peer: dict[str, list[Connection]] = {}
+        self._swarm: Any = None
         self._own_id = ""
 
     def attach(self, swarm: Any) -> None:
         """Put the guard into a host before it runs."""
-        self._own_id = str(swarm.get_peer_id())
+        self._swarm, self._own_id = swarm, str(swarm.get_peer_id())
         swarm.register_notifee(_Notifee(self))
         # It would dial whatever addresses it has, though told to hold no connections, and remember every peer that ever left.
         swarm.auto_connector.start = trio.lowlevel.checkpoint
@@ -122,53 +156,96 @@ class Guard:
     def may_connect(self, key: bytes, host: str) -> bool:
         """Asked inside the handshake of an inbound peer."""
         admission = self._admit(key)
-        return admission is Admission.MEMBER or (admission is Admission.STRANGER and self._has_room(host))
+        if admission is not Admission.STRANGER:
+            return admission is Admission.MEMBER
+        crowd = self._crowd(host)
+        return not crowd or self._dispensable(crowd, host) is not None
 
-    def _has_room(self, host: str) -> bool:
-        """Is there room for one more stranger from this address?"""
+    def _crowd(self, host: str) -> list[Connection]:
+        """The strangers that take up all the room for another from this address, by the narrowest limit; none: there is room.
+
+        Those that libp2p has not let go yet count, except for those that made room.
+        """
+        strangers = [c for c in self._connections.values() if not (c.member or c.made_room)]
+        near, around = group_of(host, wide=False), group_of(host, wide=True)
         limits = self.limits
-        strangers = [c.host for c in self._connections.values() if not c.member and c.live]
-        near = sum(group_of(other, wide=False) == group_of(host, wide=False) for other in strangers)
-        around = sum(group_of(other, wide=True) == group_of(host, wide=True) for other in strangers)
-        return (
-            len(strangers) < limits.strangers
-            and near < limits.strangers_per_address
-            and around < limits.strangers_per_prefix
-        )
+        for crowd, limit in (
+            ([c for c in strangers if c.near == near], limits.strangers_per_address),
+            ([c for c in strangers if c.around == around], limits.strangers_per_prefix),
+            (strangers, limits.strangers),
+        ):
+            if len(crowd) >= limit:
+                return crowd
+        return []
+
+    def _dispensable(self, crowd: Sequence[Connection], host: str) -> Connection | None:
+        """The one of these that makes room for a stranger from this address, if any does.
+
+        That is the oldest idle one of the busiest address, or else network: a few machines cannot take up all the room by keeping
+        silent. Who is being served is spared, unless its address would have more than the newcomer's even then.
+        """
+        near, around = Counter(c.near for c in crowd), Counter(c.around for c in crowd)
+        share = near[group_of(host, wide=False)] + 1
+        can_go = [c for c in crowd if c.live and not c.dialled_here and (c.idle(GRACE_SECONDS) or near[c.near] > share)]
+        return min(can_go, key=lambda c: (-near[c.near], -around[c.around], c.served, c.since), default=None)
 
     # --- the books -------------------------------------------------------------------------------------------------------
 
     def enter(self, conn: Any) -> Connection | None:
-        """The entry of a connection, made when it is first seen; of two with one peer one is kept. None if it is gone already."""
+        """The entry of a connection, made when it is first seen; of two with one peer one is kept. None if it is over already.
+
+        What cannot be entered is cut: nobody would watch it.
+        """
+        try:
+            return self._enter(conn)
+        except Exception:
+            _log.exception("a connection could not be entered")
+            conn.muxed_conn.end()
+            return None
+
+    def _enter(self, conn: Any) -> Connection | None:
         muxed = conn.muxed_conn
         known = self._connections.get(id(muxed))
         if known is not None:
             return known
-        both = ends(getattr(muxed.secured_conn, "mycel_raw", None))
-        if both is None or muxed.is_closed:
+        if conn.is_closed or muxed.is_closed:  # while libp2p was taking it in: it would keep it for ever
+            self._swarm.remove_conn(conn)
             return None
         key = key_of(muxed.peer_id)
         entry = Connection(
             inner=conn,
             peer=str(muxed.peer_id),
             key=key,
-            host=both[1].host,
+            host=muxed.secured_conn.mycel_host,
             dialled_here=bool(muxed.is_initiator),
             since=trio.current_time(),
             member=self._admit(key) is Admission.MEMBER,
         )
-        squeezed_in = not (
-            entry.member or entry.dialled_here or self._has_room(entry.host)
-        )  # several handshakes ended at once
+        crowd = [] if entry.member or entry.dialled_here else self._crowd(entry.host)
+        spare = self._dispensable(crowd, entry.host)
         self._connections[id(muxed)] = entry
+        self._hold_to_limits(entry)
         same = self._by_peer.setdefault(entry.peer, [])
         same.append(entry)
         for loser in self._losers(same):
             _log.debug("of two connections with %s one is kept", entry.peer)
             loser.cut()
-        if squeezed_in:
+        if spare is not None:
+            spare.made_room = True
+            spare.cut()
+        elif crowd:  # several handshakes ended at once
             entry.cut()
         return entry
+
+    def _hold_to_limits(self, entry: Connection) -> None:
+        limits = self.limits
+        streams, unread = (
+            (limits.streams_per_peer, limits.buffered_bytes)
+            if entry.member
+            else (limits.streams_per_stranger, limits.stranger_buffered_bytes)
+        )
+        entry.max_streams = streams
+        entry.inner.muxed_conn.hold_to(streams=STREAMS_ENDING * streams, unread=unread)
 
     def _losers(self, same_peer: list[Connection]) -> list[Connection]:
         """The connections with a peer that are one too many.
@@ -177,11 +254,12 @@ class Guard:
         the peer's addresses answered, that end alone chooses: it keeps the first.
         """
         live = [c for c in same_peer if c.live]
+        if not live:  # its line broke while libp2p took it in
+            return []
         recent = [c for c in live if live[-1].since - c.since <= SIMULTANEOUS_SECONDS]
         here_is_smaller = self._own_id < live[-1].peer
         kept = [c for c in recent if c.dialled_here == here_is_smaller] or recent
-        if kept[0].dialled_here:
-            kept = kept[:1]
+        kept = kept[: 1 if kept[0].dialled_here else self.limits.connections_per_peer]
         return [c for c in live if c not in kept]
 
     def leave(self, conn: Any) -> None:
@@ -208,6 +286,7 @@ class Guard:
         """The stranger belongs here after all."""
         for entry in self._by_peer.get(peer, ()):
             entry.member = True
+            self._hold_to_limits(entry)
 
     def disconnect(self, peer: str) -> None:
         """Cut all connections with a peer."""
@@ -226,15 +305,18 @@ class Guard:
     # --- the watch -------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Evict strangers whose time is over and peers that make us buffer, for as long as the host runs."""
+        """Evict strangers whose time is over, for as long as the host runs."""
         while True:
             await trio.sleep(WATCH_SECONDS)
-            now = trio.current_time()
             for entry in list(self._connections.values()):
-                if not entry.live:
-                    continue
-                over_time = not entry.member and now - entry.since > self.limits.stranger_seconds
-                buffered = sum(map(len, entry.inner.muxed_conn.stream_buffers.values()))
-                if over_time or buffered > self.limits.buffered_bytes:
-                    _log.info("cutting %s: %s", entry.peer, "its time is over" if over_time else "it floods")
-                    entry.cut()
+                try:
+                    self._look_at(entry)
+                except Exception:  # of one connection; the others still want watching
+                    _log.exception("the watch on a connection of %s failed", entry.peer)
+
+    def _look_at(self, entry: Connection) -> None:
+        limits = self.limits
+        over_time = trio.current_time() - entry.since > limits.stranger_seconds
+        if entry.live and not entry.member and (over_time or entry.idle(limits.stranger_idle_seconds)):
+            _log.debug("cutting %s: its time is over", entry.peer)
+            entry.cut()

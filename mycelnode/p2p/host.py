@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +18,6 @@ from libp2p import new_host
 from libp2p.abc import INetStream
 from libp2p.identity_utils import create_identity_from_seed
 from libp2p.network.config import ConnectionConfig, RetryConfig
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from mycelnode.background import open_background
@@ -26,15 +25,17 @@ from mycelnode.errors import BrokenError, NetworkError, PeerUnreachable
 from mycelnode.p2p import _multistream
 from mycelnode.p2p._addresses import Endpoint, advertised, from_socket, interface_addresses, is_public, parse, usable
 from mycelnode.p2p._door import Door
-from mycelnode.p2p._gate import GatedNoise, bound_tokens, id_of
+from mycelnode.p2p._gate import GatedNoise, bound_handshakes, id_of
 from mycelnode.p2p._guard import Admission, Connection, Guard, Limits
 from mycelnode.p2p._quiet import quieten
 from mycelnode.p2p._sockets import describe_failure, listen_on
 from mycelnode.p2p._stream import NEGOTIATE_SECONDS, Stream, reset_quietly
+from mycelnode.p2p._yamux import Yamux, use_bounded_yamux
 
 Handler = Callable[[Stream], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
+NO_LIMIT = 1 << 16  # connections, for libp2p, which would refuse members, too: the guard limits
 CLOSE_SECONDS = 10.0  # for everything to be closed, whoever cancels meanwhile
 
 
@@ -64,6 +65,7 @@ class Host:
     ) -> None:
         self._swarm, self._guard, self._nursery = swarm, guard, nursery
         self._listening, self._private_only = listening, config.private_only
+        self._interfaces: list[str] = []
         self._handlers: dict[str, tuple[Handler, bool]] = {}
         self.key = key
         self.peer_id = str(swarm.get_peer_id())
@@ -72,8 +74,13 @@ class Host:
 
     @property
     def addrs(self) -> list[str]:
-        """Where peers can reach us: real interface addresses, never a wildcard; without the ``/p2p`` suffix."""
-        return advertised(self._listening, interface_addresses(), private_only=self._private_only)
+        """Where peers can reach us: real interface addresses, never a wildcard; without the ``/p2p`` suffix.
+
+        As last seen, while the system will not list them.
+        """
+        with suppress(OSError):
+            self._interfaces = interface_addresses()
+        return advertised(self._listening, self._interfaces, private_only=self._private_only)
 
     @property
     def port(self) -> int | None:
@@ -110,7 +117,7 @@ class Host:
         entry = self._guard.enter(inner.swarm_conn)
         if entry is None:
             return  # the line is gone already
-        if entry.streams >= self._guard.limits.streams_per_peer:
+        if entry.streams >= entry.max_streams:
             await reset_quietly(inner, entry.cut)
             return
         entry.streams += 1
@@ -121,7 +128,8 @@ class Host:
                 protocol = await _multistream.agree(stream, offered)
             found = self._handlers.get(protocol)
             if found is not None:
-                await found[0](stream)
+                with entry.exchange():
+                    await found[0](stream)
         except* (NetworkError, trio.TooSlowError) as group:
             _log.debug("a stream of %s ended: %s", entry.peer, group.exceptions[0])
         except* Exception:
@@ -204,7 +212,8 @@ async def open_host(seed: bytes, config: HostConfig, *, admit: Callable[[bytes],
     Raises `NetworkError` when an address cannot be listened on. On leaving, all connections and sockets are closed.
     """
     quieten()
-    bound_tokens()
+    bound_handshakes()
+    use_bounded_yamux()
     wanted = [parse(addr) for addr in config.listen]
     named = {endpoint.host for endpoint in wanted}
     pair = create_identity_from_seed(seed)
@@ -251,9 +260,9 @@ def _new_host(pair: Any, guard: Guard) -> Any:
         connection_config=ConnectionConfig(
             min_connections=0,
             low_watermark=0,
-            high_watermark=limits.connections,
-            max_connections=limits.connections,
-            max_connections_per_peer=4,  # two may exist for a moment; the guard keeps one
+            high_watermark=NO_LIMIT,
+            max_connections=NO_LIMIT,
+            max_connections_per_peer=NO_LIMIT,
             inbound_upgrade_timeout=limits.handshake_seconds,
             outbound_upgrade_timeout=limits.handshake_seconds,
         ),

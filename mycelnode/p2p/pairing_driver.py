@@ -107,7 +107,7 @@ class PairingDriver:
         await self.mesh.commit(lambda replica: None, _storing(entry))
 
     async def _serve(self, stream: Stream) -> None:
-        frames = FrameStream(stream)
+        frames = FrameStream(stream, pairing.MAX_MESSAGE)
         clock = self.mesh.clock
         machine = Inviter(self.book, self.mesh.identity.device, stream.key, secrets.token_bytes(pairing.NONCE_BYTES))
         try:
@@ -173,7 +173,7 @@ async def ask_to_join(
     machine = Joiner(invite, device, name, secrets.token_bytes(pairing.NONCE_BYTES))
     line = host.line(peer_id(invite.inviter))
     stream = await host.open_stream(line, pairing.PROTOCOL, deadline=EXCHANGE_SECONDS)
-    frames = FrameStream(stream)
+    frames = FrameStream(stream, pairing.MAX_MESSAGE)
     try:
         with trio.move_on_after(EXCHANGE_SECONDS):
             answer: bytes | Welcome = machine.start()

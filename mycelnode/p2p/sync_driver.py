@@ -23,6 +23,7 @@ from mycelnode.protocols.state_transfer import Partial, StateSource
 from mycelnode.protocols.sync import Accept, Learn, Leave, Proposal, StartFrom, SyncSession
 
 EXCHANGE_SECONDS = 10.0  # for one admission exchange
+GOODBYE_SECONDS = 2.0  # for a session to say goodbye to a peer that has fallen silent
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class SyncDriver:
     async def _ask_admission(self, line: Connection) -> Verdict:
         machine = Admission(self.mesh.replica, line.key)
         stream = await self.host.open_stream(line, admission.PROTOCOL, deadline=EXCHANGE_SECONDS)
-        frames = FrameStream(stream)
+        frames = FrameStream(stream, admission.MAX_MESSAGE)
         try:
             await frames.send(machine.request(), deadline=EXCHANGE_SECONDS)
             answer = await frames.receive(deadline=EXCHANGE_SECONDS)
@@ -96,7 +97,7 @@ class SyncDriver:
                 await frames.aclose()
 
     async def _serve_admission(self, stream: Stream) -> None:
-        frames = FrameStream(stream)
+        frames = FrameStream(stream, admission.MAX_MESSAGE)
         try:
             request = await frames.receive(deadline=EXCHANGE_SECONDS)
             if request is not None:
@@ -175,7 +176,7 @@ class SyncDriver:
     async def _receive(self, link: Link, frames: FrameStream) -> None:
         clock = self.mesh.clock
         while True:
-            frame = await frames.receive()
+            frame = await frames.receive(deadline=sync.SILENT_AFTER + GOODBYE_SECONDS)  # also while a send is stuck
             if frame is None:
                 return
             doubted = self.mesh.replica.clock_wrong(clock.wall())

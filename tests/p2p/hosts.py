@@ -11,10 +11,19 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import trio
+from libp2p.crypto.x25519 import create_new_key_pair
+from libp2p.identity_utils import create_identity_from_seed
+from libp2p.io.trio import TrioTCPStream
+from libp2p.io.utils import read_exactly
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.peer.id import ID
+from libp2p.security.noise.patterns import PatternXX
+from libp2p.security.secure_session import SecureSession
 
 from mycelnode.p2p.host import Admission, Host, HostConfig, Limits, Stream, open_host
 
@@ -140,3 +149,57 @@ async def a_child(own_seed: bytes, dials: Host) -> AsyncIterator[trio.Process]:
             yield process
         finally:
             process.kill()
+
+
+@asynccontextmanager
+async def a_raw_connection(port: int | None, source: str = "127.0.0.1") -> AsyncIterator[RawConnection]:
+    """To whoever listens there, on which libp2p says only what an attacker makes it say."""
+    sock = trio.socket.socket()
+    with sock:
+        await sock.bind((source, 0))
+        await sock.connect(("127.0.0.1", port))
+        yield RawConnection(TrioTCPStream(trio.SocketStream(sock)), True)
+
+
+async def noise(raw: RawConnection, *, payload: bytes | None = None, own_seed: bytes | None = None) -> SecureSession:
+    """A Noise handshake with a key of its own, or that of ``own_seed``; ``payload``: instead of the proof of a key."""
+    await raw.write(token("/multistream/1.0.0") + token("/noise"))
+    await read_exactly(raw, len(token("/multistream/1.0.0") + token("/noise")))
+    key = create_identity_from_seed(own_seed or os.urandom(32))
+    pattern = PatternXX(ID.from_pubkey(key.public_key), key.private_key, create_new_key_pair().private_key)
+    if payload is not None:
+        pattern.make_handshake_payload = lambda: SimpleNamespace(serialize=lambda: payload)
+    return await pattern.handshake_outbound(raw, None)
+
+
+MUXER = "/yamux/1.0.0"
+
+
+async def yamux(raw: RawConnection, *, with_it: bytes = b"", own_seed: bytes | None = None) -> SecureSession:
+    """A connection as `noise` makes it, with yamux agreed upon and no more; ``with_it``: sent in the same breath."""
+    secured = await noise(raw, own_seed=own_seed)
+    proposal = token("/multistream/1.0.0") + token(MUXER)
+    await secured.write(proposal + with_it)
+    await read_exactly(secured, len(proposal))
+    return secured
+
+
+PING = struct.pack(">BBHII", 0, 2, 1, 0, 7)
+
+
+def frame(stream_id: int, data: bytes = b"", *, flags: int = 0) -> bytes:
+    """A yamux DATA frame; ``flags``: 1 SYN, 4 FIN, 8 RST."""
+    return struct.pack(">BBHII", 0, 0, flags, stream_id, len(data)) + data
+
+
+def reset_line(raw: RawConnection) -> None:
+    """End a connection with a TCP reset."""
+    sock = raw.stream.stream.socket
+    sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def token(text: str) -> bytes:
+    """As multistream-select writes it."""
+    data = text.encode() + b"\n"
+    return bytes([len(data)]) + data

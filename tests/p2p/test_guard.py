@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
@@ -12,27 +13,37 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from libp2p.crypto import serialization
+from libp2p.crypto.pb import crypto_pb2
 from libp2p.network.stream.exceptions import StreamEOF, StreamReset
+from libp2p.security.noise.pb import noise_pb2
 from multiaddr import Multiaddr
 
 from mycelnode.errors import NetworkError, PeerUnreachable
 from mycelnode.p2p import _door, _guard, host
-from mycelnode.p2p._addresses import Endpoint
+from mycelnode.p2p._addresses import Endpoint, group_of
 from mycelnode.p2p._gate import id_of, key_of
 from mycelnode.p2p._guard import Guard, Limits
+from mycelnode.p2p._quiet import LINES_A_MINUTE, quieten
 from mycelnode.p2p.host import Admission, Host, Stream
 from tests.p2p.hosts import (
     ECHO,
     PATIENCE,
+    PING,
     a_host,
+    a_raw_connection,
     answers,
     connect,
+    frame,
     ignoring_errors,
     jam,
     line,
+    noise,
     open_sockets,
+    reset_line,
     stranger,
     until,
+    yamux,
 )
 
 VERSION = b"\x13/multistream/1.0.0\n"
@@ -169,6 +180,43 @@ async def test_an_endless_token_before_the_handshake_is_not_collected() -> None:
             await read_to_the_end(raw)
 
 
+@pytest.mark.parametrize("kind", [0, 1, 2], ids=["RSA", "too long", "secp256k1"])
+async def test_an_identity_that_is_not_ed25519_is_not_looked_into(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stock libp2p imports RSA keys of any size: 58 KB take 10 seconds, and nobody is served meanwhile."""
+    read: list[bytes] = []
+    monkeypatch.setitem(serialization.key_type_to_public_key_deserializer, kind, read.append)
+    identity = crypto_pb2.PublicKey(key_type=kind, data=bytes(33)).SerializeToString()
+    payload = noise_pb2.NoiseHandshakePayload(identity_key=identity, identity_sig=bytes(64)).SerializeToString()
+    async with a_host() as victim, a_raw_connection(victim.port) as raw:
+        await noise(raw, payload=payload)
+        with trio.fail_after(PATIENCE):
+            await read_to_the_end(raw.stream.stream)
+        assert not read
+
+
+@pytest.mark.parametrize("first", [b"\xff\xff", b"\x04\x01"])
+async def test_a_long_handshake_message_is_not_read(first: bytes) -> None:
+    async with a_host(handshake_seconds=60) as victim, a_raw_connection(victim.port) as raw:
+        await raw.write(VERSION + b"\x07/noise\n" + first)
+        with trio.fail_after(3):  # long before the handshake's deadline, and without the rest of the message
+            await read_to_the_end(raw.stream.stream)
+
+
+async def test_who_answers_a_dial_is_held_to_the_same() -> None:
+    """An oversized answer of the other end, which may be anybody at an address that we have heard of."""
+
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.send_all(VERSION + b"\x07/noise\n" + b"\xff\xff")
+        await read_to_the_end(stream)
+
+    async with a_host(handshake_seconds=60) as one, a_host() as absent, trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+        port = listener.socket.getsockname()[1]
+        with trio.fail_after(3), pytest.raises(PeerUnreachable):
+            await one.dial(absent.peer_id, [f"/ip4/127.0.0.1/tcp/{port}"], deadline=60)
+        nursery.cancel_scope.cancel()
+
+
 # --- who gets in ---------------------------------------------------------------------------------------------------------
 
 
@@ -228,7 +276,7 @@ async def test_strangers_are_limited_per_address_per_network_and_in_all_but_memb
         ours = ones[-1]
         limits = {"strangers": 4, "strangers_per_address": 2, "strangers_per_prefix": 3}
         victim = await stack.enter_async_context(a_host(admit=known(ours), **limits))
-        tries = ["127.0.1.1", "127.0.1.1", "127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.2.1", "127.0.3.1"]
+        tries = ["127.0.1.1", "127.0.1.1", "127.0.1.1", "127.0.1.2", "127.0.1.2", "127.0.2.1", "127.0.2.1"]
         came_in = []
         for number, source in enumerate(tries):
             await dial_from(source, ones[number], victim)
@@ -236,9 +284,111 @@ async def test_strangers_are_limited_per_address_per_network_and_in_all_but_memb
         assert came_in == [True, True, False, True, False, True, False]
         await dial_from("127.0.1.1", ours, victim)
         assert ours.peer_id in victim.connected()
+        over = victim.line(ones[0].peer_id).over
         victim.disconnect(ones[0].peer_id)
         await dial_from("127.0.1.1", ones[7], victim)
+        assert ones[7].peer_id not in victim.connected()  # libp2p still holds the one that was cut
+        await over.wait()
+        await dial_from("127.0.1.1", ones[7], victim)
         assert ones[7].peer_id in victim.connected()
+
+
+async def occupied(stack: AsyncExitStack, victim: Host, sources: Sequence[str], protocol: str = "") -> list[Host]:
+    """Strangers that keep silent, or on a stream of ``protocol``; connected."""
+    taken = []
+    for source in sources:
+        one = await stack.enter_async_context(a_host(listen=()))
+        assert await dial_from(source, one, victim)
+        if protocol:
+            await one.open_stream(one.line(victim.peer_id), protocol, deadline=PATIENCE)
+        taken.append(one)
+    await until(lambda: len(victim.connected()) == len(taken))
+    return taken
+
+
+async def test_idle_strangers_make_room_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else two machines of the local network keep every new device from pairing."""
+    monkeypatch.setattr(_guard, "GRACE_SECONDS", 0.3)
+    async with AsyncExitStack() as stack:
+        victim = await stack.enter_async_context(
+            a_host(admit=stranger, strangers_per_address=3, strangers_per_prefix=5)
+        )
+        silent = await occupied(stack, victim, ["127.0.1.8"] * 2 + ["127.0.1.9"] * 3)
+        await trio.sleep(0.4)
+        new = await stack.enter_async_context(a_host(listen=()))
+        assert await dial_from("127.0.1.9", new, victim)
+        assert await answers(new, victim)
+        await until(lambda: victim.connected() == {each.peer_id for each in [*silent, new]} - {silent[2].peer_id})
+        newer = await stack.enter_async_context(a_host(listen=()))
+        assert await dial_from("127.0.1.7", newer, victim)
+        assert await answers(newer, victim)
+        await until(lambda: not silent[3].connected())  # the oldest of the address that has most
+
+
+async def test_who_is_served_makes_no_room_unless_its_address_has_more_than_its_share() -> None:
+    async with AsyncExitStack() as stack:
+        victim = await stack.enter_async_context(a_host(admit=stranger, strangers_per_address=3, strangers=4))
+        victim.set_handler("/deaf/1", never_read, strangers=True)
+        served = await occupied(stack, victim, ["127.0.1.8", "127.0.1.9", "127.0.1.9", "127.0.1.9"], "/deaf/1")
+        await trio.sleep(1.2 * _guard.GRACE_SECONDS)
+        for address, comes_in in [("127.0.1.9", False), ("127.0.1.7", True), ("127.0.1.6", True), ("127.0.1.5", False)]:
+            new = await stack.enter_async_context(a_host(listen=()))
+            assert await dial_from(address, new, victim) == comes_in
+            if comes_in:
+                await new.open_stream(new.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
+                await until(lambda: len(victim._guard._connections) == 4)
+        await until(lambda: [bool(each.connected()) for each in served] == [True, False, False, True])
+
+
+async def test_an_idle_stranger_leaves_soon_and_a_served_one_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_guard, "WATCH_SECONDS", 0.05)
+    async with a_host(admit=stranger, stranger_idle_seconds=0.4) as victim, a_host() as idle, a_host() as served:
+        victim.set_handler("/deaf/1", never_read, strangers=True)
+        for one in (idle, served):
+            await connect(one, victim)
+        await served.open_stream(served.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
+        with trio.fail_after(3):
+            await idle.line(victim.peer_id).over.wait()
+        await trio.sleep(0.5)
+        assert victim.connected() == {served.peer_id}
+
+
+async def test_many_connections_of_one_member_are_too_many() -> None:
+    """The guard keeps what a peer dialled at one time, as the peer chooses one of them."""
+    async with a_host() as victim, a_host() as one, AsyncExitStack() as stack:
+        for _ in range(12):
+            await yamux(await stack.enter_async_context(a_raw_connection(victim.port)), own_seed=bytes(32))
+        await until(lambda: len(victim._guard._connections) == len(victim._swarm.get_connections()) == 4)
+        await connect(one, victim)
+        assert await answers(one, victim)
+
+
+async def test_a_connection_that_cannot_be_entered_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_host() as victim, a_host() as one:
+        with monkeypatch.context() as patch:
+            patch.setattr(Guard, "_losers", None)
+            await ignoring_errors(partial(one._swarm.dial_addr, Multiaddr(victim.addrs[0]), id_of(victim.peer_id)))
+            await until(lambda: not victim._swarm.get_connections())
+        await until(lambda: not one.connected())
+        await connect(one, victim)
+        assert await answers(one, victim)
+
+
+async def test_a_fault_in_the_watch_on_one_connection_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_guard, "WATCH_SECONDS", 0.05)
+    look, failed = Guard._look_at, []
+
+    def fail_once(self: Guard, entry: Any) -> None:
+        if not failed:
+            failed.append(entry)
+            raise RuntimeError("a fault of ours")
+        look(self, entry)
+
+    monkeypatch.setattr(Guard, "_look_at", fail_once)
+    async with a_host(admit=stranger, stranger_idle_seconds=0.3) as victim, a_host() as one:
+        await connect(one, victim)
+        await until(lambda: not victim.connected())
+        assert failed
 
 
 async def test_strangers_that_shake_hands_at_once_do_not_slip_past_the_limit() -> None:
@@ -282,15 +432,27 @@ def held_at(which: Host) -> set[Any]:
     return {(fd, there) for fd, here, there in open_sockets() if there and here.port == which.port}
 
 
-async def test_a_flood_from_one_network_evicts_its_own_handshakes() -> None:
+@pytest.mark.parametrize(
+    ("floods", "first"),
+    [
+        (["9.0.0.1", "9.0.0.2", "9.0.0.2"], "9.0.0.2"),  # of one network, that of one address
+        (["9.0.0.1", "9.0.0.2", "9.0.0.3"], "9.0.0.1"),
+        (["10.0.0.2", "10.0.0.2", "9.0.0.1"], "10.0.0.2"),  # beside ours: that is no reason to evict ours
+    ],
+)
+async def test_a_flood_evicts_its_own_handshakes(
+    floods: list[str], first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cut: list[object] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_door, "cut", cut.append)
-        door = _door.Door(None, handshakes=3, opens_on=lambda host: True)
-        door._handshakes = {"ours": "10.0.0.0/24", "flood 1": "9.0.0.0/24", "flood 2": "9.0.0.0/24"}  # type: ignore[dict-item]
-        door._evict()
-    assert cut == ["flood 1"]
-    assert list(door._handshakes) == ["ours", "flood 2"]
+    monkeypatch.setattr(_door, "cut", cut.append)
+    door = _door.Door(None, handshakes=3, opens_on=lambda host: True)
+    come = ["10.0.0.1", *floods]
+    door._handshakes = {
+        f"{n} {host}": tuple(group_of(host, wide=wide) for wide in (False, True)) for n, host in enumerate(come)
+    }  # type: ignore[misc]
+    door._evict()
+    assert cut == [f"{come.index(first)} {first}"]
+    assert len(door._handshakes) == 3
 
 
 async def test_a_silent_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,6 +531,110 @@ async def test_a_peer_may_not_hold_many_streams() -> None:
         assert len(line(victim, one).streams) == 5
 
 
+async def test_a_connection_whose_line_was_reset_goes_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Stock libp2p answers every frame that it has read already, at 10 ms and a logged error each: 55 seconds."""
+    async with a_host(admit=stranger, strangers_per_address=100) as victim:
+        for late in (True, False) * 5:
+            async with a_raw_connection(victim.port) as raw:
+                if late:
+                    await (await yamux(raw)).write(PING * 5000)
+                    await until(victim._swarm.get_connections)
+                else:  # while libp2p takes the connection in
+                    await yamux(raw, with_it=PING * 5000)
+                reset_line(raw)
+        await until(lambda: books(victim) == dict.fromkeys(books(victim), 0), within=3)
+    assert len(caplog.records) < 100
+
+
+async def test_a_connection_that_ended_while_libp2p_took_it_in_is_not_kept() -> None:
+    async with a_host() as victim, a_host() as one:
+        await connect(one, victim)
+        entry = victim.line(one.peer_id)
+        gone = entry.inner
+        entry.cut()
+        await entry.over.wait()
+        victim._swarm.connections[gone.muxed_conn.peer_id] = [gone]
+        assert victim._guard.enter(gone) is None
+        assert books(victim) == dict.fromkeys(books(victim), 0)
+
+
+async def test_libp2p_itself_refuses_nobody_by_number() -> None:
+    """It counts what is dead and what is a stranger's, and asks before the handshake."""
+    async with a_host() as victim:
+        config = victim._swarm.connection_config
+        assert min(config.max_connections, config.high_watermark, config.max_connections_per_peer) > 10_000
+
+
+async def flood(victim: Host, frames: bytes) -> bool:
+    """Send these as a stranger; is the connection cut?"""
+    async with a_raw_connection(victim.port) as raw:
+        secured = await yamux(raw)
+        with trio.move_on_after(2):
+            await ignoring_errors(partial(secured.write, frames))
+            await read_to_the_end(raw.stream.stream)
+            return True
+    return False
+
+
+async def test_a_stranger_may_hold_few_streams_and_few_bytes() -> None:
+    async with a_host(admit=stranger, stranger_seconds=60, strangers_per_address=100) as victim, a_host() as one:
+        victim.set_handler("/deaf/1", never_read, strangers=True)
+        await connect(one, victim)
+        for _ in range(4):
+            await one.open_stream(one.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
+        with pytest.raises(NetworkError):
+            await one.open_stream(one.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
+        deaf = VERSION + b"\x08/deaf/1\n"
+        assert not await flood(victim, frame(1, deaf, flags=1) + frame(1, bytes(60_000)))
+        assert await flood(victim, frame(1, deaf, flags=1) + frame(1, bytes(60_000)) * 10)
+        assert await flood(victim, struct.pack(">BBHII", 0, 0, 1, 1, (1 << 20) + 1))
+
+
+async def test_streams_that_are_opened_without_end_cost_the_connection() -> None:
+    """A stream stays in libp2p's books until both ends have ended it."""
+
+    async def leave(stream: Stream) -> None:
+        await stream.aclose()
+
+    async with a_host(streams_per_peer=8) as victim, a_host() as one:
+        victim.set_handler("/bye/1", leave)
+        await connect(one, victim)
+        bye = VERSION + b"\x07/bye/1\n"
+        assert not await flood(victim, b"".join(frame(1 + 2 * each, bye, flags=1) for each in range(8)))
+        assert await flood(victim, b"".join(frame(1 + 2 * each, bye, flags=1) for each in range(200)))
+        assert await answers(one, victim)
+
+
+async def test_of_a_stream_that_was_reset_nothing_stays() -> None:
+    async with a_host(streams_per_peer=1) as victim, a_host() as one:
+        victim.set_handler("/deaf/1", never_read)
+        await connect(one, victim)
+        await one.open_stream(one.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
+        for _ in range(5):
+            inner = await line(one, victim).new_stream()
+            await ignoring_errors(partial(inner.write, b"nobody reads this"))
+            await end_of(inner)
+        await until(lambda: len(line(victim, one).muxed_conn.streams) == 1, within=3)
+
+
+def test_libp2p_cannot_fill_the_log() -> None:
+    """Peers can make it write a hundred lines a second."""
+    logger = logging.getLogger("libp2p.of_this_test")
+    quieten()
+    quieten()
+    heard: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = heard.append  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        for number in range(1000):
+            logger.error("a peer did %s", number)
+    finally:
+        logger.removeHandler(handler)
+    assert 1 <= len(heard) <= 2 * LINES_A_MINUTE  # a minute may end meanwhile
+    assert "no more" in heard[-1].getMessage()
+
+
 # --- where we can be reached ---------------------------------------------------------------------------------------------
 
 
@@ -403,8 +669,8 @@ async def test_a_public_address_that_was_named_is_open(monkeypatch: pytest.Monke
 
 def test_limits_have_room_for_members_beyond_all_strangers() -> None:
     limits = Limits()
-    assert limits.strangers_per_address <= limits.strangers_per_prefix <= limits.strangers < limits.connections / 4
-    assert limits.connections + limits.handshakes < 1024 - 128  # files that a process may usually have open
+    assert limits.strangers_per_address <= limits.strangers_per_prefix <= limits.strangers
+    assert limits.strangers + limits.handshakes < (1024 - 128) / 4  # files that a process may usually have open
 
 
 async def test_no_connection_is_dialled_that_nobody_asked_for() -> None:

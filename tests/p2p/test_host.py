@@ -176,6 +176,16 @@ async def test_a_wildcard_is_not_advertised() -> None:
         assert {parse(addr).port for addr in one.addrs} <= {one.port}
 
 
+async def test_addresses_that_the_system_will_not_list_are_told_as_last_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> list[str]:
+        raise OSError("no buffer space available")
+
+    async with a_host(listen=("/ip4/0.0.0.0/tcp/0",)) as one:
+        before = one.addrs
+        monkeypatch.setattr("mycelnode.p2p.host.interface_addresses", fail)
+        assert one.addrs == before != []
+
+
 async def test_a_name_cannot_be_listened_on() -> None:
     with pytest.raises(NetworkError):
         async with a_host(listen=("/dns4/localhost/tcp/0",)):
