@@ -6,6 +6,7 @@ write transaction; `StoredLogs` reads, for short synchronous look-ups, and notic
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from mycelnode.paths import CURE
 from mycelnode.schema import translate
 
 DeviceId = bytes
+
+_log = logging.getLogger(__name__)
 
 
 class StoredRow(NamedTuple):
@@ -156,7 +159,9 @@ class StoredLogs:
         return self._value("SELECT value FROM facts WHERE name = ?", name)
 
     def _damaged(self, what: str) -> DatabaseDamaged:
-        return DatabaseDamaged(f"{self._path} is damaged ({what} is not what was stored); {CURE}")
+        error = DatabaseDamaged(f"{self._path} is damaged ({what} is not what was stored); {CURE}")
+        _log.error("%s", error)  # where it is met while sending, only a session ends, and nobody would hear of it
+        return error
 
     def _number(self, device: DeviceId) -> int:
         number = self._numbers.get(device)

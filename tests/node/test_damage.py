@@ -53,13 +53,16 @@ def forget_the_fold(data: DataDir) -> None:
 
 
 @pytest.mark.parametrize("column", ["entry", "hash"])
-async def test_a_changed_entry_is_named_when_it_is_folded_or_sent(data: DataDir, column: str) -> None:
+async def test_a_changed_entry_is_named_when_it_is_folded_or_sent(
+    data: DataDir, caplog: pytest.LogCaptureFixture, column: str
+) -> None:
     change(data, "entries", column, "seq = 4")
     named = r"mycel\.db is damaged \(entry 4 of the log of the device 12D3Koo\w+ is not what was stored\); .*restore"
     async with open_mesh(data, clock=CLOCK) as mesh:
         assert notes(mesh) == {"milk"}, "folded before"
         with pytest.raises(DatabaseDamaged, match=named):
             mesh.replica.logs.rows(mesh.identity.device, 0, 2, 1 << 20)
+        assert "entry 4 of the log" in caplog.text
         assert mesh.replica.logs.rows(mesh.identity.device, 0, 4 + (column == "hash"), 1 << 20)
     forget_the_fold(data)
     with pytest.raises(DatabaseDamaged, match=named):
