@@ -37,6 +37,17 @@ async def open_background() -> AsyncIterator[trio.Nursery]:
         raise raised[0]
 
 
+@asynccontextmanager
+async def open_together() -> AsyncIterator[trio.Nursery]:
+    """A nursery whose tasks are waited for; a lone error, of a task or the block, comes bare."""
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    except BaseExceptionGroup as group:
+        bare = _bare(group)
+        raise bare from bare.__cause__
+
+
 def _bare(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

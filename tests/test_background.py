@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from mycelnode.background import open_background
+from mycelnode.background import open_background, open_together
 
 
 class Ours(Exception):
@@ -77,6 +77,21 @@ async def test_errors_of_both_come_together() -> None:
             await trio.testing.wait_all_tasks_blocked()
             raise Ours
     assert [type(error) for error in caught.value.exceptions] == [Ours, KeyError]
+
+
+async def test_a_lone_error_of_tasks_that_are_waited_for_comes_bare() -> None:
+    async def task(fails: bool) -> None:
+        if fails:
+            raise Ours
+
+    with pytest.raises(Ours):
+        async with open_together() as nursery:
+            nursery.start_soon(task, False)
+            nursery.start_soon(task, True)
+    with pytest.raises(ExceptionGroup):
+        async with open_together() as nursery:
+            nursery.start_soon(task, True)
+            raise Ours
 
 
 async def test_a_cancellation_passes_through() -> None:

@@ -226,7 +226,7 @@ async def open_host(seed: bytes, config: HostConfig, *, admit: Callable[[bytes],
         opens_on=lambda host: host in named or not (config.private_only and is_public(host)),
     )
     closing = trio.CancelScope()  # libp2p makes groups of groups of whatever reaches it while it closes: nothing does
-    raised: Exception | None = None
+    raised: BaseException | None = None
     with listen_on(wanted) as listeners, closing:
         listening = [from_socket(listener.socket.getsockname()) for listener in listeners]
         async with (
@@ -240,12 +240,15 @@ async def open_host(seed: bytes, config: HostConfig, *, admit: Callable[[bytes],
             nursery.start_soon(door.serve, listeners, accepting)
             try:
                 yield host
-            except Exception as error:
+            except BaseException as error:
                 raised = error
             finally:
                 closing.shield, closing.deadline = True, trio.current_time() + CLOSE_SECONDS
                 accepting.cancel()
                 await guard.close_all()
+    if isinstance(raised, trio.Cancelled):
+        await trio.lowlevel.checkpoint_if_cancelled()
+        raise NetworkError("the network of this device stopped by itself")
     if raised is not None:
         raise raised
 

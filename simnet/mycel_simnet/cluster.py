@@ -19,7 +19,7 @@ import trio
 
 from mycel_simnet.links import PLAIN, Network, Shape, State
 from mycel_simnet.process import CALL_SECONDS, NoAnswer, NodeProcess
-from mycelnode.background import open_background
+from mycelnode.background import open_background, open_together
 
 POLL_SECONDS = 0.1  # between two looks at nodes that are not in step yet
 SHOWN = 8  # characters of a digest or of the end of a peer id, for people
@@ -234,11 +234,11 @@ async def open_cluster(
         try:
             if names:
                 await cluster.add_first(names[0])
-                async with trio.open_nursery() as joining:
+                async with open_together() as joining:
                     for name in names[1:]:
                         joining.start_soon(cluster.add, name, names[0])
             yield cluster
-            async with trio.open_nursery() as stopping:
+            async with open_together() as stopping:
                 for name, node in cluster.nodes.items():
                     if node.running:
                         stopping.start_soon(cluster.stop, name)

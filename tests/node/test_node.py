@@ -293,6 +293,12 @@ async def test_what_the_block_raises_leaves_the_node_as_it_is(tmp_path: Path) ->
         async with running(data):
             scope.cancel()
             raise ZeroDivisionError
+    with trio.CancelScope() as scope:
+        async with running(data):
+            scope.cancel()
+            await trio.sleep_forever()
+        pytest.fail("the cancellation was lost")
+    assert scope.cancelled_caught
 
 
 async def test_after_the_block_the_node_says_that_it_is_closed(tmp_path: Path) -> None:
