@@ -27,6 +27,7 @@ from nacl.exceptions import CryptoError
 from nacl.pwhash import argon2id
 
 from mycelnode import audit, logstore
+from mycelnode.beginning import first_name
 from mycelnode.commands import RESTORED_FROM, RESTORED_NAME
 from mycelnode.encoding import as_bytes, as_int, as_list, as_text, decode, encode
 from mycelnode.errors import (
@@ -38,7 +39,6 @@ from mycelnode.errors import (
     SchemaTooNew,
 )
 from mycelnode.identity import create_identity, mesh_id
-from mycelnode.joining import first_name
 from mycelnode.logstore import StoredLogs
 from mycelnode.paths import PRIVATE_FILE, TEMPORARY, DataDir, make_private_folder, sync_folder, unusable, write_durably
 from mycelnode.ports import Clock

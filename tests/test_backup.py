@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nacl.pwhash import argon2id
 
-from mycelnode import backup, clock, joining, logstore
+from mycelnode import backup, clock, joining, leaving, logstore, recovering
 from mycelnode.backup import MAGIC, create, list_backups, restore
 from mycelnode.crdt import document as ops
 from mycelnode.encoding import decode, encode
@@ -113,7 +113,7 @@ async def test_the_phrase_makes_a_restored_device_a_member_that_keeps_the_data(
     _data, made, digest = source
     target = DataDir(tmp_path / "new")
     restored = restore(target, file, PASSPHRASE, "owl", clock=CLOCK, root=root_from_phrase(made.phrase).public)
-    answer = await joining.recover_mesh(target, made.phrase, clock=CLOCK, revoke=["fox"])
+    answer = await recovering.recover_mesh(target, made.phrase, clock=CLOCK, revoke=["fox"])
     assert (answer["name"], answer["revoked"]) == ("owl", [made.device])
     assert not target.joining.exists()
     assert await digest_of(target) == digest, "what the lost device had written up to the backup still counts"
@@ -133,7 +133,7 @@ async def test_a_phrase_of_another_mesh_restores_nothing(file: Path, tmp_path: P
     assert not target.initialised()
     restore(target, file, PASSPHRASE, clock=CLOCK)
     with pytest.raises(PhraseError, match="another mesh"):
-        await joining.recover_mesh(target, other.phrase, clock=CLOCK)
+        await recovering.recover_mesh(target, other.phrase, clock=CLOCK)
 
 
 async def test_a_restored_folder_takes_invites_of_its_own_mesh_only(
@@ -188,7 +188,7 @@ async def test_a_left_folder_and_a_join_never_finished_can_be_restored_into(file
     await joining.init_mesh(left, "x", clock=CLOCK)
     with pytest.raises(AlreadyInitialised):
         restore(left, file, PASSPHRASE, clock=CLOCK)
-    joining._remove(left)
+    leaving._remove(left)
     restore(left, file, PASSPHRASE, clock=CLOCK)
     begun.create()
     key = joining.create_identity(begun)
@@ -391,7 +391,7 @@ def test_settings_that_lie_there_are_kept_aside(
     assert aside == target.path / "config.toml.before-restore"
     assert aside.read_text() == "# mine\n"
     assert target.config.read_text() == source[0].config.read_text()
-    joining._remove(target)
+    leaving._remove(target)
     target.config.write_bytes(source[0].config.read_bytes())
     assert restore(target, file, PASSPHRASE, clock=CLOCK).config_aside is None
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from mycelnode import clock, joining, returning
+from mycelnode import beginning, clock, joining, recovering, returning
 from mycelnode.crdt.statements import REVOKE
 from mycelnode.errors import AlreadyInitialised, DataDirUnusable
 from mycelnode.identity import load_identity
-from mycelnode.joining import init_mesh, recover_mesh
+from mycelnode.joining import init_mesh
 from mycelnode.mesh import open_mesh
 from mycelnode.paths import DataDir
+from mycelnode.recovering import recover_mesh
 
 CLOCK = clock.system()
 
@@ -46,7 +47,7 @@ async def test_a_failing_init_removes_only_what_it_made(tmp_path: Path, monkeypa
     data = DataDir(tmp_path / "data")
     data.create()
     data.config.write_text("[mesh]\nlan = false\n")
-    with crash_at(monkeypatch, joining, "_begin"):
+    with crash_at(monkeypatch, joining, "begin"):
         await init_mesh(data, "fox", clock=CLOCK)
     assert {path.name for path in data.path.iterdir()} == {"config.toml", "lock"}
     await init_mesh(data, "fox", clock=CLOCK)
@@ -68,11 +69,11 @@ async def test_init_and_recover_begin_nothing_beside_what_is_left_of_another_dat
         assert (data.path / left).read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("where", ["create_identity", "_begin"])
+@pytest.mark.parametrize("where", ["create_identity", "begin"])
 async def test_a_recover_cut_short_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     phrase = (await init_mesh(DataDir(tmp_path / "lost"), "fox", clock=CLOCK)).phrase
     data = DataDir(tmp_path / "new")
-    with crash_at(monkeypatch, joining, where):
+    with crash_at(monkeypatch, recovering, where):
         await recover_mesh(data, phrase, clock=CLOCK)
     answer = await recover_mesh(data, phrase, name="owl", clock=CLOCK)
     assert (answer["name"], await names(data)) == ("owl", ["owl"])
@@ -84,7 +85,7 @@ async def test_a_recover_cut_short_after_its_commit_is_finished_with_the_same_ke
 ) -> None:
     phrase = (await init_mesh(DataDir(tmp_path / "lost"), "fox", clock=CLOCK)).phrase
     data = DataDir(tmp_path / "new")
-    with crash_at(monkeypatch, joining, "sync_folder"):
+    with crash_at(monkeypatch, beginning, "sync_folder"):
         await recover_mesh(data, phrase, name="owl", clock=CLOCK)
     data.joining.write_bytes(returning.RESTORED_MARK)  # the unlink had not reached the disk
     device = load_identity(data).peer_id

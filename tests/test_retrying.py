@@ -22,11 +22,12 @@ from mycelnode.errors import (
     PeerUnreachable,
     RecoverRefused,
 )
-from mycelnode.joining import Initialised, init_mesh, join_mesh, recover_mesh
+from mycelnode.joining import Initialised, init_mesh, join_mesh
 from mycelnode.mesh import open_mesh
 from mycelnode.node import open_node
 from mycelnode.p2p import pairing_driver
 from mycelnode.protocols.pairing import clean_name
+from mycelnode.recovering import recover_mesh
 from tests.node.nodes import SkewedClock, folder, founder, running
 
 CLOCK = SkewedClock()
@@ -68,7 +69,7 @@ async def test_a_join_is_answered_alike_when_it_is_tried_again(tmp_path: Path) -
 
 
 async def test_a_join_cancelled_once_it_was_stored_is_a_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin = joining._begin
+    begin = joining.begin
 
     async def begin_and_cancel(*args: Any, **named: Any) -> None:
         await begin(*args, **named)
@@ -77,7 +78,7 @@ async def test_a_join_cancelled_once_it_was_stored_is_a_join(tmp_path: Path, mon
     data = folder(tmp_path, "phone")
     async with founder(tmp_path) as laptop:
         invite = str(await laptop.invite())
-        monkeypatch.setattr(joining, "_begin", begin_and_cancel)
+        monkeypatch.setattr(joining, "begin", begin_and_cancel)
         with trio.CancelScope() as scope:
             joined = await join_mesh(data, invite, "phone", clock=CLOCK)
         monkeypatch.undo()

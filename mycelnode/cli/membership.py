@@ -165,13 +165,13 @@ def recover(
     """Use the recovery phrase, read from standard input: to come back when all devices are lost, or to put one out."""
     import trio
 
-    from mycelnode import clock, joining
+    from mycelnode import clock, recovering
     from mycelnode.errors import PeerUnreachable
     from mycelnode.identity import root_from_phrase
 
     if peer is not None:
         try:
-            joining.peer_address(peer)
+            recovering.peer_address(peer)
         except PeerUnreachable as error:
             raise click.BadParameter(str(error), param_hint="--peer") from None
     since_ms = None if since is None else parse_since(since, datetime.now().astimezone())
@@ -187,7 +187,7 @@ def recover(
     with working("recovering"):
         answer = trio.run(
             partial(
-                joining.recover_mesh,
+                recovering.recover_mesh,
                 options.data,
                 phrase,
                 clock=clock.system(),
@@ -208,7 +208,7 @@ def leave(options: Options, erase: bool, yes: bool) -> None:
     """Take this device out of its mesh, for ever: its key is never let in again. Stop the node first."""
     import trio
 
-    from mycelnode import clock, joining
+    from mycelnode import clock, leaving
     from mycelnode.control import ControlClient
     from mycelnode.errors import NodeNotRunning, NodeRunning
 
@@ -219,7 +219,7 @@ def leave(options: Options, erase: bool, yes: bool) -> None:
     confirm(options, f"Take this device out of the mesh for ever? {kept}", yes)
     with working("telling the other devices"):
         answer = trio.run(
-            partial(joining.leave_mesh, options.data, clock=clock.system(), erase=erase, wait=TELL_SECONDS)
+            partial(leaving.leave_mesh, options.data, clock=clock.system(), erase=erase, wait=TELL_SECONDS)
         )
     show(options, answer, _say_left)
 

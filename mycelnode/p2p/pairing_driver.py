@@ -34,6 +34,7 @@ from mycelnode.protocols.pairing import (
 from mycelnode.protocols.replica import Replica
 
 EXCHANGE_SECONDS = 10.0  # for the whole exchange, at both ends
+CONFIRM_SECONDS = 2.0  # for the last word, also when we are cancelled
 
 
 class PairingDriver:
@@ -186,7 +187,10 @@ async def ask_to_join(
         if not isinstance(answer, Welcome):
             raise PeerUnreachable("the inviter stopped answering; try again")
         await store(answer)
-        with suppress(NetworkError), trio.move_on_after(EXCHANGE_SECONDS):  # for its screen only: we are a member
+        with (
+            suppress(NetworkError),
+            trio.move_on_after(CONFIRM_SECONDS, shield=True),
+        ):  # for its screen: we are a member
             await frames.send(machine.confirm())
         return answer
     finally:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mycelnode.joining import init_mesh, recover_mesh
+from mycelnode.joining import init_mesh
+from mycelnode.recovering import recover_mesh
 from tests.node.nodes import SOON, SkewedClock, folder, let_in, running, until
 
 HOUR = 3600_000
