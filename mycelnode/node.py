@@ -95,6 +95,7 @@ class Node:
         self.finder = Finder(mesh, host, self.syncing, nursery, self.upkeep.look)
         self.last_seen: dict[str, int] = {}
         self.services: dict[str, Service] = {}
+        self.false_state = False  # did we begin with a state that the logs do not bear out?
         self.stopping = trio.Event()  # somebody asked, through the control socket
 
     def __repr__(self) -> str:
@@ -250,6 +251,9 @@ class Node:
 
     def _on_progress(self, progress: Progress) -> None:
         changed = {change.name for change in progress.changes}
+        if progress.base_checked is False:
+            self.false_state = True
+            _log.warning("the state that this device began with was not what the logs say; the logs hold now")
         if progress.refolded or CONFIG in changed:
             self.mesh.push_config()
         if progress.membership_changed:

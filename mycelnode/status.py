@@ -77,7 +77,21 @@ def _services(mesh: Mesh, node: Node | None) -> dict[str, dict[str, str]]:
     others = len(mesh.replica.membership.members - {mesh.identity.device})
     states = {
         "mesh": ("ok", f"{links} of {others} other devices connected"),
+        **_state(node),
         **node.finder.services(),
         **{name: service.state for name, service in node.services.items()},
     }
     return {name: {"state": state, "detail": detail} for name, (state, detail) in states.items()}
+
+
+def _state(node: Node) -> dict[str, tuple[str, str]]:
+    """The folded state that this device began with, while that is not proved by the logs, or if it was not true."""
+    if node.mesh.replica.base is not None:
+        return {
+            "state": ("checking", "began with the state of another device; the logs that prove it are still coming")
+        }
+    if node.false_state:
+        return {
+            "state": ("failed", "the state that this device began with was not what the logs say; the logs hold now")
+        }
+    return {}

@@ -31,7 +31,7 @@ from mycelnode.joining import join_mesh
 from mycelnode.mesh import CONFIG, open_mesh
 from mycelnode.node import Node, open_node
 from mycelnode.paths import DataDir
-from mycelnode.protocols.replica import Replica
+from mycelnode.protocols.replica import Progress, Replica
 from tests.node.nodes import SOON, SkewedClock, ask, folder, founder, let_in, running, until
 
 HOUR = 3600_000
@@ -492,3 +492,17 @@ async def test_a_fault_in_a_session_costs_the_session_and_not_the_node(
                 await until(lambda node=node, link=link: link not in node.syncing.links.values(), "the session ending")
             await in_step(phone)
         assert laptop.counter("cups").value == phone.counter("cups").value == 2
+
+
+async def test_status_says_who_put_whom_out_and_that_a_state_was_false(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with founder(tmp_path) as laptop:
+        await let_in(tmp_path, laptop, "phone")
+        await laptop.revoke("phone")
+        phone = next(device for device in laptop.devices() if device.name == "phone")
+        assert (phone.revoked, phone.revoked_by, phone.enrolled_by) == (True, [laptop.device], laptop.device)
+        assert "state" not in laptop.status()["services"]
+        laptop._on_progress(Progress(base_checked=False))
+        assert laptop.status()["services"]["state"]["state"] == "failed"
+        assert "the logs hold now" in caplog.text
