@@ -71,11 +71,10 @@ class Connection:
     dialled_here: bool
     since: float
     member: bool
-    streams: int = 0
+    streams: int = 0  # that it has opened and that are being served
     max_streams: int = 0
     over: trio.Event = field(default_factory=trio.Event)
-    served: int = 0  # streams whose handler runs
-    idle_since: float = 0.0  # if none does
+    idle_since: float = 0.0  # without such a stream
     made_room: bool = False  # cut for another
     near: str = field(init=False)  # its neighbourhoods, for limits
     around: str = field(init=False)
@@ -85,18 +84,18 @@ class Connection:
         self.near, self.around = group_of(self.host, wide=False), group_of(self.host, wide=True)
 
     @contextmanager
-    def exchange(self) -> Iterator[None]:
-        """While a handler runs."""
-        self.served += 1
+    def serving(self) -> Iterator[None]:
+        """While one of its streams is served."""
+        self.streams += 1
         try:
             yield
         finally:
-            self.served -= 1
+            self.streams -= 1
             self.idle_since = trio.current_time()
 
     def idle(self, seconds: float) -> bool:
         """Has it dialled us, and not been served for so long?"""
-        return not self.dialled_here and not self.served and trio.current_time() - self.idle_since >= seconds
+        return not self.dialled_here and not self.streams and trio.current_time() - self.idle_since >= seconds
 
     @property
     def live(self) -> bool:
@@ -187,7 +186,7 @@ class Guard:
         near, around = Counter(c.near for c in crowd), Counter(c.around for c in crowd)
         share = near[group_of(host, wide=False)] + 1
         can_go = [c for c in crowd if c.live and not c.dialled_here and (c.idle(GRACE_SECONDS) or near[c.near] > share)]
-        return min(can_go, key=lambda c: (-near[c.near], -around[c.around], c.served, c.since), default=None)
+        return min(can_go, key=lambda c: (-near[c.near], -around[c.around], c.streams, c.since), default=None)
 
     # --- the books -------------------------------------------------------------------------------------------------------
 

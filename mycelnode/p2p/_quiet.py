@@ -11,7 +11,7 @@ import logging
 from libp2p.network.connection import swarm_connection
 
 LINES_A_MINUTE = 10  # of one logger that speaks of what peers do: else they could rotate everything else out of the log
-_SPEAK_OF_PEERS = ("libp2p.", "mycelnode.p2p._yamux")
+_SPEAK_OF_PEERS = ("libp2p.", "mycelnode.p2p._yamux", "mycelnode.p2p._guard", "mycelnode.p2p.host")
 
 _libp2p = logging.getLogger("libp2p")
 

@@ -120,22 +120,20 @@ class Host:
         if entry.streams >= entry.max_streams:
             await reset_quietly(inner, entry.cut)
             return
-        entry.streams += 1
         stream = self._stream(inner, entry)
         try:
-            offered = {protocol for protocol, (_, strangers) in self._handlers.items() if strangers or entry.member}
-            with trio.fail_after(NEGOTIATE_SECONDS):
-                protocol = await _multistream.agree(stream, offered)
-            found = self._handlers.get(protocol)
-            if found is not None:
-                with entry.exchange():
+            with entry.serving():
+                offered = {protocol for protocol, (_, strangers) in self._handlers.items() if strangers or entry.member}
+                with trio.fail_after(NEGOTIATE_SECONDS):
+                    protocol = await _multistream.agree(stream, offered)
+                found = self._handlers.get(protocol)
+                if found is not None:
                     await found[0](stream)
         except* (NetworkError, trio.TooSlowError) as group:
             _log.debug("a stream of %s ended: %s", entry.peer, group.exceptions[0])
         except* Exception:
             _log.exception("a handler failed on a stream of %s", entry.peer)
         finally:
-            entry.streams -= 1
             stream.reset()
 
     # --- connections -----------------------------------------------------------------------------------------------------

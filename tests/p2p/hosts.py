@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -21,12 +21,16 @@ from libp2p.identity_utils import create_identity_from_seed
 from libp2p.io.trio import TrioTCPStream
 from libp2p.io.utils import read_exactly
 from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.stream.exceptions import StreamEOF, StreamReset
 from libp2p.peer.id import ID
 from libp2p.security.noise.patterns import PatternXX
 from libp2p.security.secure_session import SecureSession
+from multiaddr import Multiaddr
 
+from mycelnode.p2p._gate import id_of
 from mycelnode.p2p.host import Admission, Host, HostConfig, Limits, Stream, open_host
 
+VERSION = b"\x13/multistream/1.0.0\n"
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 ECHO = "/test/echo/1"
 PATIENCE = 10.0  # seconds that anything may take on a loaded machine
@@ -89,6 +93,51 @@ def line(host: Host, other: Host) -> Any:
     entry = host._guard.find(other.peer_id)
     assert entry is not None
     return entry.inner
+
+
+async def never_read(stream: Stream) -> None:
+    await trio.sleep_forever()
+
+
+async def end_of(inner: Any) -> None:
+    """Wait until the other end has ended a stream."""
+    with trio.fail_after(PATIENCE), suppress(StreamEOF, StreamReset):
+        while await inner.read(100):
+            pass
+
+
+async def dial_from(source: str, who: Host, victim: Host) -> bool:
+    """Connect from a loopback address of one's choice; did it last?"""
+    try:
+        connection = await who._swarm.dial_addr(Multiaddr(victim.addrs[0]), id_of(victim.peer_id), source=(source, 0))
+        who._guard.enter(connection)
+    except Exception:
+        return False
+    return victim.peer_id in who.connected()
+
+
+async def read_to_the_end(raw: trio.SocketStream) -> bytes:
+    data = b""
+    try:
+        while more := await raw.receive_some():
+            data += more
+    except trio.BrokenResourceError:
+        pass
+    return data
+
+
+def books(which: Host) -> dict[str, int]:
+    """How much a host and libp2p under it remember of peers."""
+    swarm, guard = which._swarm, which._guard
+    return {
+        "guard": len(guard._connections) + len(guard._by_peer),
+        "connections": len(swarm.connections),
+        "peerstore": len(swarm.peerstore.peer_data_map) - 1,  # itself
+        "tags": len(swarm.tag_store._tags),
+        "disconnects": len(swarm.auto_connector._recent_disconnects),
+        "attempts": len(swarm.auto_connector._last_connect_attempt),
+        "inbound": swarm._inbound_limiter.borrowed_tokens,
+    }
 
 
 async def jam(muxed: Any, stream_id: int = 1) -> None:
