@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from mycelnode import beginning, clock, joining, recovering, returning
-from mycelnode.crdt.statements import REVOKE
-from mycelnode.errors import AlreadyInitialised, DataDirUnusable
-from mycelnode.identity import load_identity
+from mycelnode.crdt.changelog import Head, genesis
+from mycelnode.crdt.statements import ENROL, REVOKE, Statement
+from mycelnode.errors import AlreadyInitialised, DataDirUnusable, PairingRefused
+from mycelnode.identity import Identity, RootKey, load_identity
 from mycelnode.joining import init_mesh
 from mycelnode.mesh import open_mesh
 from mycelnode.paths import DataDir
+from mycelnode.protocols.pairing import Invite, Welcome
 from mycelnode.recovering import recover_mesh
 
 CLOCK = clock.system()
@@ -110,3 +112,23 @@ async def test_a_device_that_was_put_out_gets_a_new_key_whenever_its_return_was_
     answer = await recover_mesh(data, made.phrase, clock=CLOCK)
     assert answer["device"] != made.device
     assert await names(data) == ["fox", "fox"]
+
+
+def test_an_inviter_that_cannot_show_its_own_enrolment_is_refused() -> None:
+    """Its own proof of the secret is not enough: the statements must lead from the root key in the invite to us."""
+    root, other = RootKey(b"r" * 32), RootKey(b"o" * 32)
+    inviter, us = Identity(b"i" * 32), Identity(b"u" * 32)
+    invite = Invite(root.public, inviter.device, (), b"s" * 16, 0)
+
+    def chain(from_root: RootKey) -> list[Statement]:
+        first = beginning.root_statement(from_root, ENROL, inviter.device, None, "inviter")
+        place = Head(1, genesis(from_root.public, inviter.device).hash)
+        second = Statement(ENROL, us.device, None, inviter.device, place, {"name": "us"})
+        return [first, second.signed(from_root.public, inviter.sign)]
+
+    joining._check_welcome(invite, us.device, Welcome(chain(root), "inviter"))
+    for shown in (chain(root)[:1], chain(root)[1:], []):
+        with pytest.raises(PairingRefused, match="could not show"):
+            joining._check_welcome(invite, us.device, Welcome(shown, "inviter"))
+    with pytest.raises(PairingRefused, match="does not verify"):
+        joining._check_welcome(invite, us.device, Welcome(chain(other), "inviter"))
