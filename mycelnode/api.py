@@ -18,8 +18,8 @@ async def init(path: Path, *, name: str | None = None) -> Initialised:
     """Begin a new mesh with a first device whose data lie in the folder ``path``.
 
     ``name`` is how the other devices will call this one (default: the machine's name). The answer holds the recovery phrase, 24
-    words that exist nowhere else: show them to the person once. Raises `mycelnode.errors.AlreadyInitialised`,
-    `DataDirUnusable`.
+    words that exist nowhere else: show them to the person once. Raises `mycelnode.errors.AlreadyInitialised`, `ClockWrong`,
+    `DataDirBusy`, `DataDirUnusable`, `DiskFull`, `ValueRefused` for a name that cannot be shown whole. Cancelled, no mesh is begun.
 
     >>> new = await mycelnode.init("laptop-data", name="laptop")
     >>> print(new.phrase)
@@ -32,7 +32,7 @@ async def join(path: Path, invite: str, *, name: str | None = None) -> JoinedMes
 
     Safe to try again with the same invite, also after it has succeeded. Cancelled, it leaves the folder ready for that. Raises
     `mycelnode.errors.InviteError`, `PeerUnreachable` (also when the inviter stops answering in the middle), `AlreadyInitialised`,
-    `PeerMisbehaved`, `DataDirBusy`, `ClockWrong`, `NetworkError`.
+    `PeerMisbehaved`, `DataDirBusy`, `DataDirUnusable`, `DiskFull`, `ClockWrong`, `ValueRefused`, `NetworkError`.
 
     >>> await mycelnode.join("phone-data", str(invite), name="phone")
     """
@@ -45,7 +45,7 @@ async def open_node(path: Path, *, listen: Sequence[str] | None = None, control:
 
     ``listen``: multiaddrs such as ``/ip4/127.0.0.1/tcp/0`` instead of the setting `mesh.listen`. ``control``: also serve the
     control socket, so that ``mycelnode status`` works on this folder. Raises `mycelnode.errors.NotInitialised`, `DataDirBusy`,
-    `DatabaseDamaged`, `KeyFileError`, `NetworkError`.
+    `DataDirUnusable`, `DatabaseDamaged`, `SchemaTooNew`, `KeyFileError`, `ConfigError`, `NetworkError`.
 
     >>> async with mycelnode.open_node("laptop-data") as node:
     ...     await node.map("notes").put("shopping", "milk")

@@ -1,6 +1,7 @@
-"""What the control socket and the command line can ask of a mesh: JSON in, JSON out (DESIGN's command table).
+"""What the control socket and the command line can ask of a mesh: JSON in, JSON out (docs/cli.md and
+docs/control-socket.md have the objects).
 
-These work with or without a running node. `mycelnode.node` adds those that need a network.
+These work with or without a running node. `mycelnode.serving` adds those that need a network.
 """
 
 from __future__ import annotations

@@ -110,8 +110,8 @@ class Mesh:
     async def write(self, operations: Sequence[Any]) -> Head:
         """One transaction of document operations; returns its place in our log once it is on disk.
 
-        The operations are taken as they are at the call. Raises `ValueRefused`, `NotAMember`, `ForkDetected`, `DiskFull`,
-        `ClosedError`. Cancelled while waiting, the write may still happen.
+        The operations are taken as they are at the call. Raises `ValueRefused`, `NotAMember`, `ForkDetected`,
+        `ClockWrong`, `DiskFull`, `ClosedError`. Cancelled while waiting, the write may still happen.
         """
         encoded = encode(list(operations))
         taken = as_list(decode(encoded, max_bytes=len(encoded)))
@@ -304,7 +304,8 @@ class Mesh:
 async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
     """Open the data folder's mesh for this process alone.
 
-    Raises `NotInitialised`, `DataDirBusy`, `KeyFileError`, `DatabaseDamaged`, `SchemaTooNew`, `DataDirUnusable`.
+    Raises `NotInitialised`, `DataDirBusy`, `KeyFileError`, `DatabaseDamaged`, `SchemaTooNew`, `DataDirUnusable`, `ConfigError`,
+    `DiskFull`.
     """
     data.check_readable()
     with data.lock():

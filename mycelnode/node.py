@@ -183,11 +183,17 @@ class Node:
         return [Device(**device) for device in MeshCommands(self.mesh).describe_devices()]
 
     async def rename(self, device: str, name: str) -> None:
-        """Give a device (its name, its peer id, or the end of that) another name, everywhere. Raises `DeviceUnknown`."""
+        """Give a device (its name, its peer id, or the end of that) another name, everywhere; on disk when this returns.
+
+        Raises `DeviceUnknown`, `ValueRefused`, and what `Mesh.write` raises.
+        """
         await MeshCommands(self.mesh).devices_rename({"device": device, "name": name})
 
     async def revoke(self, device: str, *, with_enrolled: bool = False) -> None:
-        """Put a device out of the mesh, for ever; ``with_enrolled``: also those that it let in. Raises `DeviceUnknown`."""
+        """Put a device out of the mesh, for ever; ``with_enrolled``: also those that it let in, and those let in by these.
+
+        Raises `DeviceUnknown`, `ControlError` for this very device, `NotAMember`, `ForkDetected`.
+        """
         await MeshCommands(self.mesh).devices_revoke({"device": device, "with_enrolled": with_enrolled})
 
     async def connect(self, device: str, addresses: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The answer to `mycelnode status`: what this device knows of the mesh, in DESIGN's JSON shape."""
+"""The answer to `mycelnode status`: what this device knows of the mesh. docs/cli.md has the object."""
 
 from __future__ import annotations
 

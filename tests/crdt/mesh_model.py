@@ -137,7 +137,7 @@ def summary(answer: Membership) -> Summary:
 
 
 def by_the_book(world: World) -> Summary:
-    """MESH.md §3 as literally as can be, for one who sees everything."""
+    """The rules of docs/protocols/membership.md as literally as can be, for one who sees everything."""
     statements = world.statements
     chains = world.logs
 
