@@ -210,7 +210,7 @@ class Node:
         """Connect to every member that can be reached and return when in step with it, or after ``wait`` seconds.
 
         In step means: what either end had on disk at the call is on disk at both; what is written meanwhile does not matter.
-        Cancelled, nothing is lost.
+        Nothing is raised for devices that are missed: the answer names them. Raises `ClosedError`. Cancelled, nothing is lost.
         """
         self.mesh.check_open()
         deadline, done = trio.current_time() + wait, frozenset[str]()
@@ -245,7 +245,7 @@ class Node:
         return await self.pairing.joined(invite)
 
     async def withdraw(self, invite: Invite) -> None:
-        """Take back an invite that nobody used; one that was used, or has expired, is left as it is."""
+        """Take back an invite that nobody used; one that was used, or has expired, is left as it is. Raises `ClosedError`, `DiskFull`."""
         self.mesh.check_open()
         await self.pairing.withdraw(invite.id)
 

@@ -3,6 +3,9 @@
 Every handle reads the folded document as it stands on disk here, and writes one transaction per call: a write has returned when
 it is fsynced, whether or not another device is reachable. Two devices may use different types under one name; those are two
 collections.
+
+Every write raises `ValueRefused` for what the mesh does not carry (a transaction has at most 256 KiB), `NotAMember`, `ForkDetected`,
+`ClockWrong`, `DiskFull` and `ClosedError`; nothing is written then. Cancelled, it may still happen.
 """
 
 from __future__ import annotations
@@ -87,7 +90,7 @@ class SharedMap(_Shared):
         return len(self._document.map(self.name))
 
     async def put(self, key: str, value: Value) -> None:
-        """Set ``key``; on disk when this returns."""
+        """Set ``key`` (at most 512 characters); on disk when this returns. Raises what every write raises, see this module."""
         await self._write(ops.map_put(self.name, key, value))
 
     async def delete(self, key: str) -> None:
