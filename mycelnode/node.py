@@ -245,7 +245,10 @@ class Node:
         return await self.pairing.joined(invite)
 
     async def withdraw(self, invite: Invite) -> None:
-        """Take back an invite that nobody used; one that was used, or has expired, is left as it is. Raises `ClosedError`, `DiskFull`."""
+        """Take back an invite that nobody used; one that was used, or has expired, is left as it is.
+
+        Raises `ClosedError`, `DiskFull`: then it is still open.
+        """
         self.mesh.check_open()
         await self.pairing.withdraw(invite.id)
 

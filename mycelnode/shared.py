@@ -4,8 +4,8 @@ Every handle reads the folded document as it stands on disk here, and writes one
 it is fsynced, whether or not another device is reachable. Two devices may use different types under one name; those are two
 collections.
 
-Every write raises `ValueRefused` for what the mesh does not carry (a transaction has at most 256 KiB), `NotAMember`, `ForkDetected`,
-`ClockWrong`, `DiskFull` and `ClosedError`; nothing is written then. Cancelled, it may still happen.
+Every write raises `ValueRefused` for what the mesh does not carry (a transaction has at most 256 KiB), `NotAMember`,
+`ForkDetected`, `ClockWrong`, `DiskFull` and `ClosedError`; nothing is written then. Cancelled, it may still happen.
 """
 
 from __future__ import annotations
