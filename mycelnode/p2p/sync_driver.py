@@ -16,11 +16,12 @@ from mycelnode.errors import BusyError, EncodingError, LogError, MycelError, Pee
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.framing import FrameStream
 from mycelnode.p2p.host import Connection, Host, Stream
-from mycelnode.protocols import admission, sync
+from mycelnode.protocols import admission
 from mycelnode.protocols.admission import Admission, Verdict
 from mycelnode.protocols.replica import Progress
 from mycelnode.protocols.state_transfer import Partial, StateSource
-from mycelnode.protocols.sync import Accept, Learn, Leave, Proposal, StartFrom, SyncSession
+from mycelnode.protocols.sync import SyncSession
+from mycelnode.protocols.sync_frames import PROTOCOL, SILENT_AFTER, Accept, Learn, Leave, Proposal, StartFrom
 
 EXCHANGE_SECONDS = 10.0  # for one admission exchange
 GOODBYE_SECONDS = 2.0  # for a session to say goodbye to a peer that has fallen silent
@@ -52,7 +53,7 @@ class SyncDriver:
         self._partial = Partial()
         self._moved = trio.Event()
         host.set_handler(admission.PROTOCOL, self._serve_admission, strangers=True)
-        host.set_handler(sync.PROTOCOL, self._serve_sync)
+        host.set_handler(PROTOCOL, self._serve_sync)
         mesh.listeners.append(self._on_progress)
 
     def close(self) -> None:
@@ -74,7 +75,7 @@ class SyncDriver:
             if not verdict.admits_us:
                 raise PeerMisbehaved("it does not take us for a member")
             self.host.promote(line.peer)
-            stream = await self.host.open_stream(line, sync.PROTOCOL, deadline=EXCHANGE_SECONDS)
+            stream = await self.host.open_stream(line, PROTOCOL, deadline=EXCHANGE_SECONDS)
         except BaseException:
             line.cut()
             raise
@@ -176,7 +177,7 @@ class SyncDriver:
     async def _receive(self, link: Link, frames: FrameStream) -> None:
         clock = self.mesh.clock
         while True:
-            frame = await frames.receive(deadline=sync.SILENT_AFTER + GOODBYE_SECONDS)  # also while a send is stuck
+            frame = await frames.receive(deadline=SILENT_AFTER + GOODBYE_SECONDS)  # also while a send is stuck
             if frame is None:
                 return
             doubted = self.mesh.replica.clock_wrong(clock.wall())

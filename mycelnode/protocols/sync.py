@@ -5,7 +5,7 @@ What was received is announced (again a HAVE, of the logs concerned) only when i
 asks for one (`next_frame`), and bytes sent but not yet on the peer's disk are bounded, so nothing queues up. What arrives
 becomes a proposal that the driver carries out before it reads the next frame.
 
-Frames are canonical CBOR lists ``[code, …]``; see the constants. ``wall`` is Unix ms, ``now`` monotonic seconds.
+Frames are canonical CBOR lists ``[code, …]``; see `sync_frames`. ``wall`` is Unix ms, ``now`` monotonic seconds.
 """
 
 from __future__ import annotations
@@ -13,71 +13,46 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mycelnode.crdt.changelog import MAX_SEQ, DeviceId, Head, SignedHead
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.encoding import as_bytes, as_int, as_list, as_map, as_text, decode, encode
 from mycelnode.errors import EncodingError, LogError, PeerMisbehaved
 from mycelnode.protocols.admission import statements_about
-from mycelnode.protocols.logset import MAX_BRANCHES, MAX_LOGS, MAX_RUN_BYTES, Row
+from mycelnode.protocols.logset import MAX_BRANCHES, MAX_LOGS, Row
 from mycelnode.protocols.peer_view import PROBE_FANOUT, PeerView
 from mycelnode.protocols.replica import MAX_STATEMENTS, Replica
 from mycelnode.protocols.state_transfer import PIECE_BYTES, Offer, Partial, StateSource
-
-PROTOCOL: Final = "/mycel/sync/1"
-VERSION: Final = 1
-
-HELLO: Final = (
-    1  # [1, version, wall clock, null | [state digest | null, offset]]: the last asks for a state to start from
+from mycelnode.protocols.sync_frames import (
+    BATCH_BYTES,
+    BYE,
+    ENTRIES,
+    FORWARD_DELAY,
+    HAVE,
+    HELLO,
+    IDS_PER_FRAME,
+    MAX_BATCH_BYTES,
+    MAX_FRAME,
+    MAX_QUEUED,
+    PING,
+    PING_AFTER,
+    PONG,
+    PROBE,
+    PROBED,
+    REFUSED,
+    SILENT_AFTER,
+    STATE,
+    STATEMENTS,
+    STATEMENTS_PER_FRAME,
+    VERSION,
+    WINDOW_BYTES,
+    Accept,
+    Learn,
+    Leave,
+    Proposal,
+    StartFrom,
 )
-HAVE: Final = 2  # [2, {device: [[seq, hash], …]}, [statement id, …]]: on disk here; all of it first, then what is new
-STATEMENTS: Final = 3  # [3, [statement, …]]
-ENTRIES: Final = 4  # [4, device, start seq, start hash, [entry, …], [seq, hash, signature]]
-PING: Final = 5  # [5, nonce, flush?]: answered when everything before it was handled
-PONG: Final = 6  # [6, nonce]
-PROBE: Final = 7  # [7, device, seq, hash, [position, …]]: your hashes on the chain that ends in (seq, hash)?
-PROBED: Final = 8  # [8, device, [[position, hash | null], …]]
-STATE: Final = 9  # [9, digest, size, offset, piece, {device: [seq, hash, signature]}]
-BYE: Final = 10  # [10, reason]
-REFUSED: Final = 11  # [11, device]: no more entries of that log are taken on this connection
-
-MAX_FRAME = 1 << 20  # bytes
-BATCH_BYTES = MAX_RUN_BYTES  # entries per frame; in any log, signatures stand at most this far apart
-MAX_BATCH_BYTES = MAX_FRAME - (64 << 10)  # room for the framing of small entries
-WINDOW_BYTES = 4 << 20  # sent, and not yet known to be on the peer's disk
-STATEMENTS_PER_FRAME = 256
-IDS_PER_FRAME = 4096
-PING_AFTER = 5.0  # seconds without sending
-SILENT_AFTER = 15.0  # seconds without receiving: the other end is gone or frozen
-FORWARD_DELAY = 0.25  # seconds before passing on what its author has probably pushed to everybody itself
-MAX_QUEUED = 256  # control frames that a peer can make us owe it
-
-
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """Proposal: entries for `Replica.accept`."""
-
-    device: DeviceId
-    start: Head
-    entries: Sequence[bytes]
-    head: SignedHead
-
-
-@dataclass(frozen=True, slots=True)
-class Learn:
-    """Proposal: statements for `Replica.learn`."""
-
-    statements: Sequence[Statement]
-
-
-@dataclass(frozen=True, slots=True)
-class StartFrom:
-    """Proposal: the folded state of ``giver``, to store and to begin with."""
-
-    state: bytes
-    cut: dict[DeviceId, Head]
-    giver: DeviceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +63,21 @@ class Holdings:
     statements: frozenset[bytes]
 
 
+class _Sent(NamedTuple):
+    """Entries sent that are not known to be on the peer's disk."""
+
+    device: DeviceId
+    branch: int
+    seq: int  # of the last of them
+    size: int  # bytes
+
+
 @dataclass(slots=True)
 class _Mark:
     """A moment to be in step with: what was on disk at our end then, and, once the peer has answered, at its end."""
 
     ours: Holdings
     theirs: Holdings | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Proposal: the peer said goodbye, for this reason."""
-
-    reason: str
-
-
-Proposal = Accept | Learn | StartFrom | Leave
 
 
 class SyncSession:
@@ -118,21 +92,16 @@ class SyncSession:
         self._source = source
         self._partial: Partial | None = None
         want: list[Any] | None = None
-        if (
-            partial is not None and replica.new and partial.sender is None
-        ):  # several senders would undo each other's work
+        if partial is not None and replica.new and partial.sender is None:  # two senders would undo each other's work
             self._partial, partial.sender = partial, self
             want = [partial.digest, len(partial.data)]
         self._queue: list[list[Any]] = [[HELLO, VERSION, wall, want]]
         self._greeted = self._heard = self._told = self._gone = False
         self._statements_said = 0  # of replica.statements, in order
         self._announce: set[DeviceId] = set()
-        self._announce_ids: list[bytes] = []
         self._ids_said = 0
         self._due: dict[DeviceId, float] = {}  # logs the peer may lack something of, and from when to send it
-        self._flight: list[
-            tuple[DeviceId, int, int, int]
-        ] = []  # (device, branch, seq, bytes) sent, not on the peer's disk
+        self._flight: list[_Sent] = []
         self._wanted: tuple[bytes | None, int] | None = None  # by the peer: a state to start from
         self._sending: tuple[Offer, int] | None = None
         self._refused: set[DeviceId] = set()  # logs of which the peer takes no more
@@ -351,7 +320,7 @@ class SyncSession:
     def _batch(self, device: DeviceId, number: int) -> list[Any] | None:
         """The next signed run of entries on our branch ``number`` that the peer lacks."""
         logs = self.replica.logs
-        sent = max((seq for d, n, seq, _ in self._flight if (d, n) == (device, number)), default=0)
+        sent = max((s.seq for s in self._flight if (s.device, s.branch) == (device, number)), default=0)
         start = max(self.view.known_seq(device, number), sent)
         rows: list[Row] = []
         size = 0
@@ -368,12 +337,12 @@ class SyncSession:
         if not rows:
             return None
         last = rows[-1]
-        self._flight.append((device, number, last.seq, sum(len(row.entry) for row in rows)))
+        self._flight.append(_Sent(device, number, last.seq, sum(len(row.entry) for row in rows)))
         digest = logs.hash_at(device, number, start)
         return [ENTRIES, device, start, digest, [row.entry for row in rows], [last.seq, last.hash, last.signature]]
 
     def _window_full(self) -> bool:
-        return sum(size for *_, size in self._flight) >= WINDOW_BYTES
+        return sum(sent.size for sent in self._flight) >= WINDOW_BYTES
 
     def _lacking(self, device: DeviceId) -> int:
         branches = self.replica.logs.durable.get(device, ())
@@ -419,7 +388,7 @@ class SyncSession:
         if len(self.view.tips) > MAX_LOGS or len(self.view.statements) > 2 * MAX_STATEMENTS:
             raise EncodingError("more logs or statements than one mesh holds")
         self.view.statements.update(as_bytes(item, 32) for item in ids)
-        self._flight = [f for f in self._flight if self.view.known_seq(f[0], f[1]) < f[2]]
+        self._flight = [sent for sent in self._flight if self.view.known_seq(sent.device, sent.branch) < sent.seq]
         self._heard = True
         return []
 
@@ -507,7 +476,7 @@ class SyncSession:
     def _on_refused(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         device = as_bytes(as_list(message, 2)[1], 32)
         self._refused.add(device)
-        self._flight = [flight for flight in self._flight if flight[0] != device]
+        self._flight = [sent for sent in self._flight if sent.device != device]
         return []
 
     def _on_bye(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:

@@ -239,9 +239,11 @@ class NodeProcess:
         self._process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: the process does nothing, its connections stay open."""
+        """SIGSTOP: the process does nothing, its connections stay open. Returns when it has stopped."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        if hasattr(os, "waitid"):  # the kernel wakes what an ended simulation leaves, if it is stopped by then
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
         self.frozen = True
 
     def thaw(self) -> None:

@@ -15,7 +15,8 @@ from mycelnode.errors import BusyError, EncodingError
 from mycelnode.protocols.admission import Admission
 from mycelnode.protocols.replica import Base, Progress, Replica
 from mycelnode.protocols.state_transfer import Partial
-from mycelnode.protocols.sync import Accept, Learn, Leave, Proposal, StartFrom, SyncSession
+from mycelnode.protocols.sync import SyncSession
+from mycelnode.protocols.sync_frames import Accept, Learn, Leave, Proposal, StartFrom
 from tests.protocols.world import Device
 
 FRAMES = 20_000  # in one meeting; more is an endless loop

@@ -14,7 +14,7 @@ from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import FENCE, REVOKE
 from mycelnode.encoding import encode
 from mycelnode.errors import ForkDetected, MycelError, NotAMember, PeerMisbehaved
-from mycelnode.protocols import sync as wire
+from mycelnode.protocols import sync_frames as wire
 from mycelnode.protocols.state_transfer import Offer
 from tests.protocols.world import Device, Link, mesh, sync
 

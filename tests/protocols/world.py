@@ -17,7 +17,8 @@ from mycelnode.errors import BusyError
 from mycelnode.protocols.logset import Row
 from mycelnode.protocols.replica import Progress, Replica
 from mycelnode.protocols.state_transfer import Offer, Partial, StateSource
-from mycelnode.protocols.sync import Accept, Learn, Leave, StartFrom, SyncSession
+from mycelnode.protocols.sync import SyncSession
+from mycelnode.protocols.sync_frames import Accept, Learn, Leave, StartFrom
 
 START_MS = 1_760_000_000_000
 
