@@ -91,6 +91,16 @@ def find_device(mesh: Mesh, reference: str) -> DeviceId:
     return found[0]
 
 
+def signer(mesh: Mesh, author: bytes) -> str:
+    """Who said something: a peer id, or "root" for the phrase."""
+    return "root" if author == mesh.root else peer_id(author)
+
+
+def revoked_by(mesh: Mesh, device: DeviceId) -> list[str]:
+    """Who put a device out."""
+    return sorted({signer(mesh, said.author) for said in mesh.replica.membership.revoked.get(device, ())})
+
+
 class MeshCommands:
     """The commands of a mesh that need no network."""
 
@@ -131,15 +141,12 @@ class MeshCommands:
         return {
             "device": peer_id(device),
             "name": device_name(self.mesh, device),
-            "enrolled_by": self._signer(membership.enrolled[device].author),
+            "enrolled_by": signer(self.mesh, membership.enrolled[device].author),
             "revoked": device in membership.revoked,
-            "revoked_by": sorted({self._signer(s.author) for s in membership.revoked.get(device, ())}),
+            "revoked_by": revoked_by(self.mesh, device),
             "forked": device in membership.forked,
             "this": device == self.mesh.identity.device,
         }
-
-    def _signer(self, author: bytes) -> str:
-        return "root" if author == self.mesh.root else peer_id(author)
 
     async def devices_rename(self, request: Request) -> dict[str, Any]:
         """Give a device another name, everywhere."""
@@ -151,7 +158,7 @@ class MeshCommands:
     async def devices_revoke(self, request: Request) -> dict[str, Any]:
         """Put a device out; with ``preview`` only say what that would do, with ``with_enrolled`` also those it let in."""
         device = find_device(self.mesh, text(request, "device"))
-        if device == self.mesh.identity.device and not flag(request, "self"):
+        if device == self.mesh.identity.device:
             raise ControlError("this is the device you are on; `mycelnode leave` takes it out of the mesh")
         since = request.get("since_ms")
         if since is not None and type(since) is not int:
@@ -286,7 +293,7 @@ class MeshCommands:
 
     async def audit_verify(self, request: Request) -> dict[str, Any]:
         """Recompute the whole audit chain, and compare it with what the mesh remembers of it."""
-        report = self.mesh.database.look(partial(audit.verify, anchors=await anchors(self.mesh)))
+        report = await self.mesh.database.scan(partial(audit.verify, anchors=await anchors(self.mesh)))
         answer = {"ok": report.ok, "events": report.events, "head": report.head.hex()}
         return answer if report.ok else {**answer, "broken_at": report.broken_at, "reason": report.reason}
 

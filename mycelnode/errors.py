@@ -15,11 +15,6 @@ class MycelError(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
 
-    @property
-    def sentence(self) -> str:
-        """The one sentence for the user."""
-        return str(self)
-
 
 def first(error: BaseException) -> BaseException:
     """The first error inside (nested) groups, for where there is room to tell one; an error in no group is itself."""

@@ -26,25 +26,27 @@ async def leave_mesh(data: DataDir, *, clock: Clock, erase: bool, wait: float) -
     """Take this device out: revoke itself, tell the others, and put the folder's content aside or erase it.
 
     ``wait``: seconds for reaching the others, and again for telling them. A folder that is damaged, or not enrolled yet, is put
-    aside without telling anybody: ``mesh`` is None then. Raises `NodeRunning`, `NotInitialised`, `DataDirUnusable`.
+    aside without telling anybody: ``mesh`` is None then. ``others`` is how many devices could be told, ``kept`` what was put aside
+    in this folder before. Raises `NodeRunning`, `NotInitialised`, `DataDirUnusable`.
     """
     data.check_begun()
     with alone(data):
         pass
-    left: dict[str, object] = {"mesh": None, "device": None, "told": []}
+    left: dict[str, object] = {"mesh": None, "device": None, "told": [], "others": 0}
     if not data.joining.exists():
         with suppress(DatabaseDamaged, KeyFileError, SchemaTooNew, ConfigError, NotInitialised, sqlite3.Error):
             left = await _tell_and_leave(data, clock, wait)
     with alone(data):
+        kept = sorted(map(str, data.path.glob("left-*")))
         aside = None if erase else data.path / f"left-{clock.wall() // 1000}"
         _remove(data, aside)
-    return {**left, "erased": erase, "aside": None if aside is None else str(aside)}
+    return {**left, "erased": erase, "aside": None if aside is None else str(aside), "kept": kept}
 
 
 async def _tell_and_leave(data: DataDir, clock: Clock, wait: float) -> dict[str, object]:
     async with open_mesh(data, clock=clock) as mesh:
-        left: dict[str, object] = {"mesh": mesh.id, "device": mesh.device, "told": []}
         members = mesh.replica.membership.members
+        left: dict[str, object] = {"mesh": mesh.id, "device": mesh.device, "told": [], "others": len(members) - 1}
         if mesh.identity.device not in members:
             return left
         if len(members) == 1:  # there is nobody to tell

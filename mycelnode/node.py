@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import trio
@@ -189,12 +190,24 @@ class Node:
         """
         await MeshCommands(self.mesh).devices_rename({"device": device, "name": name})
 
-    async def revoke(self, device: str, *, with_enrolled: bool = False) -> None:
+    async def revoke(self, device: str, *, with_enrolled: bool = False, since: datetime | None = None) -> None:
         """Put a device out of the mesh, for ever; ``with_enrolled``: also those that it let in, and those let in by these.
+
+        ``since``: what it wrote from then on, by its clock, counts no more; without it, all counts that is held here.
 
         Raises `DeviceUnknown`, `ControlError` for this very device, `NotAMember`, `ForkDetected`.
         """
-        await MeshCommands(self.mesh).devices_revoke({"device": device, "with_enrolled": with_enrolled})
+        since_ms = None if since is None else round(since.timestamp() * 1000)
+        request = {"device": device, "with_enrolled": with_enrolled, "since_ms": since_ms}
+        await MeshCommands(self.mesh).devices_revoke(request)
+
+    async def rescue(self, device: str) -> int:
+        """Write anew, in our own log, what a device wrote that does not count: it was put out, cloned, or its clock was far ahead.
+
+        Returns how many of its entries. Raises `DeviceUnknown`, `NotAMember`, `ForkDetected`, `ClockWrong`.
+        """
+        answer = await MeshCommands(self.mesh).devices_rescue({"device": device})
+        return int(answer["rescued"])
 
     async def connect(self, device: str, addresses: Sequence[str]) -> None:
         """Connect to the member ``device`` (peer id) at these multiaddrs now, instead of waiting to find it.

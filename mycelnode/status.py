@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mycelnode.commands import ADDRESSES, all_devices, device_name, rfc3339
+from mycelnode.commands import ADDRESSES, all_devices, device_name, revoked_by, rfc3339
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import peer_id
 from mycelnode.mesh import Mesh
@@ -51,9 +51,19 @@ def _device(mesh: Mesh, node: Node | None, device: DeviceId) -> dict[str, Any]:
         "head": mesh.replica.logs.tip(device, mesh.replica.counted(device)[0]).seq,
         "lag": lag,
         "revoked": device in mesh.replica.membership.revoked,
+        "revoked_by": revoked_by(mesh, device),
         "last_seen": None if this or seen is None else rfc3339(mesh.clock.wall() if link else seen),
-        "finding": None if this or link or not node else node.finder.report(peer),
+        "finding": None if this or link or not node else _finding(mesh, node, peer),
     }
+
+
+def _finding(mesh: Mesh, node: Node, peer: str) -> dict[str, Any] | None:
+    """Why a device is missing, with the time since when."""
+    report = node.finder.report(peer)
+    if report is None:
+        return None
+    missing_ms = round((mesh.clock.monotonic() - report["since"]) * 1000)
+    return {**report, "since": rfc3339(mesh.clock.wall() - missing_ms)}
 
 
 def _fenced(mesh: Mesh) -> list[dict[str, Any]]:

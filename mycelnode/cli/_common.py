@@ -283,12 +283,6 @@ def node_client(options: Options) -> Iterator[ControlClient]:
         yield client
 
 
-def ask_node(options: Options, kind: str, **fields: Any) -> dict[str, Any]:
-    """Ask the running node. Raises as `node_client`."""
-    with node_client(options) as client:
-        return client.call(kind, **fields)
-
-
 def parse_since(text: str, now: datetime) -> int:
     """A moment in Unix milliseconds, from an RFC 3339 time, a local date and time, or a length of time before ``now``."""
     from mycelnode.config_keys import parse_duration

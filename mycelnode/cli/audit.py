@@ -1,4 +1,4 @@
-"""`mycelnode audit`: the record of what left this device, what it spent, and whom it let in or put out."""
+"""`mycelnode audit`: the record of who was let in and put out, of rescues and of returns."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mycelnode.errors import AuditBroken
 MAX_TAIL = 1000  # events shown at once
 
 
-@group(name="audit", short_help="What left this device, and who came and went.")
+@group(name="audit", short_help="Who came and went, in a chain of hashes.")
 def audit(options: Options) -> None:
-    """The record of what left this device, what it spent, and whom it let in or put out."""
+    """The record of who was let in and put out, of rescues and of returns; each event holds the hash of the one before."""
 
 
 @command(audit, name="verify")

@@ -174,6 +174,8 @@ def recover(
             recovering.peer_address(peer)
         except PeerUnreachable as error:
             raise click.BadParameter(str(error), param_hint="--peer") from None
+    if since is not None and not revoke:
+        raise click.UsageError("--since says from when on a device that --revoke names counts no more")
     since_ms = None if since is None else parse_since(since, datetime.now().astimezone())
     phrase = _read_phrase(one_line=file is not None)
     root = root_from_phrase(phrase)
@@ -285,10 +287,14 @@ def _say_left(answer: Mapping[str, Any]) -> None:
         print(
             "Nothing was told to a mesh. If this device was a member, put it out from another: `mycelnode devices revoke`."
         )
+    elif not answer["others"]:
+        print("This device is out. It was the last one of its mesh.")
     elif answer["told"]:
         print(f"This device is out, and {len(answer['told'])} of the others know it already.")
     else:
         print(
             "This device is out, but none of the others could be told: put it out there too, `mycelnode devices revoke`."
         )
-    print("Its data are erased." if answer["erased"] else f"Its data lie in {answer['aside']}.")
+    print("Its keys and data are erased." if answer["erased"] else f"Its data lie in {answer['aside']}.")
+    for folder in answer["kept"]:
+        print(f"Put aside before, and still there: {folder}")

@@ -13,7 +13,7 @@ exactly once; those of different devices in any order. docs/protocols/document.m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -272,10 +272,6 @@ class Document:
         """The canonical state: equal bytes if and only if the same entries are applied, whatever the order in which they
         came."""
         return b"".join(state.encode_blocks(self._contents))
-
-    def encode_chunks(self, max_bytes: int) -> Iterator[bytes]:
-        """`encode_state` in pieces of at most ``max_bytes``. The document must not change meanwhile."""
-        return state.chunked(state.encode_blocks(self._contents), max_bytes)
 
     @classmethod
     def decode_state(cls, data: bytes | Iterable[bytes], *, max_bytes: int = state.MAX_STATE) -> Document:

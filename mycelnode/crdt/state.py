@@ -9,7 +9,7 @@ lists the columns.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Final
 
@@ -41,20 +41,6 @@ def digest(contents: Contents) -> bytes:
     for block in encode_blocks(contents):
         state.update(block)
     return state.digest()
-
-
-def chunked(blocks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
-    """The same bytes in pieces of exactly ``max_bytes``, but for the last."""
-    buffer = bytearray()
-    for block in blocks:
-        buffer += block
-        start = 0
-        while len(buffer) - start >= max_bytes:
-            yield bytes(buffer[start : start + max_bytes])
-            start += max_bytes
-        del buffer[:start]
-    if buffer:
-        yield bytes(buffer)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

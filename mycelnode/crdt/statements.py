@@ -137,12 +137,5 @@ def _info(value: Any) -> str | bytes | int:
     return value
 
 
-def statement_in(entry: list[Any]) -> Statement | None:
-    """The statement that a decoded log entry carries, or None if the entry is a transaction."""
-    if len(entry) == 2 and entry[0] == 0 and type(entry[1]) is bytes:
-        return decode_statement(entry[1])
-    return None
-
-
 OnChain = Callable[[DeviceId, Head, Head], "bool | None"]
 """``on_chain(device, at, head)``: is ``at`` on the chain of ``device`` that ends in ``head``? None: what is held does not tell."""

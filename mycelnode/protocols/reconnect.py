@@ -26,12 +26,14 @@ FAILURES_TO_EXPLAIN = 3
 # What a failed address says, by a word in it (see `describe_failure` of the p2p package), and what that means to people.
 _REFUSED, _SILENT, _NO_WAY, _OTHER_DEVICE, _NOT_LET_IN = range(5)
 _KINDS: Final = (
-    ("handshake", _NOT_LET_IN),
+    ("does not let us in", _NOT_LET_IN),
+    ("does not take us", _NOT_LET_IN),
+    ("no member of this mesh", _NOT_LET_IN),
     ("hung up", _NOT_LET_IN),
+    ("no device of ours", _REFUSED),
     ("another device", _OTHER_DEVICE),
     ("refused", _REFUSED),
     ("no answer", _SILENT),
-    ("timed out", _SILENT),
     ("no route", _NO_WAY),
     ("no network", _NO_WAY),
 )

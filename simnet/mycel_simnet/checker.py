@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mycel_simnet.cluster import SHOWN, Cluster
+from mycel_simnet.cluster import Cluster
 
 MARKS: Final = "sim.marks"  # a mark of every write
 BAG: Final = "sim.bag"  # unique elements, some of them removed again
@@ -270,8 +270,3 @@ def _replace(candidates: dict[int, Any], counted: Sequence[Write], index: int, v
         if counted[other].device == write.device or write.has_seen(counted[other]):
             del candidates[other]
     candidates[index] = value
-
-
-def summary(view: View) -> str:
-    """A view in a few words."""
-    return f"{sum(view.applied.values())} entries, digest {view.digest[:SHOWN]}"

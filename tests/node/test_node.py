@@ -142,14 +142,14 @@ async def test_what_a_revoked_device_wrote_unseen_is_fenced_and_can_be_rescued(t
             await phone.set("tags").remove("dropped")
             await in_step(phone)
         assert laptop.map("notes").get("later") == 2
-        await ask(laptop, "devices.revoke", device="phone", since_ms=since + 500)
+        await laptop.revoke("phone", since=datetime.fromtimestamp((since + 500) / 1000, UTC))
         assert laptop.map("notes").items() == {"early": 1}
         (fenced,) = laptop.status()["fenced"]
         assert fenced["beyond"] == 3
         shown = await ask(laptop, "devices.rescue", device="phone", preview=True)
         assert len(shown["entries"]) == 3
         assert shown["rescued"] == 0
-        assert (await ask(laptop, "devices.rescue", device="phone"))["rescued"] == 3
+        assert await laptop.rescue("phone") == 3
         assert list(laptop.set("tags")) == ["kept"]
         assert laptop.map("notes").items() == {"early": 1, "later": 2}
         again = await ask(laptop, "devices.rescue", device="phone")

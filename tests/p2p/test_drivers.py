@@ -35,7 +35,8 @@ async def test_a_frozen_member_is_dropped_in_the_middle_of_what_it_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync, "PING_AFTER", 0.3)
-    monkeypatch.setattr(sync, "SILENT_AFTER", 1.5)
+    for module in (sync, sync_driver):
+        monkeypatch.setattr(module, "SILENT_AFTER", 1.5)
     monkeypatch.setattr(sync_driver, "GOODBYE_SECONDS", 0.5)
 
     async def never(*_: Any) -> bytes:

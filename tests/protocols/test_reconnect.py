@@ -231,7 +231,10 @@ def test_strangers_cannot_fill_the_memory() -> None:
         (["refused", "no answer"], "some addresses refuse and others do not answer"),
         (["no network", "no route"], "no network leads there"),
         (["another device answers there"], "another device has that address now"),
-        (["it refused the handshake", "no route"], "it answers but does not talk to this device"),
+        (["it does not let us in", "no route"], "it answers but does not talk to this device"),
+        (["it does not take us for a member"], "it answers but does not talk to this device"),
+        (["it is no member of this mesh"], "it answers but does not talk to this device"),
+        (["no device of ours answers there"], "something answers at that address but not mycelnode"),
     ],
 )
 def test_after_three_failures_the_report_says_what_to_do(answers: list[str], words: str) -> None:
