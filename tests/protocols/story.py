@@ -346,3 +346,13 @@ def shrink(story: Story, kind: str) -> Story:
                 start += size
         size //= 2
     return story
+
+
+def tell(seed: int) -> str:
+    """What went wrong in a story, as short as it can be told; nothing if all is well."""
+    story = Story(seed)
+    error = failure(story)
+    if error is None:
+        return ""
+    short = shrink(story, error.kind)
+    return f"seed {seed}: {failure(short)}\n    {short}"

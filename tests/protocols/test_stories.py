@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from mycelnode.protocols.replica import Replica
 from mycelnode.protocols.sync import SyncSession
-from tests.protocols.story import Story, failure, shrink
+from tests.protocols.story import Story, tell
 
-RUNS = int(os.environ.get("MYCEL_SOAK_RUNS", "300"))
-SEED = int(os.environ.get("MYCEL_SOAK_SEED", "1"))
+RUNS, SEED = 300, 1
 FOUND = [  # stories that once went wrong
     Story(115, [("clone", 4), ("fence", 3, 0, 2)]),  # a state kept what a fence left out
     Story(
@@ -54,17 +51,6 @@ def test_a_session_that_leaves_out_entries_is_caught(monkeypatch: pytest.MonkeyP
     assert any(tell(seed) for seed in range(200))
 
 
-def tell(seed: int) -> str:
-    """What went wrong in a story, as short as it can be told; nothing if all is well."""
-    story = Story(seed)
-    error = failure(story)
-    if error is None:
-        return ""
-    short = shrink(story, error.kind)
-    return f"seed {seed}: {failure(short)}\n    {short}"
-
-
-@pytest.mark.timeout(60 + RUNS)
 def test_random_stories_end_well() -> None:
     wrong = [text for number in range(RUNS) if (text := tell(SEED * 1_000_000 + number))]
     assert not wrong, "\n".join(wrong)
