@@ -72,16 +72,21 @@ def is_public(host: str) -> bool:
     return ipaddress.ip_address(host).is_global
 
 
+def machine_addresses() -> set[str]:
+    """All IP addresses of this machine."""
+    return {
+        str(ipaddress.ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0]))
+        for adapter in ifaddr.get_adapters()
+        for ip in adapter.ips
+    }
+
+
 def interface_addresses() -> list[str]:
     """The IP addresses of this machine that other machines can use, in a stable order; loopback only if there is no other.
 
     IPv6 link-local addresses are left out: they mean nothing without the other machine's name for the link.
     """
-    found = {
-        ipaddress.ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0])
-        for adapter in ifaddr.get_adapters()
-        for ip in adapter.ips
-    }
+    found = map(ipaddress.ip_address, machine_addresses())
     usable = [a for a in found if not (a.is_unspecified or a.is_multicast or (a.version == 6 and a.is_link_local))]
     outside = [a for a in usable if not a.is_loopback]
     return [str(a) for a in sorted(outside or usable, key=lambda a: (a.version, int(a)))]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import trio
 from libp2p.abc import IRawConnection, ISecureConn
 from libp2p.crypto.ed25519 import Ed25519PublicKey
 from libp2p.crypto.keys import PublicKey
@@ -81,8 +82,8 @@ def id_of(text: str) -> ID:
 class GatedNoise(Transport):  # type: ignore[misc]  # libp2p is not checked
     """Noise XX that asks ``judge`` about every inbound peer.
 
-    It notes on each secured connection the raw one under it (``mycel_raw``) and the IP address at the other end (``mycel_host``),
-    which the system tells only while the line holds.
+    It notes on each secured connection the raw one under it (``mycel_raw``), when its handshake began (``mycel_began``), and the IP
+    address at the other end (``mycel_host``), which the system tells only while the line holds.
     """
 
     def __init__(self, key_pair: Any, judge: Judge) -> None:
@@ -91,20 +92,20 @@ class GatedNoise(Transport):  # type: ignore[misc]  # libp2p is not checked
 
     async def secure_inbound(self, conn: IRawConnection) -> ISecureConn:
         """Handshake, then judge. Raises `HandshakeFailure` for a peer that may not connect."""
-        host = _other_end(conn)
+        host, began = _other_end(conn), trio.current_time()
         secured = await super().secure_inbound(conn)
         key = key_of(secured.get_remote_peer())
         if not key or not self._judge(key, host):
             await secured.close()
             raise HandshakeFailure("this peer may not connect now")
-        secured.mycel_raw, secured.mycel_host = conn, host
+        secured.mycel_raw, secured.mycel_host, secured.mycel_began = conn, host, began
         return secured
 
     async def secure_outbound(self, conn: IRawConnection, peer_id: ID) -> ISecureConn:
         """Handshake; fails unless the other end has the key of ``peer_id``."""
-        host = _other_end(conn)
+        host, began = _other_end(conn), trio.current_time()
         secured = await super().secure_outbound(conn, peer_id)
-        secured.mycel_raw, secured.mycel_host = conn, host
+        secured.mycel_raw, secured.mycel_host, secured.mycel_began = conn, host, began
         return secured
 
 

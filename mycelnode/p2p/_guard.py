@@ -29,7 +29,7 @@ STREAMS_ENDING = (
     4  # a peer may have this many times the streams that are served: half-closed ones, and ones that are being reset
 )
 GRACE_SECONDS = 1.0  # before a stranger that has asked for nothing makes room for another
-SIMULTANEOUS_SECONDS = 5.0  # two connections with one peer that began further apart: the older one is taken for dead
+SIMULTANEOUS_SECONDS = 2.0  # whose handshake began later after a connection with that peer stood: the older one is dead
 
 
 class Admission(Enum):
@@ -69,7 +69,8 @@ class Connection:
     key: bytes
     host: str  # remote IP address
     dialled_here: bool
-    since: float
+    since: float  # when it stood
+    began: float  # its handshake
     member: bool
     streams: int = 0  # that it has opened and that are being served
     max_streams: int = 0
@@ -218,6 +219,7 @@ class Guard:
             host=muxed.secured_conn.mycel_host,
             dialled_here=bool(muxed.is_initiator),
             since=trio.current_time(),
+            began=muxed.secured_conn.mycel_began,
             member=self._admit(key) is Admission.MEMBER,
         )
         crowd = [] if entry.member or entry.dialled_here else self._crowd(entry.host)
@@ -249,13 +251,14 @@ class Guard:
     def _losers(self, same_peer: list[Connection]) -> list[Connection]:
         """The connections with a peer that are one too many.
 
-        Of simultaneous ones both ends keep those that the smaller peer id dialled; of several dialled by one end, as when two of
-        the peer's addresses answered, that end alone chooses: it keeps the first.
+        Nobody dials a peer with which a connection stands: who does it has lost that, or both have dialled at the same moment. Of
+        simultaneous ones both ends keep those that the smaller peer id dialled; of several dialled by one end, as when two of the
+        peer's addresses answered, that end alone chooses: it keeps the first.
         """
         live = [c for c in same_peer if c.live]
         if not live:  # its line broke while libp2p took it in
             return []
-        recent = [c for c in live if live[-1].since - c.since <= SIMULTANEOUS_SECONDS]
+        recent = [c for c in live if live[-1].began - c.since <= SIMULTANEOUS_SECONDS]
         here_is_smaller = self._own_id < live[-1].peer
         kept = [c for c in recent if c.dialled_here == here_is_smaller] or recent
         kept = kept[: 1 if kept[0].dialled_here else self.limits.connections_per_peer]
@@ -276,6 +279,10 @@ class Guard:
     def find(self, peer: str) -> Connection | None:
         """The connection to use with a peer."""
         return next((entry for entry in self._by_peer.get(peer, ()) if entry.live), None)
+
+    def entries(self) -> list[Connection]:
+        """All connections, also those that are ending."""
+        return list(self._connections.values())
 
     def peers(self) -> set[str]:
         """Peers with a live connection."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -85,15 +86,17 @@ class Finder:
     async def _renew(self) -> None:
         """Our addresses changed or we slept: what does not answer is cut, and everybody is tried at once."""
         self.machine.network_changed(self._now())
+        self._told()
+        with suppress(OSError):  # the system would not list its addresses at this moment
+            self.host.cut_stranded()
         self._stir()
         if self.lan is not None:
             self._nursery.start_soon(self.lan.refresh)
-        alive = await self.sync.answering(PROBE_SECONDS)
-        for peer in self.host.connected() - alive:
+        asked = set(self.sync.links)
+        for peer in asked - await self.sync.answering(PROBE_SECONDS):
             self.host.disconnect(peer)
         self.machine.network_changed(self._now())
         self._stir()
-        self._told()
 
     def _stir(self) -> None:
         self._wake.set()

@@ -23,12 +23,21 @@ from multiaddr import Multiaddr
 from mycelnode.background import open_background
 from mycelnode.errors import BrokenError, NetworkError, PeerUnreachable
 from mycelnode.p2p import _multistream
-from mycelnode.p2p._addresses import Endpoint, advertised, from_socket, interface_addresses, is_public, parse, usable
+from mycelnode.p2p._addresses import (
+    Endpoint,
+    advertised,
+    from_socket,
+    interface_addresses,
+    is_public,
+    machine_addresses,
+    parse,
+    usable,
+)
 from mycelnode.p2p._door import Door
 from mycelnode.p2p._gate import GatedNoise, bound_handshakes, id_of
 from mycelnode.p2p._guard import Admission, Connection, Guard, Limits
 from mycelnode.p2p._quiet import quieten
-from mycelnode.p2p._sockets import describe_failure, listen_on
+from mycelnode.p2p._sockets import describe_failure, ends, listen_on
 from mycelnode.p2p._stream import NEGOTIATE_SECONDS, Stream, reset_quietly
 from mycelnode.p2p._yamux import Yamux, use_bounded_yamux
 
@@ -197,6 +206,15 @@ class Host:
     def promote(self, peer: str) -> None:
         """A stranger has shown that it belongs here: it may stay, and use every protocol."""
         self._guard.promote(peer)
+
+    def cut_stranded(self) -> None:
+        """Cut the connections that run from an address which this machine has no more: nothing will ever come through."""
+        own = machine_addresses()
+        for entry in self._guard.entries():
+            both = ends(entry.inner.muxed_conn.secured_conn.mycel_raw)
+            if both is not None and both[0].host not in own:
+                _log.info("cutting %s: its address here is gone", entry.peer)
+                entry.cut()
 
     def disconnect(self, peer: str) -> None:
         """Cut every connection with ``peer``, at once and in the middle of whatever it was doing."""

@@ -68,6 +68,7 @@ class _Member:
     lan: tuple[str, ...] = ()
     good: str | None = None
     connected_at: float | None = None
+    doubtful: bool = False  # the network changed under its connection
     trying: bool = False
     stirred: bool = False  # something new was heard during the attempt
     tried_at: float = -math.inf
@@ -130,6 +131,7 @@ class Reconnect:
         if member.connected_at is None:
             member.connected_at = now
         member.trying, member.failures, member.reasons, member.due = False, 0, {}, math.inf
+        member.doubtful = False
         member.good = addr or member.good
 
     def disconnected(self, peer: str, now: float) -> None:
@@ -139,6 +141,9 @@ class Reconnect:
             return
         lasted = now - member.connected_at >= LASTING_SECONDS
         member.connected_at, member.since = None, now
+        if member.doubtful:
+            member.doubtful, member.due = False, now
+            return
         member.step = 0 if lasted else member.step + 1
         member.due = now + (FIRST_SECONDS * self._random() if lasted else self._wait(member))
 
@@ -156,9 +161,11 @@ class Reconnect:
             self._stir(member, now)
 
     def network_changed(self, now: float) -> None:
-        """This device has other addresses, or slept: what failed before says nothing now; everybody missing is tried at once."""
+        """This device has other addresses, or slept: what failed before says nothing now; everybody missing is tried at once, and
+        whose connection ends now, too."""
         for member in self._members.values():
             member.step, member.tried_at = 0, -math.inf
+            member.doubtful = member.connected_at is not None
             self._stir(member, now)
 
     # --- what to do --------------------------------------------------------------------------------------------------------

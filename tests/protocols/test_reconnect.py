@@ -23,7 +23,7 @@ from mycelnode.protocols.reconnect import (
 )
 
 LONGEST_WAIT = LONGEST_SECONDS * (1 + JITTER)
-A, B = "A", "B"
+A, B, C = "A", "B", "C"
 
 
 def addr(number: int) -> str:
@@ -150,7 +150,7 @@ def test_a_new_address_in_the_register_is_tried_soon_and_an_old_one_changes_noth
 def test_after_a_change_of_network_everybody_missing_is_due_at_once_and_waits_begin_anew() -> None:
     one = machine(A=[addr(1)], B=[addr(2)], C=[addr(3)])
     one.due(0.0)
-    one.connected("C", 0.0)
+    one.connected(C, 0.0)
     for _ in range(7):
         one.attempt(B, 0.0)
         one.failed(B, {}, 0.0)
@@ -160,6 +160,8 @@ def test_after_a_change_of_network_everybody_missing_is_due_at_once_and_waits_be
     assert one.due(1.0) == [Attempt(A, (addr(1),))]
     one.failed(B, {}, 1.0)
     assert one.next_due(1.0) == 2.0
+    one.disconnected(C, 1.0)
+    assert one.due(1.0) == [Attempt(C, (addr(3),))], "its connection was of the old network"
 
 
 def test_a_person_may_ask_for_an_attempt_at_any_time_but_only_on_a_member() -> None:
