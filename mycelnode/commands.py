@@ -20,7 +20,7 @@ from mycelnode.encoding import key_of_peer, peer_id
 from mycelnode.errors import ConfigError, ControlError, DeviceUnknown, EncodingError, ValueRefused
 from mycelnode.mesh import ADDRESSES, CONFIG, NAMES, Mesh
 from mycelnode.protocols.pairing import clean_name
-from mycelnode.rescue import head_before, rescuable, rescue
+from mycelnode.rescue import head_before, held_beyond, rescuable, rescue
 from mycelnode.shared import check_name
 
 Request = Mapping[str, Any]
@@ -166,7 +166,6 @@ class MeshCommands:
         enrolled = self._enrolled_by(device)
         out = [device, *enrolled] if flag(request, "with_enrolled") else [device]
         heads = {d: head_before(self.mesh.replica, d, since) for d in out}
-        tip = head_before(self.mesh.replica, device, None)
         if not flag(request, "preview"):
             info = {"reason": clean_name(text(request, "reason", "revoked"))}
             for subject, head in heads.items():
@@ -177,7 +176,7 @@ class MeshCommands:
             "revoked": [peer_id(d) for d in out] if not flag(request, "preview") else [],
             "enrolled": [{"device": peer_id(d), "name": device_name(self.mesh, d)} for d in enrolled],
             "head": heads[device].seq,
-            "beyond": tip.seq - heads[device].seq,
+            "beyond": held_beyond(self.mesh.replica, device, heads[device]),
         }
 
     async def _revoke(self, subject: DeviceId, head: Head, info: Mapping[str, Any]) -> None:

@@ -102,9 +102,13 @@ async def rescue(mesh: Mesh, device: DeviceId, found: Sequence[Rescuable]) -> in
 
 
 def head_before(replica: Replica, device: DeviceId, since_ms: int | None) -> Head:
-    """The head that a revocation names: the highest held, or the last before the first entry written at ``since_ms`` or later."""
+    """The head that a revocation names: the highest held, or the last before the first entry written at ``since_ms`` or later.
+
+    Of a log in several versions, which came first here says nothing about which is the good one: none is chosen, and the head lies
+    on all of them (docs/decisions/0011).
+    """
     number, _ = replica.counted(device)
-    tip = replica.logs.tip(device, number)
+    tip = replica.logs.fork_point(device) or replica.logs.tip(device, number)
     if since_ms is None:
         return tip
     head = Head(0, replica.logs.hash_at(device, number, 0) or b"")
@@ -117,6 +121,12 @@ def head_before(replica: Replica, device: DeviceId, since_ms: int | None) -> Hea
                 return head
             head = Head(row.seq, row.hash)
     return head
+
+
+def held_beyond(replica: Replica, device: DeviceId, head: Head) -> int:
+    """How many entries of a log, in all its versions, are held beyond ``head``, which lies on all of them."""
+    branches = replica.logs.durable.get(device, ())
+    return sum(branch.head.seq - max(branch.base.seq, head.seq) for branch in branches if branch.head.seq > head.seq)
 
 
 def _written_at(row: Row) -> int:

@@ -233,6 +233,10 @@ async def test_a_cloned_device_notices_stops_and_joins_again(tmp_path: Path) -> 
             await until(lambda: laptop.map("notes").items() == {"before": 0}, "the log counting up to the fork only")
             assert [d for d in laptop.status()["fenced"] if d["device"] == clone.device]
             old = clone.device
+        preview = await ask(laptop, "devices.revoke", device="phone", preview=True)
+        assert (preview["beyond"], preview["revoked"]) == (2, [])
+        await laptop.revoke("phone")
+        assert laptop.map("notes").items() == {"before": 0}, "which version came first does not select it"
         await join_mesh(copy, str(await laptop.invite()), "phone 2", clock=SkewedClock())
         async with running(copy) as again:
             await in_step(again)
