@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mycelnode.crdt.changelog import decode_entry
+from mycelnode.crdt.changelog import Head, decode_entry
 from mycelnode.crdt.document import Document
-from mycelnode.crdt.statements import FENCE, REVOKE
+from mycelnode.crdt.statements import AWAY, FENCE, REVOKE
 from mycelnode.encoding import encode
 from mycelnode.errors import ForkDetected, MycelError, NotAMember, PeerMisbehaved
 from mycelnode.protocols import sync_frames as wire
+from mycelnode.protocols.replica import Progress
 from mycelnode.protocols.state_transfer import Offer
 from tests.protocols.world import Device, Link, mesh, sync
 
@@ -275,3 +276,34 @@ def test_a_silent_peer_is_given_up() -> None:
     while (frame := session.next_frame(now=link.time + 20)) is not None:
         frames.append(frame)
     assert session.finished
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_mark_is_reached_when_what_was_on_disk_then_is_on_both_and_not_before(seed: int) -> None:
+    a, b = mesh(2)
+    link, rng = Link(a, b), random.Random(seed)
+    for number in range(5):
+        statement = a.root_statement(AWAY, b.id, Head(number + 1, bytes(32)))
+        mine, theirs = a.put("mine", number), b.put("theirs", number)
+        a.learn(statement)
+        for end, device in enumerate((a, b)):
+            link.progress(end, device.progressed[-1])
+        mark = link.sessions[0].mark()
+        for _ in range(10_000):
+            if link.sessions[0].reached(mark):
+                break
+            if not link.step(rng):
+                link.time += 0.3
+                for session in link.sessions:
+                    session.tick(now=link.time)
+            if rng.random() < 0.1:
+                link.progress(1, _written(b))  # what is written meanwhile does not matter
+        assert link.sessions[0].reached(mark)
+        assert statement.id in b.replica.statements
+        assert b.replica.logs.on_disk(a.id, mine)
+        assert a.replica.logs.on_disk(b.id, theirs)
+
+
+def _written(device: Device) -> Progress:
+    device.put("more", 1)
+    return device.progressed[-1]
