@@ -310,7 +310,10 @@ def local_time(text: str | None) -> str:
     """An RFC 3339 time as a person here reads it."""
     if not text:
         return "-"
-    moment = datetime.fromisoformat(text).astimezone()
+    try:
+        moment = datetime.fromisoformat(text).astimezone()
+    except (OverflowError, OSError):  # the last day that there is, for those who are ahead of Greenwich
+        return text
     same_day = moment.date() == datetime.now().astimezone().date()
     return moment.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M")
 

@@ -113,6 +113,7 @@ def join(options: Options, invite: str, name: str | None) -> None:
     import trio
 
     from mycelnode import clock, joining
+    from mycelnode.commands import rfc3339
     from mycelnode.encoding import peer_id
     from mycelnode.identity import mesh_id
     from mycelnode.protocols.pairing import parse_invite
@@ -122,9 +123,9 @@ def join(options: Options, invite: str, name: str | None) -> None:
     parsed = parse_invite(invite)
     if not options.as_json:
         print(
-            f"mesh {mesh_id(parsed.root)}, invited by the device with the key {short(peer_id(parsed.inviter))}",
-            flush=True,
+            f"mesh {mesh_id(parsed.root)}, invited by the device with the key {short(peer_id(parsed.inviter))}", end=""
         )
+        print(f", until {local_time(rfc3339(parsed.expires * 1000))}", flush=True)
     with working("asking the inviting device"):
         joined = trio.run(partial(joining.join_mesh, options.data, invite, name, clock=clock.system()))
     show(options, asdict(joined), partial(_say_joined, options))

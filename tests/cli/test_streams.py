@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 
 import pytest
 
+from mycelnode.cli._common import local_time
 from tests.cli.conftest import Program
 
 Make = Callable[[str], Program]
@@ -75,3 +77,14 @@ def test_an_argument_that_is_no_text_is_wrong_usage(fox: Program) -> None:
     for command in ("devices rename fox $'\\xff'", "config set assistant.tone $'\\xff'", "join $'\\xff'"):
         done = fox.shell(f"$mycelnode --json {command}")
         assert "is not UTF-8 text" in done.failed("UsageError", code=2)
+
+
+def test_the_last_moment_there_is_can_be_shown_east_of_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert local_time("9999-12-31T23:59:59.000Z") == "9999-12-31T23:59:59.000Z"
+        assert local_time("2020-01-01T00:00:00Z") == "2020-01-01 09:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -40,7 +40,8 @@ def test_a_second_device_joins_syncs_is_put_out_and_rescued(fox: Program, progra
     owl = program("owl")
     done = owl("join", "-", "--name", "owl", says=invite + "\n")
     assert (done.code, done.err) == (0, ""), done
-    assert f"mesh {ready['mesh']}, invited by the device with the key …{ready['device'][-8:]}" in done.out
+    assert f"mesh {ready['mesh']}, invited by the device with the key …{ready['device'][-8:]}, until " in done.out
+    assert re.search(r", until (\d{4}-\d\d-\d\d )?\d\d:\d\d", done.out), "both screens show when the invite ends"
     key = re.search(r"owl, key (…\w{8}), was let in by fox\.\nnow: mycelnode run", done.out)
     assert key, done.out
     out, _ = waiting.communicate(timeout=SECONDS)
