@@ -28,7 +28,13 @@ from mycelnode.paths import DataDir
 from mycelnode.ports import Clock, Service
 from mycelnode.protocols.pairing import Invite, Joined
 from mycelnode.protocols.replica import Progress
-from mycelnode.serving import NodeCommands, open_services
+from mycelnode.serving import (
+    DEFAULT_INVITE_SECONDS,
+    DEFAULT_SYNC_SECONDS,
+    MAX_INVITE_SECONDS,
+    NodeCommands,
+    open_services,
+)
 from mycelnode.shared import (
     Changes,
     SharedCounter,
@@ -42,9 +48,6 @@ from mycelnode.shared import (
 )
 from mycelnode.status import status
 
-DEFAULT_INVITE_SECONDS = 600.0
-MAX_INVITE_SECONDS = 7 * 24 * 3600.0
-DEFAULT_SYNC_SECONDS = 30.0
 SYNC_ROUNDS = 5
 
 _log = logging.getLogger(__name__)

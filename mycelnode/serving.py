@@ -20,7 +20,10 @@ from mycelnode.protocols.pairing import Invite
 if TYPE_CHECKING:
     from mycelnode.node import Node
 
-MAX_SECONDS = 7 * 24 * 3600.0  # that a request may name
+DEFAULT_INVITE_SECONDS = 600.0
+MAX_INVITE_SECONDS = 7 * 24 * 3600.0
+DEFAULT_SYNC_SECONDS = 30.0
+MAX_SECONDS = MAX_INVITE_SECONDS  # that a request may name
 _log = logging.getLogger(__name__)
 
 
@@ -48,7 +51,7 @@ class NodeCommands:
         return self.node.status()
 
     async def _invite(self, request: Request) -> dict[str, Any]:
-        return self._describe(await self.node.invite(_seconds(request, "ttl", 600.0)))
+        return self._describe(await self.node.invite(_seconds(request, "ttl", DEFAULT_INVITE_SECONDS)))
 
     def _describe(self, invite: Invite) -> dict[str, Any]:
         return {
@@ -70,7 +73,7 @@ class NodeCommands:
 
     async def _invite_and_wait(self, request: Request) -> AsyncIterator[dict[str, Any]]:
         """The invite, then who joined with it; withdrawn when the client goes away."""
-        invite = await self.node.invite(_seconds(request, "ttl", 600.0))
+        invite = await self.node.invite(_seconds(request, "ttl", DEFAULT_INVITE_SECONDS))
         try:
             yield {"type": "event", "event": "invite", **self._describe(invite)}
             try:
@@ -84,7 +87,7 @@ class NodeCommands:
                 await self.node.pairing.withdraw(invite.id)
 
     async def _sync(self, request: Request) -> dict[str, Any]:
-        return asdict(await self.node.sync(_seconds(request, "wait", 30.0)))
+        return asdict(await self.node.sync(_seconds(request, "wait", DEFAULT_SYNC_SECONDS)))
 
     async def _stop(self, request: Request) -> dict[str, Any]:
         self.node.stopping.set()
