@@ -17,7 +17,7 @@ from mycelnode.crdt.changelog import Head, decode_entry
 from mycelnode.encoding import encode, peer_id
 from mycelnode.errors import MycelError
 from mycelnode.mesh import ANCHORS, Mesh
-from mycelnode.protocols.replica import READ_BYTES
+from mycelnode.protocols.folding import READ_BYTES
 
 CHECK_SECONDS: Final = 3600.0  # how often a running node looks whether the day's anchor is due
 ANCHORED: Final = "anchored"  # the fact that keeps (day, events) of the last one

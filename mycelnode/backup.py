@@ -60,14 +60,26 @@ STALE_SECONDS: Final = 3600.0  # a backup under way grows more often than that
 
 _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "devices": ("no", "device"),
-    "branches": ("device", "branch", "parent", "base_seq", "base_hash", "tip_seq", "tip_hash", "tip_signature"),
-    "entries": ("device", "branch", "seq", "hash", "entry", "signature"),
+    "branches": (
+        "device",
+        "branch",
+        "parent",
+        "base_seq",
+        "base_hash",
+        "tip_seq",
+        "tip_hash",
+        "tip_signature",
+        "size",
+        "pruned",
+    ),
+    "entries": ("device", "branch", "seq", "hash", "entry", "signature", "replaced"),
     "statements": ("no", "id", "statement"),
+    "snapshots": ("no", "id", "record"),
     "audit": ("seq", "event", "hash"),
     "audit_head": ("one", "seq", "hash"),
 }
 _FACTS: Final = ("root", "clock", "document")
-_PIECE, _ABOUT, _CONFIG = "piece", "about", "config.toml"
+_PIECE, _ABOUT, _CONFIG, _STATE = "piece", "about", "config.toml", "state:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +205,8 @@ def _records(connection: sqlite3.Connection, data: DataDir) -> Iterator[list[Any
     stored = StoredLogs(connection, data.database)
     for fact in _FACTS:
         yield from _pieces(fact, stored.fact(fact) or b"")
+    for key in stored.states():
+        yield from _pieces(_STATE + key.hex(), stored.state(key))
     with suppress(FileNotFoundError):
         try:
             yield from _pieces(_CONFIG, data.config.read_bytes())
@@ -228,6 +242,9 @@ def _fill(new: Path, opened: _Opener, root: bytes | None, name: str, clock: Cloc
             connection.execute("BEGIN IMMEDIATE")
             pieces, entries = _load(connection, records)
             config, found_root = bytes(pieces.pop(_CONFIG, b"")), bytes(pieces["root"])
+            for name_of_state in [piece for piece in pieces if piece.startswith(_STATE)]:
+                key = bytes.fromhex(name_of_state.removeprefix(_STATE))
+                logstore.save_state(connection, key, bytes(pieces.pop(name_of_state)))
             if root is not None and found_root != root:
                 raise PhraseError("the backup is of another mesh than this recovery phrase")
             found = _Found(found_root, name, config, entries, opened.created)

@@ -90,6 +90,10 @@ def check(value: Value, max_depth: int = MAX_DEPTH) -> None:
     raise EncodingError(f"a value of kind {kind.__name__} has no encoding here")
 
 
+class Digest(bytes):
+    """The BLAKE2b-256 of an entry, in its place in a log: the entry itself was replaced by state."""
+
+
 def blake2b(data: bytes, size: int = 32) -> bytes:
     """BLAKE2b of ``data``, ``size`` bytes long (RFC 7693)."""
     return hashlib.blake2b(data, digest_size=size).digest()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mycelnode.encoding import blake2b, peer_id
+from mycelnode.encoding import Digest, blake2b, peer_id
 from mycelnode.errors import DatabaseDamaged
 from mycelnode.paths import CURE
 from mycelnode.schema import translate
@@ -42,6 +42,8 @@ class StoredBranch(NamedTuple):
     tip_seq: int
     tip_hash: bytes
     tip_signature: bytes
+    size: int = 0
+    pruned: int = 0
 
 
 def device_number(connection: sqlite3.Connection, device: DeviceId) -> int:
@@ -54,11 +56,55 @@ def device_number(connection: sqlite3.Connection, device: DeviceId) -> int:
 def save_branch(connection: sqlite3.Connection, branch: StoredBranch, rows: Iterable[StoredRow]) -> None:
     """Store new entries and where their branch now ends."""
     number = device_number(connection, branch.device)
-    connection.execute("INSERT OR REPLACE INTO branches VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (number, *branch[1:]))
+    connection.execute("INSERT OR REPLACE INTO branches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (number, *branch[1:]))
     connection.executemany(
-        "INSERT INTO entries (device, branch, seq, hash, entry, signature) VALUES (?, ?, ?, ?, ?, ?)",
-        ((number, branch.branch, *row) for row in rows),
+        "INSERT INTO entries (device, branch, seq, hash, entry, signature, replaced) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ((number, branch.branch, *row, isinstance(row.entry, Digest)) for row in rows),
     )
+
+
+def prune(
+    connection: sqlite3.Connection,
+    device: DeviceId,
+    branch: int,
+    seq: int,
+    digests: Iterable[tuple[int, bytes]],
+    freed: int,
+) -> None:
+    """Replace entries of a branch by their digests: ``(seq, digest)``; all up to ``seq`` are replaced, then."""
+    number = device_number(connection, device)
+    connection.executemany(
+        "UPDATE entries SET entry = ?, replaced = 1 WHERE device = ? AND branch = ? AND seq = ?",
+        ((digest, number, branch, place) for place, digest in digests),
+    )
+    connection.execute(
+        "UPDATE branches SET pruned = ?, size = max(0, size - ?) WHERE device = ? AND branch = ?",
+        (seq, freed, number, branch),
+    )
+
+
+def forget_log(connection: sqlite3.Connection, device: DeviceId) -> None:
+    """Erase a log, in all its versions."""
+    number = device_number(connection, device)
+    connection.execute("DELETE FROM entries WHERE device = ?", (number,))
+    connection.execute("DELETE FROM branches WHERE device = ?", (number,))
+
+
+def save_snapshot(connection: sqlite3.Connection, key: bytes, record: bytes) -> None:
+    """Store a proposal or a confirmation by its id; a known one is left alone."""
+    connection.execute("INSERT OR IGNORE INTO snapshots (id, record) VALUES (?, ?)", (key, record))
+
+
+def save_state(connection: sqlite3.Connection, key: bytes, state: bytes) -> None:
+    """Store the state of a proposal, which is stored."""
+    connection.execute("INSERT OR REPLACE INTO states VALUES (?, ?)", (key, state))
+
+
+def drop_snapshots(connection: sqlite3.Connection, keys: Iterable[bytes]) -> None:
+    """Erase proposals with their states. What confirms them goes when it is loaded next, and found to be of no use."""
+    gone = [(key,) for key in keys]
+    connection.executemany("DELETE FROM snapshots WHERE id = ?", gone)
+    connection.executemany("DELETE FROM states WHERE id = ?", gone)
 
 
 def save_statements(connection: sqlite3.Connection, statements: Iterable[tuple[bytes, bytes]]) -> None:
@@ -115,19 +161,20 @@ class StoredLogs:
         )
         rows: list[StoredRow] = []
         size = 0
-        for stored in self._rows(
-            "SELECT seq, hash, entry, signature FROM entries WHERE device = ? AND branch = ? AND seq > ? ORDER BY seq",
+        for seq, digest, entry, signature, replaced in self._rows(
+            "SELECT seq, hash, entry, signature, replaced FROM entries"
+            " WHERE device = ? AND branch = ? AND seq > ? ORDER BY seq",
             number,
             branch,
             after,
         ):
-            row = StoredRow(*stored)
+            row = StoredRow(seq, digest, Digest(entry) if replaced else entry, signature)
             size += len(row.entry)
             if rows and size > max_bytes:
                 break
             after += 1
             # as `mycelnode.crdt.changelog.chain`, which this room may not import
-            if row.seq != after or last is None or row.hash != (last := blake2b(last + blake2b(row.entry))):
+            if row.seq != after or last is None or row.hash != (last := blake2b(last + _digest(row.entry))):
                 raise self._damaged(f"entry {after} of the log of the device {peer_id(device)}")
             rows.append(row)
         return rows
@@ -135,7 +182,7 @@ class StoredLogs:
     def branches(self) -> list[StoredBranch]:
         """All branches of all logs, by device and number."""
         found = self._rows(
-            "SELECT devices.device, branch, parent, base_seq, base_hash, tip_seq, tip_hash, tip_signature"
+            "SELECT devices.device, branch, parent, base_seq, base_hash, tip_seq, tip_hash, tip_signature, size, pruned"
             " FROM branches JOIN devices ON devices.no = branches.device ORDER BY devices.no, branch"
         )
         return [StoredBranch(*row) for row in found]
@@ -146,6 +193,24 @@ class StoredLogs:
         if any(blake2b(statement) != key for key, statement in found):
             raise self._damaged("a statement on who belongs to the mesh")
         return [statement for _, statement in found]
+
+    def snapshots(self) -> list[bytes]:
+        """Proposals and confirmations, in the order in which they came."""
+        found = list(self._rows("SELECT id, record FROM snapshots ORDER BY no"))
+        if any(blake2b(record) != key for key, record in found):
+            raise self._damaged("a snapshot")
+        return [record for _, record in found]
+
+    def states(self) -> list[bytes]:
+        """The ids of the proposals whose state is stored."""
+        return [key for (key,) in self._rows("SELECT id FROM states")]
+
+    def state(self, snapshot: bytes) -> bytes:
+        """The encoded state of a proposal that is in `states`."""
+        found = self._value("SELECT state FROM states WHERE id = ?", snapshot)
+        if found is None:
+            raise self._damaged("the state of a snapshot")
+        return found
 
     def invites(self) -> list[tuple[str, DeviceId | None, str]]:
         """(text, used by, name of the user) of every invite kept."""
@@ -180,3 +245,7 @@ class StoredLogs:
             yield from self._read.execute(query, values)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translate(error, self._path) from error
+
+
+def _digest(entry: bytes) -> bytes:
+    return entry if isinstance(entry, Digest) else blake2b(entry)

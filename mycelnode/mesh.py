@@ -21,6 +21,7 @@ from mycelnode.background import open_background
 from mycelnode.config import Settings
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead, genesis
 from mycelnode.crdt.document import Document
+from mycelnode.crdt.snapshots import Confirmation, decode_record
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.database import Database, open_database
 from mycelnode.encoding import as_list, blake2b, decode, encode, peer_id
@@ -29,9 +30,11 @@ from mycelnode.identity import Identity, load_identity, mesh_id, verify
 from mycelnode.logstore import StoredBranch, StoredLogs, StoredRow
 from mycelnode.paths import DataDir
 from mycelnode.ports import Clock
+from mycelnode.protocols import tending
+from mycelnode.protocols.folding import Base, Progress
 from mycelnode.protocols.logset import Branch
 from mycelnode.protocols.pairing import InviteBook, OpenInvite, parse_invite
-from mycelnode.protocols.replica import Base, Batch, Progress, Replica
+from mycelnode.protocols.replica import Batch, Replica
 from mycelnode.protocols.state_transfer import Offer
 from mycelnode.schema import loading
 
@@ -156,6 +159,17 @@ class Mesh:
 
         self._notify(await self.commit(propose, store))
 
+    async def learn_state(self, snapshot: bytes, state: bytes) -> None:
+        """Keep the state of a snapshot, which stands for entries that we do not have. Raises `EncodingError`, `LogError`."""
+        document = await trio.to_thread.run_sync(Document.decode_state, state)
+        await self.commit(lambda replica: replica.learn_state(snapshot, state, document), size=len(state))
+
+    async def tend(self, *, may_write: bool) -> None:
+        """Propose or confirm a snapshot, and replace what lies under one by its state, as far as that is due."""
+        while tending.needed(self.replica, may_write=may_write):
+            if not await self.commit(lambda replica: tending.tend(replica, self.now(), may_write=may_write)):
+                return
+
     def offer(self) -> Offer | None:
         """Our folded state, for a newcomer."""
         return Offer.of(self.replica.document, self.replica.logs)
@@ -256,6 +270,15 @@ class Mesh:
         for device, number, branch, rows, _ in batch.additions:
             logstore.save_branch(connection, _stored(device, number, branch), (StoredRow(*row) for row in rows))
         logstore.save_statements(connection, ((s.id, s.encoded) for s in batch.statements))
+        for record in batch.records:
+            logstore.save_snapshot(connection, record.id, record.encoded)
+        for key, state in batch.states.items():
+            logstore.save_state(connection, key, state)
+        for device, number, seq, digests, freed in batch.pruned:
+            logstore.prune(connection, device, number, seq, digests, freed)
+        logstore.drop_snapshots(connection, batch.dropped)
+        for device in batch.forgotten:
+            logstore.forget_log(connection, device)
         logstore.save_fact(connection, "clock", encode(self.replica.clock.last))
         for store in stores:
             store(connection)
@@ -273,7 +296,8 @@ class Mesh:
         """Read what is on disk into the replica."""
         for stored in self.stored.branches():
             tip = SignedHead(stored.tip_seq, stored.tip_hash, stored.tip_signature)
-            branch = Branch(stored.parent, Head(stored.base_seq, stored.base_hash), tip)
+            leaves = Head(stored.base_seq, stored.base_hash)
+            branch = Branch(stored.parent, leaves, tip, stored.size, stored.pruned)
             own = stored.branch or branch.base == genesis(self.root, stored.device)
             if not own or self.stored.hash_at(stored.device, stored.branch, tip.seq) != tip.hash:
                 raise LogError(f"the log of the device {peer_id(stored.device)} does not end where it should")
@@ -287,7 +311,16 @@ class Mesh:
             _log.warning(
                 "the folded state in %s is not as this version writes it; the logs are folded anew", self.database.path
             )
-        self.replica.load(statements, document, base, clock=self.fact("clock", 0), now=self.now())
+        records = [decode_record(item) for item in self.stored.snapshots()]
+        self.replica.load(
+            statements,
+            document,
+            base,
+            clock=self.fact("clock", 0),
+            records=sorted(records, key=lambda record: isinstance(record, Confirmation)),
+            states=self.stored.states(),
+            now=self.now(),
+        )
         for text, _, _ in self.stored.invites():  # the node reads them later, where nobody expects damage
             parse_invite(text)
 
@@ -337,7 +370,16 @@ def _stored(device: DeviceId, number: int, branch: Branch) -> StoredBranch:
     tip = branch.tip
     assert tip is not None  # only an empty log has none, and nothing is stored for it
     return StoredBranch(
-        device, number, branch.parent, branch.base.seq, branch.base.hash, tip.seq, tip.hash, tip.signature
+        device,
+        number,
+        branch.parent,
+        branch.base.seq,
+        branch.base.hash,
+        tip.seq,
+        tip.hash,
+        tip.signature,
+        branch.size,
+        branch.pruned,
     )
 
 

@@ -26,8 +26,8 @@ from mycelnode.p2p.sync_driver import SyncDriver
 from mycelnode.p2p.upkeep import Upkeep
 from mycelnode.paths import DataDir
 from mycelnode.ports import Clock, Service
+from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.pairing import Invite, Joined
-from mycelnode.protocols.replica import Progress
 from mycelnode.serving import (
     DEFAULT_INVITE_SECONDS,
     DEFAULT_SYNC_SECONDS,
@@ -275,6 +275,7 @@ class Node:
         self.finder.link_changed(peer, connected)
 
     def _on_progress(self, progress: Progress) -> None:
+        self.upkeep.on_progress(progress)
         changed = {change.name for change in progress.changes}
         if progress.base_checked is False:
             self.false_state = True

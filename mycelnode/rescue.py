@@ -15,8 +15,9 @@ from mycelnode.crdt.statements import TIME, decode_statement
 from mycelnode.encoding import encode, peer_id
 from mycelnode.errors import MycelError, ValueRefused
 from mycelnode.mesh import ADDRESSES, ANCHORS, Mesh
+from mycelnode.protocols.folding import READ_BYTES
 from mycelnode.protocols.logset import Row
-from mycelnode.protocols.replica import READ_BYTES, Replica
+from mycelnode.protocols.replica import Replica
 
 MAX_RESCUED = 100_000  # entries looked at in one go
 

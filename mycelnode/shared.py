@@ -23,7 +23,7 @@ from mycelnode.crdt.operations import is_name
 from mycelnode.encoding import Value
 from mycelnode.errors import ClosedError, ValueRefused
 from mycelnode.mesh import Mesh
-from mycelnode.protocols.replica import Progress
+from mycelnode.protocols.folding import Progress
 
 RESERVED = "mycel."  # collections of mycelnode itself
 MAX_WATCHED = 4096  # changes waiting for a slow watcher

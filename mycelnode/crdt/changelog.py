@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mycelnode.encoding import as_bytes, as_int, as_list, decode, encode
+from mycelnode.encoding import Digest, as_bytes, as_int, as_list, decode, encode
 from mycelnode.errors import LogError, ValueRefused
 
 DeviceId = bytes  # 32 bytes: an Ed25519 public key
@@ -65,8 +65,8 @@ def genesis(root: bytes, device: DeviceId) -> Head:
 
 
 def digest(entry: bytes) -> bytes:
-    """BLAKE2b-256 of an encoded entry: what the chain runs over."""
-    return hashlib.blake2b(entry, digest_size=32).digest()
+    """BLAKE2b-256 of an encoded entry (which may be all that is left of it): what the chain runs over."""
+    return entry if isinstance(entry, Digest) else hashlib.blake2b(entry, digest_size=32).digest()
 
 
 def chain(previous: bytes, entry: bytes) -> bytes:
@@ -102,7 +102,8 @@ def verify_head(root: bytes, device: DeviceId, head: SignedHead, verify: Verify)
 def verify_batch(
     root: bytes, device: DeviceId, start: Head, entries: Sequence[bytes], head: SignedHead, verify: Verify
 ) -> list[bytes]:
-    """The chain hashes of ``entries``, which continue the log from ``start`` and end exactly at the signed ``head``.
+    """The chain hashes of ``entries``, which continue the log from ``start`` and end exactly at the signed ``head``; a `Digest`
+    stands for an entry that was replaced by state.
 
     Raises `LogError` when an entry is too large, the count or the chain does not reach the head (truncated, reordered, replaced or
     foreign entries), or the signature is wrong. Nothing of a refused batch may be stored.

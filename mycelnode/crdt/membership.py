@@ -52,6 +52,14 @@ def membership(root: bytes, statements: Iterable[Statement], on_chain: OnChain, 
     return judge.result()
 
 
+def beyond_root_fences(
+    root: bytes, statements: Iterable[Statement], on_chain: OnChain, common: Common
+) -> Callable[[DeviceId, Head], bool]:
+    """``beyond(author, at)``: is an entry surely or possibly beyond a root-signed fence on its author?"""
+    limits = _Judge(root, [s for s in statements if s.author == root], on_chain, common).root_limits
+    return lambda author, at: author in limits and not limits[author].within(at)
+
+
 class _Limit:
     """Several heads of one log, as one question: does an entry lie on the chains that end in all of them?
 

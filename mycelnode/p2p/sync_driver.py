@@ -18,10 +18,20 @@ from mycelnode.p2p.framing import FrameStream
 from mycelnode.p2p.host import Connection, Host, Stream
 from mycelnode.protocols import admission
 from mycelnode.protocols.admission import Admission, Verdict
-from mycelnode.protocols.replica import Progress
+from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.state_transfer import Partial, StateSource
 from mycelnode.protocols.sync import SyncSession
-from mycelnode.protocols.sync_frames import PROTOCOL, SILENT_AFTER, Accept, Learn, Leave, Proposal, StartFrom
+from mycelnode.protocols.sync_frames import (
+    PROTOCOL,
+    SILENT_AFTER,
+    Accept,
+    Learn,
+    LearnRecords,
+    LearnState,
+    Leave,
+    Proposal,
+    StartFrom,
+)
 
 EXCHANGE_SECONDS = 10.0  # for one admission exchange
 GOODBYE_SECONDS = 2.0  # for a session to say goodbye to a peer that has fallen silent
@@ -202,6 +212,10 @@ class SyncDriver:
                     await self.mesh.commit(lambda replica: replica.learn(statements))
                 case StartFrom(state, cut, giver):
                     await self.mesh.start_from(state, cut, giver)
+                case LearnRecords(records):
+                    await self.mesh.commit(lambda replica: replica.learn_records(records))
+                case LearnState(snapshot, state):
+                    await self.mesh.learn_state(snapshot, state)
         except (LogError, EncodingError) as error:
             raise PeerMisbehaved(f"what it sent does not verify: {error}") from error
         except BusyError as error:

@@ -1,4 +1,4 @@
-"""What a device writes into the mesh by itself: where it can be reached, and the head of its audit chain.
+"""What a device writes into the mesh by itself: where it can be reached, the head of its audit chain, and its part in snapshots.
 
 It does so only when another device has shown how much it holds of our log. Else a device that was put back to an older state, by a
 copy of its disk, would fork its own log before it could learn of its longer one: nobody asked for that write.
@@ -17,6 +17,8 @@ from mycelnode.errors import MycelError
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.host import Host
 from mycelnode.p2p.sync_driver import SyncDriver
+from mycelnode.protocols import tending
+from mycelnode.protocols.folding import Progress
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +34,11 @@ class Upkeep:
     def look(self) -> None:
         """Our addresses may have changed."""
         self._wake.set()
+
+    def on_progress(self, progress: Progress) -> None:
+        """Something new is on disk: a snapshot may be due, or one may wait for us."""
+        if tending.needed(self.mesh.replica, may_write=self._sure):
+            self._wake.set()
 
     async def begin(self) -> None:
         """What can be done before anybody is met."""
@@ -59,5 +66,8 @@ class Upkeep:
             if addrs and self.mesh.replica.document.map(ADDRESSES).get(self.mesh.device) != addrs:
                 await self.mesh.write([ops.map_put(ADDRESSES, self.mesh.device, addrs)])
             await anchor(self.mesh)
+            await self.mesh.tend(may_write=self._sure)
         except MycelError as error:
-            _log.warning("this device could not write its addresses or the head of its audit chain: %s", error)
+            _log.warning(
+                "this device could not write its addresses, the head of its audit chain or a snapshot: %s", error
+            )

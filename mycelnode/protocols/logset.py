@@ -14,15 +14,18 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead, Verify, genesis, verify_batch
+from mycelnode.encoding import Digest
 from mycelnode.errors import BusyError, LogError
 
 MAX_LOGS = 1024  # devices that ever were in one mesh
 MAX_RUN_BYTES = 512 << 10  # of entries under one signature: what one frame of sync takes
+ROW_BYTES = 100  # about what a stored entry costs besides its own bytes
 MAX_BRANCHES = 4  # versions of one log kept: two prove the fork, the rest is an attacker's noise
 
 
 class Row(NamedTuple):
-    """One stored entry; ``signature`` is the device's signature of the head after it, where one is known."""
+    """One stored entry, or its `Digest` where it was replaced by state; ``signature`` is the device's signature of the head after
+    it, where one is known."""
 
     seq: int
     hash: bytes
@@ -41,17 +44,26 @@ class EntryStore(Protocol):
         self, device: DeviceId, branch: int, after: int, max_bytes: int
     ) -> Sequence[tuple[int, bytes, bytes, bytes | None]]:
         """The fields of `Row` for the entries after ``after``: one at least if there is one, then as many as fit in
-        ``max_bytes``."""
+        ``max_bytes``. An entry that was replaced by state is a `Digest`."""
+        ...
+
+    def state(self, snapshot: bytes) -> bytes:
+        """The encoded state of the snapshot with that id, which was stored."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One version of a log: it leaves ``parent`` after ``base`` and ends in ``tip`` (None: empty, branch 0 only)."""
+    """One version of a log: it leaves ``parent`` after ``base`` and ends in ``tip`` (None: empty, branch 0 only).
+
+    ``size``: about how many bytes its own entries take on disk. ``pruned``: up to which seq we have replaced them by state.
+    """
 
     parent: int
     base: Head
     tip: SignedHead | None
+    size: int = 0
+    pruned: int = 0
 
     @property
     def head(self) -> Head:
@@ -188,8 +200,7 @@ class LogSet:
 
     def append(self, device: DeviceId, rows: Sequence[Row], tip: SignedHead) -> Addition:
         """Own entries, already chained and signed, as a tentative addition to branch 0."""
-        branch = replace(self.branches(device)[0], tip=tip)
-        return self._add(Addition(device, 0, branch, list(rows), forks=False))
+        return self._add(self._longer(device, 0, list(rows), tip))
 
     def accept(self, device: DeviceId, start: Head, entries: Sequence[bytes], head: SignedHead) -> Addition | None:
         """Verify a batch from outside and add it tentatively; None if all of it is held already.
@@ -218,12 +229,16 @@ class LogSet:
         base = Head(start.seq + known, hashes[known - 1] if known else start.hash)
         for candidate, branch in enumerate(branches):
             if branch.head == base:  # extends this branch (the one found may only run through it)
-                return self._add(Addition(device, candidate, replace(branch, tip=head), rows, forks=False))
+                return self._add(self._longer(device, candidate, rows, head))
         if len(branches) >= MAX_BRANCHES:
             raise BusyError(f"more than {MAX_BRANCHES} versions of one log")
         while base.seq < branches[number].base.seq:  # the base lies on an ancestor of the branch found
             number = branches[number].parent
-        return self._add(Addition(device, len(branches), Branch(number, base, head), rows, forks=True))
+        return self._add(Addition(device, len(branches), Branch(number, base, head, _size(rows)), rows, forks=True))
+
+    def _longer(self, device: DeviceId, number: int, rows: list[Row], tip: SignedHead) -> Addition:
+        branch = self.branches(device)[number]
+        return Addition(device, number, replace(branch, tip=tip, size=branch.size + _size(rows)), rows, forks=False)
 
     def _follow(self, device: DeviceId, start: Head, hashes: Sequence[bytes]) -> tuple[int, int]:
         """The branch that shares most with a chain from ``start`` through ``hashes``, and how many of them it holds."""
@@ -249,6 +264,31 @@ class LogSet:
             self._fresh[device, number, row.seq] = row
         return addition
 
+    # --- shrinking ---------------------------------------------------------------------------------------------------
+
+    def unpruned(self, device: DeviceId, head: Head) -> list[tuple[int, int]]:
+        """(branch, up to which seq) of the entries up to ``head`` that may still be held whole."""
+        found: list[tuple[int, int]] = []
+        number, limit = self.find(device, head), head.seq
+        while number is not None:
+            branch = self.durable[device][number]
+            if limit > max(branch.base.seq, branch.pruned):
+                found.append((number, limit))
+            if number == 0:
+                break
+            number, limit = branch.parent, min(limit, branch.base.seq)
+        return found
+
+    def pruned(self, device: DeviceId, number: int, seq: int, freed: int) -> None:
+        """The entries of a branch up to ``seq`` were replaced by state, which freed so many bytes."""
+        branches = list(self.durable[device])
+        branches[number] = replace(branches[number], pruned=seq, size=max(0, branches[number].size - freed))
+        self.durable[device] = branches
+
+    def forget(self, device: DeviceId) -> None:
+        """Let go of a log: it will be sent again."""
+        self.durable.pop(device, None)
+
     def settle(self) -> None:
         """What was tentative is on disk now."""
         self.durable.update(self._tentative)
@@ -259,3 +299,7 @@ class LogSet:
         """What was tentative could not be written."""
         self._tentative.clear()
         self._fresh.clear()
+
+
+def _size(rows: Sequence[Row]) -> int:
+    return sum(0 if isinstance(row.entry, Digest) else len(row.entry) + ROW_BYTES for row in rows)

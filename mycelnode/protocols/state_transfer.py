@@ -64,6 +64,13 @@ class StateSource:
         offer = self._offer
         return offer if offer is not None and sum(head.seq for head in offer.cut.values()) >= self.least else None
 
+    def kept(self, digest: bytes, load: Callable[[], bytes], now: float) -> Offer:
+        """The state of a snapshot, which is read from the disk once for all who fetch it."""
+        if self._offer is None or self._offer.digest != digest:
+            self._offer = Offer(load(), digest, {})
+        self._used = now
+        return self._offer
+
     def expire(self, now: float) -> None:
         """Let go of a state that nobody fetches any more."""
         if now - self._used >= KEEP_SECONDS:

@@ -16,8 +16,9 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from mycelnode.crdt.changelog import MAX_SEQ, DeviceId, Head, SignedHead
+from mycelnode.crdt.snapshots import decode_record
 from mycelnode.crdt.statements import Statement, decode_statement
-from mycelnode.encoding import as_bytes, as_int, as_list, as_map, as_text, decode, encode
+from mycelnode.encoding import Digest, as_bytes, as_int, as_list, as_map, as_text, decode, encode
 from mycelnode.errors import EncodingError, LogError, PeerMisbehaved
 from mycelnode.protocols.admission import statements_about
 from mycelnode.protocols.logset import MAX_BRANCHES, MAX_LOGS, Row
@@ -35,6 +36,7 @@ from mycelnode.protocols.sync_frames import (
     MAX_BATCH_BYTES,
     MAX_FRAME,
     MAX_QUEUED,
+    MAX_SNAPSHOTS,
     PING,
     PING_AFTER,
     PONG,
@@ -42,13 +44,17 @@ from mycelnode.protocols.sync_frames import (
     PROBED,
     REFUSED,
     SILENT_AFTER,
+    SNAPSHOT,
     STATE,
     STATEMENTS,
     STATEMENTS_PER_FRAME,
     VERSION,
+    WANT,
     WINDOW_BYTES,
     Accept,
     Learn,
+    LearnRecords,
+    LearnState,
     Leave,
     Proposal,
     StartFrom,
@@ -95,7 +101,11 @@ class SyncSession:
         if partial is not None and replica.new and partial.sender is None:  # two senders would undo each other's work
             self._partial, partial.sender = partial, self
             want = [partial.digest, len(partial.data)]
-        self._queue: list[list[Any]] = [[HELLO, VERSION, wall, want]]
+        here = [p.id for p in replica.snapshots.grounds()]
+        self._queue: list[list[Any]] = [[HELLO, VERSION, wall, want, here]]
+        self._snapshots_said = set[bytes]()  # or that the peer has
+        self._snapshots_there = set[bytes]()  # the peer has their state
+        self._fetches: bytes | None = None  # the snapshot whose state we asked for
         self._greeted = self._heard = self._told = self._gone = False
         self._statements_said = 0  # of replica.statements, in order
         self._announce: set[DeviceId] = set()
@@ -155,8 +165,9 @@ class SyncSession:
 
     def over(self) -> None:
         """The connection has ended, however it did."""
-        if self._partial is not None and self._partial.sender is self:
-            self._partial.sender = None
+        for partial in (self._partial, self.replica.snapshots.fetching):
+            if partial is not None and partial.sender is self:
+                partial.sender = None
 
     def close(self, reason: str) -> None:
         """Part: statements still owed and a BYE go out, then `next_frame` has nothing more and `finished` is true."""
@@ -258,7 +269,13 @@ class SyncSession:
             return [BYE, self.closing]
         if not self._member() and not self._clone():
             return None
-        return self._next_have() or self._next_state() or self._next_entries(now)
+        return (
+            self._next_snapshot()
+            or self._next_have()
+            or self._next_want()
+            or self._next_state()
+            or self._next_entries(now)
+        )
 
     def _say_statements(self, statements: list[Statement]) -> list[Any] | None:
         self._statements_said += len(statements)
@@ -277,10 +294,33 @@ class SyncSession:
         self._told, self._announce, self._ids_said = True, set(), self._ids_said + len(ids)
         return message
 
+    def _next_snapshot(self) -> list[Any] | None:
+        """What stands for entries that we have no more: before any log that has lost some."""
+        if not self._heard or not self._member():
+            return None
+        snapshots = self.replica.snapshots
+        for proposal in snapshots.grounds():
+            if proposal.id not in self._snapshots_said:
+                self._snapshots_said.add(proposal.id)
+                return [SNAPSHOT, proposal.encoded, [c.encoded for c in snapshots.records(proposal)]]
+        return None
+
+    def _next_want(self) -> list[Any] | None:
+        """Ask for a state without which we cannot fold, one peer at a time."""
+        partial = self.replica.snapshots.fetching
+        if not self.replica.holes or self._fetches is not None or partial.sender is not None:
+            return None
+        for proposal in self.replica.snapshots.missing():
+            if proposal.id in self._snapshots_there:
+                partial.sender, self._fetches = self, proposal.id
+                partial.begin(proposal.digest, proposal.size, {})
+                return [WANT, proposal.id, len(partial.data)]
+        return None
+
     def _tips(self, devices: Iterable[DeviceId]) -> dict[DeviceId, list[list[Any]]]:
         durable = self.replica.logs.durable
-        shown = [device for device in devices if device in durable and self._may_have(device)]
-        return {device: [list(branch.head) for branch in durable[device] if branch.tip is not None] for device in shown}
+        shown = filter(self._may_have, devices)
+        return {d: [list(branch.head) for branch in durable.get(d, ()) if branch.tip is not None] for d in shown}
 
     def _next_state(self) -> list[Any] | None:
         if self._wanted is not None and self._heard and self.view.statements <= self.replica.statements.keys():
@@ -298,7 +338,9 @@ class SyncSession:
         return [STATE, offer.digest, len(offer.state), offset, piece, cut]
 
     def _offer(self, digest: bytes | None, start: int, now: float) -> None:
-        offer = None if self.replica.base is not None else self._source.offer(digest, now)
+        """Not a state that is not proved itself, nor where a snapshot will be sent anyhow."""
+        unfit = self.replica.base is not None or self.replica.snapshots.grounds()
+        offer = None if unfit else self._source.offer(digest, now)
         if offer is not None:
             self._sending = (offer, min(start, len(offer.state)) if digest == offer.digest else 0)
 
@@ -339,7 +381,8 @@ class SyncSession:
         last = rows[-1]
         self._flight.append(_Sent(device, number, last.seq, sum(len(row.entry) for row in rows)))
         digest = logs.hash_at(device, number, start)
-        return [ENTRIES, device, start, digest, [row.entry for row in rows], [last.seq, last.hash, last.signature]]
+        items = [[bytes(row.entry)] if isinstance(row.entry, Digest) else row.entry for row in rows]
+        return [ENTRIES, device, start, digest, items, [last.seq, last.hash, last.signature]]
 
     def _window_full(self) -> bool:
         return sum(sent.size for sent in self._flight) >= WINDOW_BYTES
@@ -364,8 +407,12 @@ class SyncSession:
     # --- receiving -----------------------------------------------------------------------------------------------------
 
     def _on_hello(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
-        _, version, clock, want = as_list(message, 4)
+        _, version, clock, want, snapshots = as_list(message, 5)
         as_int(version, 1)
+        if len(as_list(snapshots)) > MAX_SNAPSHOTS:
+            raise EncodingError("more snapshots than one mesh has")
+        self._snapshots_there.update(as_bytes(key, 32) for key in snapshots)
+        self._snapshots_said |= self._snapshots_there
         self._greeted = True
         self.replica.skews[self.peer] = as_int(clock) - wall
         if want is not None and self._member():
@@ -380,7 +427,7 @@ class SyncSession:
         for device, heads in as_map(tips).items():
             if len(as_list(heads)) > MAX_BRANCHES:
                 raise EncodingError("more versions of one log than are kept")
-            self.view.tips[as_bytes(device, 32)] = tuple(map(_head, heads))
+            self.view.tell(as_bytes(device, 32), tuple(map(_head, heads)))
             self._due.setdefault(device, now)
         if not self._heard:
             for device in self.replica.logs.durable:
@@ -407,7 +454,7 @@ class SyncSession:
         if not self._may_have(as_bytes(device, 32)) or device in self._full:
             return []
         start = Head(as_int(seq, 0, MAX_SEQ), as_bytes(digest, 32))
-        items = [as_bytes(entry) for entry in as_list(entries)]
+        items = [_entry(item) for item in as_list(entries)]
         return [Accept(device, start, items, SignedHead.from_wire(head))]
 
     def _on_ping(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
@@ -457,6 +504,8 @@ class SyncSession:
 
     def _on_state(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         _, digest, size, offset, piece, cut = as_list(message, 6)
+        if self._fetches is not None:
+            return self._on_piece(as_bytes(digest, 32), as_int(size), as_int(offset), as_bytes(piece))
         if self._partial is None:
             raise EncodingError("a state that was not asked for")
         if not self._member() or not self.replica.new:
@@ -473,6 +522,38 @@ class SyncSession:
             return []
         return [StartFrom(state, {device: head.head for device, head in heads.items()}, self.peer)]
 
+    def _on_piece(self, digest: bytes, size: int, offset: int, piece: bytes) -> list[Proposal]:
+        """A part of the state of a snapshot."""
+        partial, wanted = self.replica.snapshots.fetching, self._fetches
+        if wanted is None or partial.sender is not self or (digest, size) != (partial.digest, partial.size):
+            return []
+        state = partial.add(offset, piece)
+        if state is None:
+            return []
+        self._fetches = partial.sender = None
+        return [LearnState(wanted, state)]
+
+    def _on_snapshot(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        _, proposal, confirmations = as_list(message, 3)
+        if not self._member():
+            return []
+        if len(as_list(confirmations)) > MAX_LOGS:
+            raise EncodingError("more confirmations than devices in one mesh")
+        records = [decode_record(as_bytes(item)) for item in (proposal, *confirmations)]
+        self._snapshots_there.add(records[0].id)
+        self._snapshots_said.add(records[0].id)
+        if len(self._snapshots_there) > MAX_QUEUED:
+            raise EncodingError("more snapshots than one mesh has")
+        return [LearnRecords(records)]
+
+    def _on_want(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        _, key, offset = as_list(message, 3)
+        found = [p for p in self.replica.snapshots.grounds() if p.id == as_bytes(key, 32)]
+        if found and self._member():
+            offer = self._source.kept(found[0].digest, lambda: self.replica.logs.store.state(found[0].id), now)
+            self._sending = (offer, min(as_int(offset), len(offer.state)))
+        return []
+
     def _on_refused(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         device = as_bytes(as_list(message, 2)[1], 32)
         self._refused.add(device)
@@ -481,6 +562,11 @@ class SyncSession:
 
     def _on_bye(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         return [Leave(as_text(as_list(message, 2)[1], 200))]
+
+
+def _entry(value: Any) -> bytes:
+    """An entry, or the digest of one that was replaced by state."""
+    return Digest(as_bytes(as_list(value, 1)[0], 32)) if isinstance(value, list) else as_bytes(value)
 
 
 def _head(value: Any) -> Head:
@@ -501,4 +587,6 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     STATE: SyncSession._on_state,
     BYE: SyncSession._on_bye,
     REFUSED: SyncSession._on_refused,
+    SNAPSHOT: SyncSession._on_snapshot,
+    WANT: SyncSession._on_want,
 }

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
+from mycelnode.crdt.snapshots import Record
 from mycelnode.crdt.statements import Statement
 from mycelnode.protocols.logset import MAX_RUN_BYTES
 
 PROTOCOL: Final = "/mycel/sync/1"
 VERSION: Final = 1
 
-HELLO: Final = 1  # [1, version, wall clock, null | [state digest | null, offset]]: the last asks for a state
+HELLO: Final = (
+    1  # [1, version, wall clock, null | [state digest | null, offset], [snapshot id, …]]: asks for a state; has these
+)
 HAVE: Final = 2  # [2, {device: [[seq, hash], …]}, [statement id, …]]: on disk here; all of it first, then what is new
 STATEMENTS: Final = 3  # [3, [statement, …]]
-ENTRIES: Final = 4  # [4, device, start seq, start hash, [entry, …], [seq, hash, signature]]
+ENTRIES: Final = 4  # [4, device, start seq, start hash, [entry | [digest], …], [seq, hash, signature]]
 PING: Final = 5  # [5, nonce, flush?]: answered when everything before it was handled
 PONG: Final = 6  # [6, nonce]
 PROBE: Final = 7  # [7, device, seq, hash, [position, …]]: your hashes on the chain that ends in (seq, hash)?
@@ -24,6 +27,8 @@ PROBED: Final = 8  # [8, device, [[position, hash | null], …]]
 STATE: Final = 9  # [9, digest, size, offset, piece, {device: [seq, hash, signature]}]
 BYE: Final = 10  # [10, reason]
 REFUSED: Final = 11  # [11, device]: no more entries of that log are taken on this connection
+SNAPSHOT: Final = 12  # [12, proposal, [confirmation, …]]: stands for entries that are not here any more
+WANT: Final = 13  # [13, snapshot id, offset]: asks for its state
 
 MAX_FRAME = 1 << 20  # bytes
 BATCH_BYTES = MAX_RUN_BYTES  # entries per frame; in any log, signatures stand at most this far apart
@@ -34,6 +39,7 @@ IDS_PER_FRAME = 4096
 PING_AFTER = 5.0  # seconds without sending
 SILENT_AFTER = 15.0  # seconds without receiving: the other end is gone or frozen
 FORWARD_DELAY = 0.25  # seconds before passing on what its author has probably pushed to everybody itself
+MAX_SNAPSHOTS = 16  # complete ones that no other extends: one, unless the mesh once fell apart
 MAX_QUEUED = 256  # control frames that a peer can make us owe it
 
 
@@ -64,10 +70,25 @@ class StartFrom:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnRecords:
+    """Proposal: a snapshot and its confirmations, for `Replica.learn_records`."""
+
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class LearnState:
+    """Proposal: the state of a snapshot, for `Replica.learn_state`."""
+
+    snapshot: bytes
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """Proposal: the peer said goodbye, for this reason."""
 
     reason: str
 
 
-Proposal = Accept | Learn | StartFrom | Leave
+Proposal = Accept | Learn | StartFrom | LearnRecords | LearnState | Leave

@@ -32,7 +32,8 @@ from mycelnode.joining import join_mesh
 from mycelnode.mesh import CONFIG, open_mesh
 from mycelnode.node import Node, open_node
 from mycelnode.paths import DataDir
-from mycelnode.protocols.replica import Progress, Replica
+from mycelnode.protocols.folding import Progress
+from mycelnode.protocols.replica import Replica
 from tests.node.nodes import SOON, SkewedClock, ask, folder, founder, let_in, running, until
 
 HOUR = 3600_000

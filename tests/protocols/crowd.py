@@ -11,12 +11,14 @@ from typing import Any
 
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.document import Document
+from mycelnode.crdt.snapshots import Confirmation
 from mycelnode.errors import BusyError, EncodingError
 from mycelnode.protocols.admission import Admission
-from mycelnode.protocols.replica import Base, Progress, Replica
+from mycelnode.protocols.folding import Base, Progress
+from mycelnode.protocols.replica import Replica
 from mycelnode.protocols.state_transfer import Partial
 from mycelnode.protocols.sync import SyncSession
-from mycelnode.protocols.sync_frames import Accept, Learn, Leave, Proposal, StartFrom
+from mycelnode.protocols.sync_frames import Accept, Leave, Proposal, StartFrom
 from tests.protocols.world import Device
 
 FRAMES = 20_000  # in one meeting; more is an endless loop
@@ -83,8 +85,17 @@ class Node(Device):
         before = self.replica
         self.replica, self.partial = self._replica(), Partial()
         self.replica.logs.durable = dict(before.logs.durable)
+        records = sorted(self.store.records.values(), key=lambda record: isinstance(record, Confirmation))
         document, base = (None, None) if self.fact is None else (Document.decode_state(self.fact[0]), self.fact[1])
-        self.replica.load(before.statements.values(), document, base, clock=self.clock_fact, now=self.now)
+        self.replica.load(
+            before.statements.values(),
+            document,
+            base,
+            clock=self.clock_fact,
+            records=records,
+            states=list(self.store.states),
+            now=self.now,
+        )
 
     def checkpoint(self) -> None:
         self.fact = (self.replica.document.encode_state(), self.replica.base)
@@ -92,9 +103,10 @@ class Node(Device):
     def twin(self, name: str) -> Node:
         other = Node(self.root, self.key, name=name)
         other.wall, other.skew_ms, other.source.least = self.wall, self.skew_ms, self.source.least
-        other.store.rows = {key: dict(rows) for key, rows in self.store.rows.items()}
+        other.store, other.clock_fact = self.store.copy(), self.clock_fact
+        other.replica = other._replica()
         other.replica.logs.durable = {device: list(branches) for device, branches in self.replica.logs.durable.items()}
-        other.replica.load(self.replica.statements.values(), clock=self.clock_fact, now=self.now)
+        other._load(self.replica)
         return other
 
     def session(self, peer: Node) -> SyncSession:
@@ -174,14 +186,13 @@ class Link:
                     self.sessions[end].refuse(proposal.device)
             mine.commit()
 
-    def _carry_out(self, mine: Node, proposal: Proposal) -> None:
+    @staticmethod
+    def _carry_out(mine: Node, proposal: Proposal) -> None:
         match proposal:
-            case Accept(device, start, entries, head):
-                mine.replica.accept(device, start, entries, head)
-            case Learn(statements):
-                mine.replica.learn(statements)
             case StartFrom(state, cut, giver):
                 mine.start(state, cut, giver)
+            case _:
+                mine.carry_out(proposal)
 
     def cut(self) -> None:
         for node, session in zip(self.ends, self.sessions, strict=True):

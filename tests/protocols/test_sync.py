@@ -15,7 +15,7 @@ from mycelnode.crdt.statements import AWAY, FENCE, REVOKE
 from mycelnode.encoding import encode
 from mycelnode.errors import ForkDetected, MycelError, NotAMember, PeerMisbehaved
 from mycelnode.protocols import sync_frames as wire
-from mycelnode.protocols.replica import Progress
+from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.state_transfer import Offer
 from tests.protocols.world import Device, Link, mesh, sync
 

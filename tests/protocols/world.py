@@ -12,13 +12,17 @@ from nacl.signing import SigningKey, VerifyKey
 
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.document import Document
+from mycelnode.crdt.snapshots import Confirmation, Record
 from mycelnode.crdt.statements import ENROL, REVOKE, Statement
+from mycelnode.encoding import Digest
 from mycelnode.errors import BusyError
+from mycelnode.protocols import tending
+from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.logset import Row
-from mycelnode.protocols.replica import Progress, Replica
+from mycelnode.protocols.replica import Batch, Replica
 from mycelnode.protocols.state_transfer import Offer, Partial, StateSource
 from mycelnode.protocols.sync import SyncSession
-from mycelnode.protocols.sync_frames import Accept, Learn, Leave, StartFrom
+from mycelnode.protocols.sync_frames import Accept, Learn, LearnRecords, LearnState, Leave, Proposal, StartFrom
 
 START_MS = 1_760_000_000_000
 
@@ -36,6 +40,34 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[DeviceId, int], dict[int, Row]] = {}
+        self.records: dict[bytes, Record] = {}
+        self.states: dict[bytes, bytes] = {}
+
+    def copy(self) -> MemoryStore:
+        other = MemoryStore()
+        other.rows = {key: dict(rows) for key, rows in self.rows.items()}
+        other.records, other.states = dict(self.records), dict(self.states)
+        return other
+
+    def keep(self, batch: Batch) -> None:
+        """One transaction."""
+        for addition in batch.additions:
+            held = self.rows.setdefault((addition.device, addition.number), {})
+            held.update({row.seq: row for row in addition.rows})
+        self.records.update({record.id: record for record in batch.records})
+        self.states.update(batch.states)
+        for device, number, _, digests, _ in batch.pruned:
+            held = self.rows[device, number]
+            held.update({seq: held[seq]._replace(entry=Digest(digest)) for seq, digest in digests})
+        for key in batch.dropped:
+            self.records.pop(key, None)
+            self.states.pop(key, None)
+        for device in batch.forgotten:
+            for place in [place for place in self.rows if place[0] == device]:
+                del self.rows[place]
+
+    def state(self, snapshot: bytes) -> bytes:
+        return self.states[snapshot]
 
     def hash_at(self, device: DeviceId, branch: int, seq: int) -> bytes | None:
         row = self.rows.get((device, branch), {}).get(seq)
@@ -84,10 +116,7 @@ class Device:
         return self.wall + self.skew_ms
 
     def commit(self) -> Progress:
-        batch = self.replica.take()
-        for addition in batch.additions:
-            held = self.store.rows.setdefault((addition.device, addition.number), {})
-            held.update({row.seq: row for row in addition.rows})
+        self.store.keep(self.replica.take())
         progress = self.replica.durable(self.now)
         self.progressed.append(progress)
         return progress
@@ -129,17 +158,47 @@ class Device:
         """The same key and a copy of the disk: what restoring a machine image makes."""
         other = Device(self.root, self.key, self.skew_ms)
         other.wall = self.wall
-        other.store.rows = {key: dict(rows) for key, rows in self.store.rows.items()}
+        other.store = self.store.copy()
+        other.replica = other._replica()
         other.replica.logs.durable = {device: list(branches) for device, branches in self.replica.logs.durable.items()}
-        other.replica.load(self.replica.statements.values(), clock=self.replica.clock.last, now=self.now)
+        other._load(self.replica)
         return other
+
+    def _load(self, before: Replica) -> None:
+        records = sorted(self.store.records.values(), key=lambda record: isinstance(record, Confirmation))
+        clock = before.clock.last
+        statements = list(before.statements.values())
+        self.replica.load(statements, clock=clock, records=records, states=list(self.store.states), now=self.now)
+
+    def tend(self, least: int = 0, *, most: int = 1000) -> None:
+        """Propose, confirm and prune until nothing is left to do."""
+        for _ in range(most):
+            if not tending.tend(self.replica, self.now, may_write=True, least=least):
+                return
+            self.commit()
+            least = 1 << 60  # one proposal at a time
+
+    def carry_out(self, proposal: Proposal) -> None:
+        """What the driver does with what a session proposes; committed by the caller."""
+        match proposal:
+            case Accept(device, start, entries, head):
+                self.replica.accept(device, start, entries, head)
+            case Learn(statements):
+                self.replica.learn(statements)
+            case StartFrom(state, cut, giver):
+                document = Document.decode_state(state)
+                self.progressed.append(self.replica.start_from(document, cut, giver, self.now))
+            case LearnRecords(records):
+                self.replica.learn_records(records)
+            case LearnState(snapshot, state):
+                self.replica.learn_state(snapshot, state, Document.decode_state(state))
 
     def restart(self) -> None:
         """Everything from disk again."""
         before = self.replica
         self.replica = self._replica()
         self.replica.logs.durable = before.logs.durable
-        self.replica.load(before.statements.values(), clock=before.clock.last, now=self.now)
+        self._load(before)
 
     def _offer(self) -> Offer | None:
         return Offer.of(self.replica.document, self.replica.logs)
@@ -188,20 +247,14 @@ class Link:
     def _deliver(self, end: int, frame: bytes) -> None:
         mine = self.ends[end]
         for proposal in self.sessions[end].receive(frame, wall=mine.now, now=self.time):
-            match proposal:
-                case Accept(device, start, entries, head):
-                    try:
-                        mine.replica.accept(device, start, entries, head)
-                    except BusyError:
-                        self.sessions[end].refuse(device)
-                case Learn(statements):
-                    mine.replica.learn(statements)
-                case StartFrom(state, cut, giver):
-                    document = Document.decode_state(state)
-                    mine.progressed.append(mine.replica.start_from(document, cut, giver, mine.now))
-                case Leave(reason):
-                    self.left = reason
-                    return
+            if isinstance(proposal, Leave):
+                self.left = proposal.reason
+                return
+            try:
+                mine.carry_out(proposal)
+            except BusyError:
+                if isinstance(proposal, Accept):
+                    self.sessions[end].refuse(proposal.device)
             self.progress(end, mine.commit())
 
     def run(self, rng: random.Random | None = None, *, limit: int = 100_000, parting: bool = False) -> None:

@@ -1,0 +1,164 @@
+"""The snapshots that a device knows of: proposed, confirmed, complete; and what is final by them.
+
+All answers are functions of the records, statements and chains held, never of the order in which they came; `judge` computes them
+anew when one of these has changed. docs/protocols/snapshots.md has the states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mycelnode.crdt.changelog import DeviceId, Head
+from mycelnode.crdt.membership import Common, beyond_root_fences
+from mycelnode.crdt.snapshots import (
+    Confirmation,
+    Proposal,
+    Record,
+    asks_rightly,
+    compatible,
+    extends,
+    membership_at,
+)
+from mycelnode.crdt.statements import Statement
+from mycelnode.protocols.logset import LogSet
+from mycelnode.protocols.state_transfer import Partial
+
+MAX_PROPOSALS = (
+    16  # kept of one author beside the complete ones; an honest one makes another when the membership changes
+)
+
+MAX_OPEN_BYTES = (
+    4 << 20
+)  # of one author's proposals that are not complete; an honest one makes more as the membership changes
+
+
+@dataclass
+class Snapshots:
+    """The records held, and what follows from them. ``states``: ids of the proposals whose state is on our disk."""
+
+    root: bytes
+    device: DeviceId
+    logs: LogSet
+    proposals: dict[bytes, Proposal] = field(default_factory=dict)
+    confirmations: dict[bytes, dict[DeviceId, Confirmation]] = field(default_factory=dict)
+    states: set[bytes] = field(default_factory=set)
+    complete: list[Proposal] = field(default_factory=list)  # those that no other one extends
+    final: dict[DeviceId, Head] = field(default_factory=dict)  # the cut of all complete ones together
+    disputed: set[bytes] = field(default_factory=set)  # their cut folds to something else here
+    pruned: set[bytes] = field(default_factory=set)  # nothing is left to replace under these
+    fetching: Partial = field(default_factory=Partial)  # a state on its way to us
+
+    # --- records -----------------------------------------------------------------------------------------------------
+
+    def wants(self, record: Record) -> bool:
+        """Is it new, and of any use?"""
+        if isinstance(record, Confirmation):
+            known = self.confirmations.get(record.proposal, {}).get(record.author)
+            return known is None or _order(record) < _order(known)
+        if record.id in self.proposals or record.author not in record.asked or self._covered(record.cut):
+            return False
+        complete = {p.id for p in self.complete}
+        earlier = (p for p in self.proposals.values() if p.author == record.author and p.id not in complete)
+        return sum(len(p.encoded) for p in earlier if _order(p) < _order(record)) < MAX_OPEN_BYTES
+
+    def know(self, record: Record) -> None:
+        """Take in a record, which is on disk."""
+        if isinstance(record, Proposal):
+            self.proposals[record.id] = record
+        elif self.wants(record):
+            self.confirmations.setdefault(record.proposal, {})[record.author] = record
+
+    def agreed(self, proposal: Proposal) -> Mapping[DeviceId, Head]:
+        """Who has agreed to a proposal, and where in its log it said so; the author did by proposing."""
+        said = self.confirmations.get(proposal.id, {})
+        found = {device: confirmation.at for device, confirmation in said.items()}
+        return {d: at for d, at in {**found, proposal.author: proposal.at}.items() if at is not None}
+
+    def records(self, proposal: Proposal) -> list[Confirmation]:
+        """The confirmations of those asked."""
+        return [c for device, c in self.confirmations.get(proposal.id, {}).items() if device in proposal.asked]
+
+    def superfluous(self) -> list[bytes]:
+        """Ids of proposals that are covered by what is complete, and that we do not need ourselves."""
+        kept = {p.id for p in self.complete}
+        return [
+            p.id
+            for p in self.proposals.values()
+            if p.id not in kept
+            and self._covered(p.cut)
+            and (p.id not in self.states or any(q.id in self.states and self._extends(q, p) for q in self.complete))
+        ]
+
+    def drop(self, ids: Iterable[bytes]) -> None:
+        """Forget proposals with all that belongs to them."""
+        for key in ids:
+            self.proposals.pop(key, None)
+            self.confirmations.pop(key, None)
+            self.states.discard(key)
+
+    # --- judging -----------------------------------------------------------------------------------------------------
+
+    def judge(self, statements: Collection[Statement], common: Common) -> bool:
+        """Which snapshots are complete, and what is final by them; did that change?"""
+        before = {p.id for p in self.complete}, self.final
+        on_chain = self.logs.on_chain
+        beyond = beyond_root_fences(self.root, statements, on_chain, common)
+        good = []
+        for proposal in self.proposals.values():
+            if not self.full(proposal):
+                continue
+            void = all(beyond(author, at) for author, at in self.agreed(proposal).items())
+            said = self.confirmations.get(proposal.id, {})
+            held = membership_at(self.root, proposal, said, statements, on_chain, common)
+            if not void and asks_rightly(proposal, held):
+                good.append(proposal)
+        chosen: list[Proposal] = []
+        for proposal in sorted(good, key=lambda p: (-sum(head.seq for head in p.cut.values()), p.id)):
+            if all(compatible(proposal.cut, other.cut, on_chain) for other in chosen):
+                chosen.append(proposal)
+        self.complete = [p for p in chosen if not any(q is not p and self._extends(q, p) for q in chosen)]
+        self.final = {}
+        for proposal in self.complete:
+            for device, head in proposal.cut.items():
+                self.final[device] = max(head, self.final.get(device, head))
+        return before != ({p.id for p in self.complete}, self.final)
+
+    def full(self, proposal: Proposal) -> bool:
+        """Has everybody asked agreed?"""
+        return proposal.asked <= self.agreed(proposal).keys()
+
+    def held(self, proposal: Proposal) -> bool:
+        """Do the logs held here, or what is left of them, reach the cut?"""
+        return all(self.logs.find(device, head) is not None for device, head in proposal.cut.items())
+
+    def may_lack(self, device: DeviceId) -> int:
+        """Up to which seq the entries of a log may be missing, because a snapshot that may be complete stands for them."""
+        complete = {p.id for p in self.complete}
+        usable = (p for p in self.proposals.values() if p.id in complete or (self.full(p) and not self.held(p)))
+        return max((p.cut[device].seq for p in usable if device in p.cut), default=0)
+
+    def grounds(self) -> list[Proposal]:
+        """The complete snapshots from whose state we fold: it is on our disk, and the logs reach the cut."""
+        return [p for p in self.complete if p.id in self.states and self.held(p)]
+
+    def missing(self) -> list[Proposal]:
+        """The complete snapshots whose state is not on our disk."""
+        return [p for p in self.complete if p.id not in self.states]
+
+    def confirmed(self) -> list[Proposal]:
+        """Those that we agreed to ourselves."""
+        return [p for p in self.proposals.values() if self.device in self.agreed(p)]
+
+    def _extends(self, one: Proposal, other: Proposal) -> bool:
+        on_chain = self.logs.on_chain
+        return extends(one.cut, other.cut, on_chain) and (
+            not extends(other.cut, one.cut, on_chain) or one.id < other.id
+        )
+
+    def _covered(self, cut: Mapping[DeviceId, Head]) -> bool:
+        return extends(self.final, cut, self.logs.on_chain)
+
+
+def _order(record: Record) -> tuple[int, bytes]:
+    return record.position.seq, record.id

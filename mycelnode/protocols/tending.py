@@ -1,0 +1,227 @@
+"""What a device does by itself to keep history bounded: propose a snapshot, confirm one, replace entries by state.
+
+The decisions of MESH.md §5 are all here. They need no clock: whoever is asked with the lowest id proposes when history has grown
+enough; who holds and counts the whole cut, sees the same membership and folds to the same digest confirms; who has confirmed a
+complete snapshot replaces what lies under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from mycelnode.crdt.changelog import DeviceId, Head, digest
+from mycelnode.crdt.snapshots import Confirmation, Proposal, extends
+from mycelnode.encoding import Digest
+from mycelnode.errors import MycelError
+from mycelnode.protocols.logset import ROW_BYTES, Branch, Row
+from mycelnode.protocols.replica import Pruned, Replica
+
+LEAST_GROWTH = 4 << 20  # bytes of entries that are worth a snapshot; or as much as the state takes, if that is more
+PRUNE_BYTES = 1 << 20  # of entries looked at in one transaction
+
+
+def needed(replica: Replica, *, may_write: bool) -> bool:
+    """Is there something for `tend` to look at? Cheap."""
+    if replica.forgotten or replica.snapshots.superfluous() or _prunable(replica):
+        return True
+    return may_write and (bool(_open(replica)) or _proposes(replica))
+
+
+def tend(replica: Replica, now: int, *, may_write: bool, least: int | None = None) -> bool:
+    """One step, as tentative additions to the replica's batch; was there something to do? Then there may be more.
+
+    ``may_write``: may we write into our log without being asked? ``least``: bytes of growth that are worth a snapshot.
+    """
+    batch = replica.batch
+    for key in replica.snapshots.superfluous():
+        batch.dropped += [key, *(c.id for c in replica.snapshots.confirmations.get(key, {}).values())]
+    batch.forgotten += sorted(replica.forgotten)
+    done = bool(batch.dropped or batch.forgotten)
+    for device, number, seq in _prunable(replica)[:1]:
+        batch.pruned.append(_prune(replica, device, number, seq))
+        done = True
+    try:
+        replica.check_may_write(now)
+    except MycelError:
+        return done
+    if may_write:
+        for proposal in _open(replica):
+            done = _confirm(replica, proposal) or done
+        if _proposes(replica, least):
+            _propose(replica)
+            done = True
+    return done
+
+
+# --- proposing ---------------------------------------------------------------------------------------------------------------
+
+
+def asked_now(replica: Replica) -> frozenset[DeviceId]:
+    """Whom a snapshot would ask: all members, less those that the phrase has called away."""
+    return replica.membership.members - replica.membership.away
+
+
+def growth(replica: Replica) -> int:
+    """About how many bytes of entries a snapshot could replace by state."""
+    return sum(branch.size for device, head in cut_now(replica).items() for branch in _lineage(replica, device, head))
+
+
+def _lineage(replica: Replica, device: DeviceId, head: Head) -> Iterator[Branch]:
+    branches = replica.logs.durable.get(device, [])
+    number = replica.logs.find(device, head)
+    while number is not None and branches:
+        yield branches[number]
+        number = branches[number].parent if number else None
+
+
+def cut_now(replica: Replica) -> dict[DeviceId, Head]:
+    """How far each log is applied."""
+    document = replica.document
+    return {d: Head(seq, document.applied_hash(d) or b"") for d, seq in document.applied.items() if seq}
+
+
+def pending(replica: Replica) -> Proposal | None:
+    """The proposal that still waits for somebody, as the membership stands now."""
+    asked, snapshots = asked_now(replica), replica.snapshots
+    waiting = [p for p in snapshots.proposals.values() if not snapshots.full(p) and _same_view(replica, p)]
+    return max((p for p in waiting if p.asked == asked), key=lambda p: p.position.seq, default=None)
+
+
+def waits_for(replica: Replica, least: int | None = None) -> list[DeviceId]:
+    """Which devices hold clean-up back: those that have not confirmed, or the one that has not proposed."""
+    proposal = pending(replica)
+    if proposal is not None:
+        return sorted(proposal.asked - replica.snapshots.agreed(proposal).keys())
+    if asked_now(replica) and _grown(replica, least):
+        return [min(asked_now(replica))]
+    return []
+
+
+def _grown(replica: Replica, least: int | None = None) -> bool:
+    enough = max((p.size for p in replica.snapshots.complete), default=0)
+    return growth(replica) - replica.residue >= (max(LEAST_GROWTH, enough) if least is None else least)
+
+
+def _proposes(replica: Replica, least: int | None = None) -> bool:
+    asked = asked_now(replica)
+    if not asked or replica.device != min(asked) or not _grown(replica, least) or pending(replica) is not None:
+        return False
+    cut, on_chain = cut_now(replica), replica.logs.on_chain
+    return not extends(replica.snapshots.final, cut, on_chain) and _goes_on(replica, cut)
+
+
+def _propose(replica: Replica) -> None:
+    document, state = replica.document, replica.document.encode_state()
+
+    def at(position: Head) -> Proposal:
+        return Proposal(
+            replica.device,
+            position,
+            cut_now(replica),
+            _root_statements(replica),
+            dict(replica.membership.fences),
+            dict(replica.membership.forked),
+            asked_now(replica),
+            document.digest(),
+            len(state),
+        )
+
+    proposal = replica.enter(at)
+    replica.batch.states[proposal.id] = state
+
+
+# --- confirming --------------------------------------------------------------------------------------------------------------
+
+
+def _open(replica: Replica) -> list[Proposal]:
+    """Proposals that ask us, and that we have not answered or found wrong."""
+    snapshots = replica.snapshots
+    return [
+        p
+        for p in snapshots.proposals.values()
+        if replica.device in p.asked
+        and replica.device not in snapshots.agreed(p)
+        and p.id not in snapshots.disputed
+        and p.author == min(p.asked)
+        and _agrees(replica, p)
+    ]
+
+
+def _agrees(replica: Replica, proposal: Proposal) -> bool:
+    """Do we see the same membership, and is all of the cut applied here, beyond all that we ever confirmed?"""
+    applied = replica.document.applied
+    return (
+        _same_view(replica, proposal)
+        and all(applied.get(device, 0) >= head.seq for device, head in proposal.cut.items())
+        and all(replica.on_counted_chain(device, head) for device, head in proposal.cut.items())
+        and _goes_on(replica, proposal.cut)
+    )
+
+
+def _same_view(replica: Replica, proposal: Proposal) -> bool:
+    held = replica.membership
+    return (
+        proposal.asked == asked_now(replica)
+        and proposal.fences == held.fences
+        and proposal.forked == held.forked
+        and proposal.root == _root_statements(replica)
+    )
+
+
+def _goes_on(replica: Replica, cut: Mapping[DeviceId, Head]) -> bool:
+    """Does the cut reach at least as far as what is final, and as all that we confirmed?"""
+    earlier = [replica.snapshots.final, *(p.cut for p in replica.snapshots.confirmed())]
+    return all(extends(cut, before, replica.logs.on_chain) for before in earlier)
+
+
+def _root_statements(replica: Replica) -> frozenset[bytes]:
+    return frozenset(s.id for s in replica.statements.values() if s.author == replica.root)
+
+
+def _confirm(replica: Replica, proposal: Proposal) -> bool:
+    document = replica.document_at(proposal.cut)
+    if document is None:
+        return False
+    if document.digest() != proposal.digest:
+        replica.snapshots.disputed.add(proposal.id)
+        return False
+    replica.enter(lambda position: Confirmation(replica.device, position, proposal.id))
+    replica.batch.states[proposal.id] = document.encode_state()
+    return True
+
+
+# --- replacing entries by state ----------------------------------------------------------------------------------------------
+
+
+def _prunable(replica: Replica) -> list[tuple[DeviceId, int, int]]:
+    """(device, branch, up to which seq) under complete snapshots that we confirmed and whose state is on disk."""
+    snapshots = replica.snapshots
+    for p in snapshots.complete:
+        if p.id in snapshots.pruned or replica.device not in snapshots.agreed(p) or p not in snapshots.grounds():
+            continue
+        left = [
+            (device, number, seq)
+            for device, head in p.cut.items()
+            for number, seq in replica.logs.unpruned(device, head)
+        ]
+        if left:
+            return left
+        snapshots.pruned.add(p.id)
+        replica.residue = growth(replica)
+    return []
+
+
+def _prune(replica: Replica, device: DeviceId, number: int, limit: int) -> Pruned:
+    branch = replica.logs.durable[device][number]
+    start = max(branch.base.seq, branch.pruned)
+    digests: list[tuple[int, bytes]] = []
+    freed = 0
+    rows = replica.logs.rows(device, number, start, PRUNE_BYTES)
+    for row in rows or [Row(limit, b"", Digest(), None)]:  # nothing left to do
+        if row.seq > limit:
+            break
+        start = row.seq
+        if not isinstance(row.entry, Digest):
+            digests.append((row.seq, digest(row.entry)))
+            freed += len(row.entry) + ROW_BYTES
+    return Pruned(device, number, start, digests, freed)

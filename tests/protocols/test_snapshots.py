@@ -1,0 +1,224 @@
+"""Bounded history: snapshots are proposed, confirmed by all asked, complete; what lies under them goes, newcomers fold alike."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from mycelnode.crdt.changelog import digest, genesis
+from mycelnode.crdt.statements import AWAY, FENCE, REVOKE
+from mycelnode.encoding import Digest
+from mycelnode.errors import LogError
+from mycelnode.protocols import tending
+from tests.protocols.world import Device, mesh, sync
+
+
+def filled(count: int, writes: int = 12) -> list[Device]:
+    """A mesh in step, the device with the lowest id first."""
+    devices = mesh(count)
+    for number in range(writes):
+        devices[number % count].put(f"k{number}", number)
+    meet(*devices)
+    return sorted(devices, key=lambda device: device.id)
+
+
+def meet(*devices: Device) -> None:
+    for _ in range(2):
+        for one in devices:
+            for other in devices:
+                if one is not other:
+                    sync(one, other)
+
+
+def left(device: Device) -> int:
+    """How many entries are still there whole."""
+    return sum(not isinstance(row.entry, Digest) for rows in device.store.rows.values() for row in rows.values())
+
+
+def snapshot(*devices: Device) -> None:
+    """Propose, let everybody confirm, and prune."""
+    devices[0].tend()
+    meet(*devices)
+    for device in devices:
+        device.tend(1 << 60)
+    meet(*devices)
+    for device in devices:
+        device.tend(1 << 60)
+
+
+def newcomer(inviter: Device) -> Device:
+    other = Device(inviter.root)
+    inviter.enrol(other)
+    other.learn(*inviter.replica.statements.values())
+    return other
+
+
+def test_a_lone_device_replaces_its_history_at_once_and_starts_again_from_it() -> None:
+    (alone,) = filled(1)
+    before, entries = alone.map(), left(alone)
+    alone.tend()
+    assert left(alone) == 1 < entries  # the proposal itself lies beyond its cut
+    assert alone.map() == before
+    alone.restart()
+    assert alone.map() == before
+    alone.put("more", 1)
+    alone.restart()
+    assert alone.map() == {**before, "more": 1}
+
+
+def test_nobody_deletes_before_everybody_has_confirmed() -> None:
+    a, b, c = filled(3)
+    a.tend()
+    sync(a, b)
+    entries = left(b)
+    b.tend(1 << 60)  # confirms
+    sync(a, b)
+    a.tend(1 << 60)
+    b.tend(1 << 60)
+    assert min(left(a), left(b)) >= entries
+    assert tending.waits_for(a.replica) == tending.waits_for(b.replica) == [c.id]
+    meet(a, b, c)
+    c.tend(1 << 60)
+    meet(a, b, c)
+    for device in (a, b, c):
+        device.tend(1 << 60)
+        assert left(device) <= 3
+        assert tending.waits_for(device.replica) == []
+    assert a.map() == b.map() == c.map()
+    assert len({d.replica.document.digest() for d in (a, b, c)}) == 1
+
+
+def test_a_newcomer_folds_the_same_document_from_what_is_left() -> None:
+    a, b = filled(2)
+    snapshot(a, b)
+    a.put("late", 1)
+    other = newcomer(a)
+    sync(a, other)
+    assert other.map() == a.map()
+    assert other.replica.document.digest() == a.replica.document.digest()
+    other.restart()
+    assert other.map() == a.map()
+    another = newcomer(other)  # and passes it on
+    sync(other, another)
+    assert another.replica.document.digest() == other.replica.document.digest()
+    for device, seq in a.replica.document.applied.items():
+        assert other.replica.logs.hash_at(device, 0, seq) == a.replica.logs.hash_at(device, 0, seq)
+
+
+def test_one_who_was_called_away_comes_back_with_what_it_wrote() -> None:
+    a, b, c = filled(3)
+    c.put("mine", "from away")
+    for device in (a, b):
+        device.learn(device.root_statement(AWAY, c.id, None))
+        for number in range(5):
+            device.put(f"{number}", number)
+    meet(a, b)
+    snapshot(a, b)
+    assert left(a) <= 2
+    meet(a, b, c)
+    assert a.map() == b.map() == c.map()
+    assert a.map()["mine"] == "from away"
+    assert len({d.replica.document.digest() for d in (a, b, c)}) == 1
+    assert left(c) > left(a)  # it confirmed nothing, so it deletes nothing
+
+
+@pytest.mark.parametrize("kind", [REVOKE, FENCE])
+def test_what_is_in_a_complete_snapshot_is_final_and_what_is_beyond_is_not(kind: str) -> None:
+    a, b = filled(2)
+    early = b.replica.logs.hash_at(b.id, 0, 1)
+    snapshot(a, b)
+    b.put("k1", "too late")
+    meet(a, b)
+    final = {**a.map(), "k1": 1}
+    assert early is not None
+    fence = type(b.replica.head)(1, early)
+    a.replica.declare(kind, b.id, fence, {}, a.now)
+    a.commit()
+    assert a.map() == final
+    other = newcomer(a)
+    sync(a, other)
+    assert other.map() == final
+    a.restart()
+    assert a.map() == final
+
+
+def test_a_snapshot_that_only_a_thief_agreed_to_is_void_once_the_phrase_has_fenced_him() -> None:
+    a, thief = mesh(2)
+    a.put("a", 1)
+    sync(a, thief)
+    good = thief.replica.head
+    thief.revoke(a)
+    thief.put("a", "mine")
+    thief.tend()
+    sync(a, thief)
+    assert thief.replica.snapshots.complete
+    for device in (a, thief):
+        device.learn(device.root_statement(REVOKE, thief.id, good if good.seq else None))
+    assert not a.replica.snapshots.complete
+    assert a.map() == {"a": 1}
+
+
+def test_a_proposal_whose_state_is_not_the_fold_of_its_cut_is_refused_and_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b = filled(2)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(a.replica.document), "digest", lambda document: b"x" * 32)
+        a.tend(most=1)
+    sync(a, b)
+    b.tend(1 << 60)
+    assert b.replica.snapshots.disputed
+    assert not b.replica.snapshots.complete
+
+
+def test_no_snapshot_leaves_out_a_device_that_its_author_let_in() -> None:
+    """The proposal itself stands in the log beyond the enrolment."""
+    a, b = filled(2)
+    proposer = min((a, b), key=lambda device: device.id)
+    others = newcomer(proposer)
+    proposer.tend()
+    (proposal,) = proposer.replica.snapshots.proposals.values()
+    assert others.id in proposal.asked or proposer.id != min(proposal.asked)
+
+
+def test_entries_may_not_be_left_out_without_a_snapshot() -> None:
+    (a,) = filled(1)
+    fresh = newcomer(a)
+    rows = list(a.replica.logs.rows(a.id, 0, 0, 1 << 20))
+    tip = a.replica.logs.durable[a.id][0].tip
+    assert tip is not None
+    items = [Digest(digest(rows[0].entry)), *(row.entry for row in rows[1:])]
+    with pytest.raises(LogError, match="left out"):
+        fresh.replica.accept(a.id, genesis(a.replica.root, a.id), items, tip)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_devices_that_write_meet_propose_and_prune_at_random_end_alike(seed: int) -> None:
+    rng = random.Random(seed)
+    devices = filled(rng.randint(1, 4), rng.randint(1, 8))
+    for _ in range(rng.randint(5, 25)):
+        one = rng.choice(devices)
+        match rng.choice(["write", "write", "meet", "meet", "tend", "tend", "restart", "join"]):
+            case "write":
+                one.put(f"k{rng.randrange(6)}", rng.randrange(100))
+            case "meet":
+                other = rng.choice(devices)
+                if other is not one:
+                    sync(one, other, rng)
+            case "tend":
+                one.tend(rng.choice([0, 0, 1 << 60]), most=rng.randint(1, 10))
+            case "restart":
+                one.restart()
+            case "join" if len(devices) < 6:
+                devices.append(newcomer(one))
+    for _ in range(3):
+        meet(*devices)
+        for device in devices:
+            device.tend(0)
+    meet(*devices)
+    assert len({device.replica.document.digest() for device in devices}) == 1
+    assert len({tuple(p.id for p in device.replica.snapshots.complete) for device in devices}) == 1
+    alone = newcomer(devices[0])
+    sync(devices[0], alone, rng)
+    assert alone.map() == devices[0].map()
