@@ -15,7 +15,7 @@ from mycelnode import audit
 from mycelnode.anchors import anchors
 from mycelnode.crdt import document as ops
 from mycelnode.crdt.changelog import DeviceId, Head
-from mycelnode.crdt.statements import MAX_NAME, REVOKE, Statement
+from mycelnode.crdt.statements import AWAY, MAX_NAME, REVOKE, Statement, decode_statement
 from mycelnode.encoding import key_of_peer, peer_id
 from mycelnode.errors import ConfigError, ControlError, DeviceUnknown, EncodingError, ValueRefused
 from mycelnode.mesh import ADDRESSES, CONFIG, NAMES, Mesh
@@ -114,6 +114,7 @@ class MeshCommands:
             "devices.rename": self.devices_rename,
             "devices.revoke": self.devices_revoke,
             "devices.rescue": self.devices_rescue,
+            "devices.away": self.devices_away,
             "config.get": self.config_get,
             "config.set": self.config_set,
             "config.unset": self.config_unset,
@@ -145,6 +146,7 @@ class MeshCommands:
             "revoked": device in membership.revoked,
             "revoked_by": revoked_by(self.mesh, device),
             "forked": device in membership.forked,
+            "away": device in membership.away,
             "this": device == self.mesh.identity.device,
         }
 
@@ -178,6 +180,35 @@ class MeshCommands:
             "head": heads[device].seq,
             "beyond": held_beyond(self.mesh.replica, device, heads[device]),
         }
+
+    async def devices_away(self, request: Request) -> dict[str, Any]:
+        """Let snapshots do without a device, by the word of the phrase: ``statement``, signed by the root, as hex.
+
+        Without it only say which device is meant.
+        """
+        device = find_device(self.mesh, text(request, "device"))
+        if device == self.mesh.identity.device:
+            raise ControlError("this is the device you are on, so it is not away")
+        if device not in self.mesh.replica.membership.members:
+            raise ControlError(f"{device_name(self.mesh, device)} is no member, so nothing waits for it")
+        if "statement" in request:
+            await self._call_away(device, text(request, "statement"))
+        return {"device": peer_id(device), "name": device_name(self.mesh, device), "mesh": self.mesh.id}
+
+    async def _call_away(self, device: DeviceId, encoded: str) -> None:
+        try:
+            said = decode_statement(bytes.fromhex(encoded))
+        except (EncodingError, ValueError) as error:
+            raise ControlError("the field 'statement' is a statement as hex") from error
+        if (said.kind, said.subject, said.author) != (AWAY, device, self.mesh.root):
+            raise ControlError(
+                "the statement does not say, by the recovery phrase of this mesh, that the device is away"
+            )
+        fields = {"device": peer_id(device), "by": "root"}
+        await self.mesh.commit(
+            lambda replica: replica.learn([said]),
+            lambda connection: audit.record(connection, "device.away", fields, self.mesh.clock.wall()),
+        )
 
     async def _revoke(self, subject: DeviceId, head: Head, info: Mapping[str, Any]) -> None:
         fields = {"device": peer_id(subject), "head": head.seq}

@@ -56,6 +56,7 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Device:
     """A device of the mesh: peer id, name, who let it in and who put it out (peer ids, or "root" for the phrase), how it stands.
+    ``away``: the phrase has said that snapshots do without it.
 
     >>> [device.name for device in node.devices() if not device.revoked]
     ['laptop', 'phone']
@@ -67,6 +68,7 @@ class Device:
     revoked: bool
     revoked_by: list[str]
     forked: bool
+    away: bool
     this: bool
 
 

@@ -8,6 +8,7 @@ from mycelnode.commands import ADDRESSES, all_devices, device_name, revoked_by, 
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import peer_id
 from mycelnode.mesh import Mesh
+from mycelnode.protocols import tending
 
 if TYPE_CHECKING:
     from mycelnode.node import Node
@@ -30,6 +31,7 @@ def status(mesh: Mesh, node: Node | None = None) -> dict[str, Any]:
             for device, hold in sorted(mesh.replica.held.items())
         ],
         "fenced": _fenced(mesh),
+        "history": _history(mesh),
         "disk": mesh.database.size(),
         "services": _services(mesh, node),
     }
@@ -78,6 +80,18 @@ def _fenced(mesh: Mesh) -> list[dict[str, Any]]:
             reason = mesh.replica.membership.reason(device)
             fenced.append({"device": peer_id(device), "at": limit, "beyond": beyond, "reason": reason})
     return fenced
+
+
+def _history(mesh: Mesh) -> dict[str, Any]:
+    """Bytes of entries that a snapshot could replace; the devices for which that waits; those whose snapshot is not true here."""
+    replica = mesh.replica
+    waiting = [device for device in tending.waits_for(replica) if device != replica.device]
+    disputed = {p.author for key, p in replica.snapshots.proposals.items() if key in replica.snapshots.disputed}
+    return {
+        "bytes": tending.growth(replica),
+        "waits_for": [peer_id(device) for device in waiting],
+        "disputed": sorted(map(peer_id, disputed)),
+    }
 
 
 def _services(mesh: Mesh, node: Node | None) -> dict[str, dict[str, str]]:

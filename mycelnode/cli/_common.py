@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -354,6 +355,15 @@ def read_stdin(*, whole: bool = False) -> str:
     except UnicodeError:
         raise BadInput("standard input is not UTF-8 text") from None
     return text
+
+
+def read_phrase(*, one_line: bool) -> str:
+    """The recovery phrase: hidden on a terminal; else a line, or all of standard input. Numbers, as in our grid, are skipped."""
+    if one_line or sys.stdin.isatty():
+        text = read_secret("Recovery phrase (24 words)")
+    else:
+        text = read_stdin(whole=True)
+    return " ".join(word for word in text.split() if not re.fullmatch(r"\d{1,2}[.)]?", word))
 
 
 def confirm(options: Options, question: str, yes: bool, explain: Callable[[], None] = lambda: None) -> None:

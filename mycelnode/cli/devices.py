@@ -19,6 +19,7 @@ from mycelnode.cli._common import (
     local_time,
     parse_since,
     plural,
+    read_phrase,
     short,
     show,
     table,
@@ -91,6 +92,28 @@ def rescue(options: Options, device: str, yes: bool) -> None:
     show(options, ask(options, "devices.rescue", device=device), _say_rescued)
 
 
+@command(devices, name="away")
+@click.argument("device", shell_complete=_complete.devices)
+def away(options: Options, device: str) -> None:
+    """Go on without a device that stays away: the others need not keep history for it. Asks for the recovery phrase.
+
+    It stays a member, and gets what it missed when it comes back.
+    """
+    from mycelnode.beginning import root_statement
+    from mycelnode.crdt.statements import AWAY
+    from mycelnode.encoding import key_of_peer
+    from mycelnode.errors import PhraseError
+    from mycelnode.identity import mesh_id, root_from_phrase
+
+    meant = ask(options, "devices.away", device=device)
+    root = root_from_phrase(read_phrase(one_line=False))
+    if mesh_id(root.public) != meant["mesh"]:
+        raise PhraseError("this recovery phrase belongs to another mesh than the one in this folder")
+    said = root_statement(root, AWAY, key_of_peer(meant["device"]), None, "away")
+    answer = ask(options, "devices.away", device=meant["device"], statement=said.encoded.hex())
+    show(options, answer, lambda found: print(f"history is not kept for {found['name']} any more"))
+
+
 # --- for people --------------------------------------------------------------------------------------------------------
 
 
@@ -102,7 +125,7 @@ def _say_devices(found: Sequence[Mapping[str, Any]]) -> None:
     names = {device["device"]: device["name"] for device in found}
     rows = []
     for device in found:
-        marks = [word for word in ("this", "forked") if device.get(word)]
+        marks = [word for word in ("this", "forked", "away") if device.get(word)]
         if device["revoked"]:
             marks.append("revoked by " + " and ".join(_who(by, names) for by in device["revoked_by"]))
         rows.append((device["name"], _who(device["enrolled_by"], names), ", ".join(marks) or "-", device["device"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,8 +21,8 @@ from mycelnode.cli._common import (
     local_time,
     node_client,
     parse_since,
+    read_phrase,
     read_secret,
-    read_stdin,
     short,
     show,
     working,
@@ -178,7 +177,7 @@ def recover(
     if since is not None and not revoke:
         raise click.UsageError("--since says from when on a device that --revoke names counts no more")
     since_ms = None if since is None else parse_since(since, datetime.now().astimezone())
-    phrase = _read_phrase(one_line=file is not None)
+    phrase = read_phrase(one_line=file is not None)
     root = root_from_phrase(phrase)
     if file is not None:
         from mycelnode import backup
@@ -225,15 +224,6 @@ def leave(options: Options, erase: bool, yes: bool) -> None:
             partial(leaving.leave_mesh, options.data, clock=clock.system(), erase=erase, wait=TELL_SECONDS)
         )
     show(options, answer, _say_left)
-
-
-def _read_phrase(*, one_line: bool) -> str:
-    """The phrase: hidden on a terminal; else a line, or all of standard input. Numbers, as in our own grid, are skipped."""
-    if one_line or sys.stdin.isatty():
-        text = read_secret("Recovery phrase (24 words)")
-    else:
-        text = read_stdin(whole=True)
-    return " ".join(word for word in text.split() if not re.fullmatch(r"\d{1,2}[.)]?", word))
 
 
 # --- for people ----------------------------------------------------------------------------------------------------------

@@ -160,7 +160,27 @@ def _warnings(answer: Mapping[str, Any]) -> list[str]:
             f"not counted of {name}: {plural(fenced['beyond'], 'entry')} after entry {fenced['at']}{reason};"
             f" `mycelnode devices rescue {name}` shows what"
         )
+    lines += _history_lines(answer)
     return [f"! {line}" for line in lines]
+
+
+def _history_lines(answer: Mapping[str, Any]) -> list[str]:
+    """Who holds the clean-up of history back, and what may help."""
+    away = {device["device"] for device in answer["devices"] if not device["connected"]}
+    lines = []
+    for device in away.intersection(answer["history"]["waits_for"]):
+        name = _reference(device, answer["devices"])
+        lines.append(
+            f"{megabytes(answer['history']['bytes'])} of history stay on every device until {name} is back: `mycelnode devices"
+            f" away {name}` (with the recovery phrase) lets the others go on, `mycelnode devices revoke {name}` puts it out"
+        )
+    for device in answer["history"]["disputed"]:
+        name = _reference(device, answer["devices"])
+        lines.append(
+            f"{name} offers a snapshot that is not what this device's logs say; if {name} was not damaged, it is not honest:"
+            f" `mycelnode devices revoke {name}`"
+        )
+    return sorted(lines)
 
 
 def _unreachable(answer: Mapping[str, Any]) -> list[str]:
