@@ -106,8 +106,10 @@ def head_before(replica: Replica, device: DeviceId, since_ms: int | None) -> Hea
     """The head that a revocation names: the highest held, or the last before the first entry written at ``since_ms`` or later.
 
     Of a log in several versions, which came first here says nothing about which is the good one: none is chosen, and the head lies
-    on all of them (docs/decisions/0011).
+    on all of them (docs/decisions/0011). A snapshot that this device folds from stays whole (docs/decisions/0019).
     """
+    agreed = [replica.snapshots.agreed(p).get(device) for p in replica.snapshots.grounds()]
+    least = max((head.seq for head in agreed if head is not None), default=0)
     number, _ = replica.counted(device)
     tip = replica.logs.fork_point(device) or replica.logs.tip(device, number)
     if since_ms is None:
@@ -118,7 +120,7 @@ def head_before(replica: Replica, device: DeviceId, since_ms: int | None) -> Hea
         if not rows:
             break
         for row in rows:
-            if _written_at(row) >= since_ms:
+            if row.seq > least and _written_at(row) >= since_ms:
                 return head
             head = Head(row.seq, row.hash)
     return head

@@ -16,7 +16,6 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from mycelnode.crdt.changelog import MAX_SEQ, DeviceId, Head, SignedHead
-from mycelnode.crdt.snapshots import decode_record
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.encoding import Digest, as_bytes, as_int, as_list, as_map, as_text, decode, encode
 from mycelnode.errors import EncodingError, LogError, PeerMisbehaved
@@ -24,7 +23,8 @@ from mycelnode.protocols.admission import statements_about
 from mycelnode.protocols.logset import MAX_BRANCHES, MAX_LOGS, Row
 from mycelnode.protocols.peer_view import PROBE_FANOUT, PeerView
 from mycelnode.protocols.replica import MAX_STATEMENTS, Replica
-from mycelnode.protocols.state_transfer import PIECE_BYTES, Offer, Partial, StateSource
+from mycelnode.protocols.state_exchange import StateExchange
+from mycelnode.protocols.state_transfer import Partial, StateSource
 from mycelnode.protocols.sync_frames import (
     BATCH_BYTES,
     BYE,
@@ -36,7 +36,6 @@ from mycelnode.protocols.sync_frames import (
     MAX_BATCH_BYTES,
     MAX_FRAME,
     MAX_QUEUED,
-    MAX_SNAPSHOTS,
     PING,
     PING_AFTER,
     PONG,
@@ -53,11 +52,8 @@ from mycelnode.protocols.sync_frames import (
     WINDOW_BYTES,
     Accept,
     Learn,
-    LearnRecords,
-    LearnState,
     Leave,
     Proposal,
-    StartFrom,
 )
 
 
@@ -95,25 +91,14 @@ class SyncSession:
     ) -> None:
         self.replica, self.peer, self.view = replica, peer, PeerView(replica.logs)
         self.closing: str | None = None
-        self._source = source
-        self._partial: Partial | None = None
-        want: list[Any] | None = None
-        if partial is not None and replica.new and partial.sender is None:  # two senders would undo each other's work
-            self._partial, partial.sender = partial, self
-            want = [partial.digest, len(partial.data)]
-        here = [p.id for p in replica.snapshots.grounds()]
-        self._queue: list[list[Any]] = [[HELLO, VERSION, wall, want, here]]
-        self._snapshots_said = set[bytes]()  # or that the peer has
-        self._snapshots_there = set[bytes]()  # the peer has their state
-        self._fetches: bytes | None = None  # the snapshot whose state we asked for
+        self._states = StateExchange(replica, peer, source, partial)
+        self._queue: list[list[Any]] = [[HELLO, VERSION, wall, *self._states.greeting()]]
         self._greeted = self._heard = self._told = self._gone = False
         self._statements_said = 0  # of replica.statements, in order
         self._announce: set[DeviceId] = set()
         self._ids_said = 0
         self._due: dict[DeviceId, float] = {}  # logs the peer may lack something of, and from when to send it
         self._flight: list[_Sent] = []
-        self._wanted: tuple[bytes | None, int] | None = None  # by the peer: a state to start from
-        self._sending: tuple[Offer, int] | None = None
         self._refused: set[DeviceId] = set()  # logs of which the peer takes no more
         self._full: set[DeviceId] = set()  # logs of which we take no more
         self._sent_at = self._heard_at = now
@@ -146,7 +131,7 @@ class SyncSession:
 
     def tick(self, *, now: float) -> None:
         """Time passes: heartbeats, giving up on a silent peer, parting from one that is no member any more."""
-        self._source.expire(now)
+        self._states.source.expire(now)
         if now - self._heard_at > SILENT_AFTER:
             self.close("nothing was heard for too long")
         elif now - self._sent_at > PING_AFTER:
@@ -165,9 +150,7 @@ class SyncSession:
 
     def over(self) -> None:
         """The connection has ended, however it did."""
-        for partial in (self._partial, self.replica.snapshots.fetching):
-            if partial is not None and partial.sender is self:
-                partial.sender = None
+        self._states.over()
 
     def close(self, reason: str) -> None:
         """Part: statements still owed and a BYE go out, then `next_frame` has nothing more and `finished` is true."""
@@ -269,13 +252,7 @@ class SyncSession:
             return [BYE, self.closing]
         if not self._member() and not self._clone():
             return None
-        return (
-            self._next_snapshot()
-            or self._next_have()
-            or self._next_want()
-            or self._next_state()
-            or self._next_entries(now)
-        )
+        return self._next_snapshot() or self._next_have() or self._next_state() or self._next_entries(now)
 
     def _say_statements(self, statements: list[Statement]) -> list[Any] | None:
         self._statements_said += len(statements)
@@ -295,27 +272,7 @@ class SyncSession:
         return message
 
     def _next_snapshot(self) -> list[Any] | None:
-        """What stands for entries that we have no more: before any log that has lost some."""
-        if not self._heard or not self._member():
-            return None
-        snapshots = self.replica.snapshots
-        for proposal in snapshots.grounds():
-            if proposal.id not in self._snapshots_said:
-                self._snapshots_said.add(proposal.id)
-                return [SNAPSHOT, proposal.encoded, [c.encoded for c in snapshots.records(proposal)]]
-        return None
-
-    def _next_want(self) -> list[Any] | None:
-        """Ask for a state without which we cannot fold, one peer at a time."""
-        partial = self.replica.snapshots.fetching
-        if not self.replica.holes or self._fetches is not None or partial.sender is not None:
-            return None
-        for proposal in self.replica.snapshots.missing():
-            if proposal.id in self._snapshots_there:
-                partial.sender, self._fetches = self, proposal.id
-                partial.begin(proposal.digest, proposal.size, {})
-                return [WANT, proposal.id, len(partial.data)]
-        return None
+        return self._states.next_snapshot() if self._heard and self._member() else None
 
     def _tips(self, devices: Iterable[DeviceId]) -> dict[DeviceId, list[list[Any]]]:
         durable = self.replica.logs.durable
@@ -323,26 +280,8 @@ class SyncSession:
         return {d: [list(branch.head) for branch in durable.get(d, ()) if branch.tip is not None] for d in shown}
 
     def _next_state(self) -> list[Any] | None:
-        if self._wanted is not None and self._heard and self.view.statements <= self.replica.statements.keys():
-            self._offer(
-                *self._wanted, self._heard_at
-            )  # not before we know what the peer knows about whose entries count
-            self._wanted = None
-        if self._sending is None:
-            return None
-        offer, offset = self._sending
-        piece = offer.state[offset : offset + PIECE_BYTES]
-        end = offset + len(piece)
-        self._sending = (offer, end) if end < len(offer.state) else None
-        cut = {device: head.to_wire() for device, head in offer.cut.items()}
-        return [STATE, offer.digest, len(offer.state), offset, piece, cut]
-
-    def _offer(self, digest: bytes | None, start: int, now: float) -> None:
-        """Not a state that is not proved itself, nor where a snapshot will be sent anyhow."""
-        unfit = self.replica.base is not None or self.replica.snapshots.grounds()
-        offer = None if unfit else self._source.offer(digest, now)
-        if offer is not None:
-            self._sending = (offer, min(start, len(offer.state)) if digest == offer.digest else 0)
+        informed = self._heard and self.view.statements <= self.replica.statements.keys()
+        return self._states.next_want() or self._states.next_state(informed=informed, now=self._heard_at)
 
     def _next_entries(self, now: float) -> list[Any] | None:
         if not self._heard or self._window_full():
@@ -409,15 +348,9 @@ class SyncSession:
     def _on_hello(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         _, version, clock, want, snapshots = as_list(message, 5)
         as_int(version, 1)
-        if len(as_list(snapshots)) > MAX_SNAPSHOTS:
-            raise EncodingError("more snapshots than one mesh has")
-        self._snapshots_there.update(as_bytes(key, 32) for key in snapshots)
-        self._snapshots_said |= self._snapshots_there
         self._greeted = True
         self.replica.skews[self.peer] = as_int(clock) - wall
-        if want is not None and self._member():
-            digest, offset = as_list(want, 2)
-            self._wanted = (None if digest is None else as_bytes(digest, 32), as_int(offset))
+        self._states.greeted(want, snapshots)
         return []
 
     def _on_have(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
@@ -503,56 +436,13 @@ class SyncSession:
         return []
 
     def _on_state(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
-        _, digest, size, offset, piece, cut = as_list(message, 6)
-        if self._fetches is not None:
-            return self._on_piece(as_bytes(digest, 32), as_int(size), as_int(offset), as_bytes(piece))
-        if self._partial is None:
-            raise EncodingError("a state that was not asked for")
-        if not self._member() or not self.replica.new:
-            return []
-        if len(as_map(cut)) > MAX_LOGS:
-            raise EncodingError("more logs than one mesh holds")
-        heads = {as_bytes(device, 32): SignedHead.from_wire(head) for device, head in as_map(cut).items()}
-        if heads != self._partial.cut:
-            for device, head in heads.items():
-                self.replica.verify_head(device, head)
-        self._partial.begin(as_bytes(digest, 32), as_int(size), heads)
-        state = self._partial.add(as_int(offset), as_bytes(piece))
-        if state is None:
-            return []
-        return [StartFrom(state, {device: head.head for device, head in heads.items()}, self.peer)]
-
-    def _on_piece(self, digest: bytes, size: int, offset: int, piece: bytes) -> list[Proposal]:
-        """A part of the state of a snapshot."""
-        partial, wanted = self.replica.snapshots.fetching, self._fetches
-        if wanted is None or partial.sender is not self or (digest, size) != (partial.digest, partial.size):
-            return []
-        state = partial.add(offset, piece)
-        if state is None:
-            return []
-        self._fetches = partial.sender = None
-        return [LearnState(wanted, state)]
+        return self._states.on_state(message)
 
     def _on_snapshot(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
-        _, proposal, confirmations = as_list(message, 3)
-        if not self._member():
-            return []
-        if len(as_list(confirmations)) > MAX_LOGS:
-            raise EncodingError("more confirmations than devices in one mesh")
-        records = [decode_record(as_bytes(item)) for item in (proposal, *confirmations)]
-        self._snapshots_there.add(records[0].id)
-        self._snapshots_said.add(records[0].id)
-        if len(self._snapshots_there) > MAX_QUEUED:
-            raise EncodingError("more snapshots than one mesh has")
-        return [LearnRecords(records)]
+        return self._states.on_snapshot(message)
 
     def _on_want(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
-        _, key, offset = as_list(message, 3)
-        found = [p for p in self.replica.snapshots.grounds() if p.id == as_bytes(key, 32)]
-        if found and self._member():
-            offer = self._source.kept(found[0].digest, lambda: self.replica.logs.store.state(found[0].id), now)
-            self._sending = (offer, min(as_int(offset), len(offer.state)))
-        return []
+        return self._states.on_want(message, now)
 
     def _on_refused(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         device = as_bytes(as_list(message, 2)[1], 32)

@@ -104,7 +104,9 @@ def _grown(replica: Replica, least: int | None = None) -> bool:
 
 def _proposes(replica: Replica, least: int | None = None) -> bool:
     asked = asked_now(replica)
-    if not asked or replica.device != min(asked) or not _grown(replica, least) or pending(replica) is not None:
+    if not asked or replica.device != min(asked) or replica.base is not None or pending(replica) is not None:
+        return False
+    if not _grown(replica, least):
         return False
     cut, on_chain = cut_now(replica), replica.logs.on_chain
     return not extends(replica.snapshots.final, cut, on_chain) and _goes_on(replica, cut)

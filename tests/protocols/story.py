@@ -17,7 +17,7 @@ from mycelnode.crdt.clock import to_ms
 from mycelnode.crdt.document import from_verb
 from mycelnode.crdt.statements import ENROL, FENCE, REVOKE
 from mycelnode.errors import MycelError
-from mycelnode.protocols import peer_view, sync
+from mycelnode.protocols import peer_view, state_exchange, sync
 from mycelnode.protocols.admission import enrolment_chain
 from mycelnode.protocols.state_transfer import StateSource
 from mycelnode.rescue import rescuable, rescue
@@ -303,7 +303,6 @@ def _runs(node: Node) -> Iterator[tuple[DeviceId, tuple[Head, list[bytes], Signe
 
 
 SMALL = (
-    ("PIECE_BYTES", 150),
     ("STATEMENTS_PER_FRAME", 3),
     ("IDS_PER_FRAME", 4),
     ("BATCH_BYTES", 600),
@@ -320,6 +319,7 @@ def limits(tight: bool) -> Iterator[None]:
     with (
         mock.patch.multiple(sync, **dict(SMALL), PROBE_FANOUT=2),
         mock.patch.object(peer_view, "PROBE_FANOUT", 2),
+        mock.patch.object(state_exchange, "PIECE_BYTES", 150),
     ):
         yield
 

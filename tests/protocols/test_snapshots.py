@@ -7,6 +7,7 @@ import random
 import pytest
 
 from mycelnode.crdt.changelog import digest, genesis
+from mycelnode.crdt.snapshots import Proposal
 from mycelnode.crdt.statements import AWAY, FENCE, REVOKE
 from mycelnode.encoding import Digest
 from mycelnode.errors import LogError
@@ -172,14 +173,46 @@ def test_a_proposal_whose_state_is_not_the_fold_of_its_cut_is_refused_and_report
     assert not b.replica.snapshots.complete
 
 
-def test_no_snapshot_leaves_out_a_device_that_its_author_let_in() -> None:
-    """The proposal itself stands in the log beyond the enrolment."""
-    a, b = filled(2)
-    proposer = min((a, b), key=lambda device: device.id)
-    others = newcomer(proposer)
-    proposer.tend()
-    (proposal,) = proposer.replica.snapshots.proposals.values()
-    assert others.id in proposal.asked or proposer.id != min(proposal.asked)
+def proposal_by(author: Device, asked: set[bytes]) -> Proposal:
+    """What a hostile ``author`` may say: that only those count whom it asks."""
+    replica = author.replica
+    made = replica.enter(
+        lambda position: Proposal(
+            author.id,
+            position,
+            tending.cut_now(replica),
+            frozenset(s.id for s in replica.statements.values() if s.author == replica.root),
+            {},
+            {},
+            frozenset(asked),
+            replica.document.digest(),
+            len(replica.document.encode_state()),
+        )
+    )
+    author.commit()
+    return made
+
+
+def test_nobody_can_leave_out_whom_it_has_let_in() -> None:
+    """The proposal stands in the log beyond the enrolment, whatever its cut says."""
+    (thief,) = filled(1)
+    alone = proposal_by(thief, {thief.id})
+    assert thief.replica.snapshots.complete == [alone]
+    other = newcomer(thief)
+    proposal_by(thief, {thief.id})
+    sync(thief, other)
+    for device in (thief, other):
+        assert device.replica.snapshots.complete == [alone]
+
+
+def test_nobody_can_leave_out_who_let_it_in() -> None:
+    owner, thief = mesh(2)
+    owner.put("a", 1)
+    sync(owner, thief)
+    proposal_by(thief, {thief.id})
+    sync(owner, thief)
+    for device in (owner, thief):
+        assert device.replica.snapshots.complete == []
 
 
 def test_entries_may_not_be_left_out_without_a_snapshot() -> None:
