@@ -4,7 +4,7 @@ A proposal names a *cut* (device → head), the digest of the canonical state fo
 membership: the root's statements by id, the fences in force, and the logs held in two versions. All of them and the confirmations
 are entries of logs, and signed by themselves (`carried`), so that a device which lacks the logs can be shown a complete snapshot.
 
-Bodies: ``["snapshot", author, position, cut, root statements, fences, forks, asked, digest, size]`` and
+Bodies: ``["snapshot", author, position, cut, root statements, fences, forks, beside, asked, digest, size]`` and
 ``["confirm", author, position, proposal id]``. docs/protocols/snapshots.md has the rules and why.
 """
 
@@ -35,7 +35,8 @@ class Proposal(Carried):
     """That the state with this digest stand for all entries up to ``cut``. ``size`` is its length in bytes.
 
     ``root``: ids of the root's statements that the author knew. ``fences``: those in force. ``forked``: the logs of which it held
-    two versions, with the last entry that these share.
+    two versions, with the last entry that these share. ``beside``: ids of statements that stand on a version of a log beside the
+    cut, for those who lack the logs that would tell.
     """
 
     CONTEXT: ClassVar[bytes] = _CONTEXT
@@ -46,6 +47,7 @@ class Proposal(Carried):
     root: frozenset[bytes]
     fences: Mapping[DeviceId, Head | None]
     forked: Mapping[DeviceId, Head | None]
+    beside: frozenset[bytes]
     asked: frozenset[DeviceId]
     digest: bytes
     size: int
@@ -64,6 +66,7 @@ class Proposal(Carried):
             sorted(self.root),
             {device: head_to_wire(head) for device, head in self.fences.items()},
             {device: head_to_wire(head) for device, head in self.forked.items()},
+            sorted(self.beside),
             sorted(self.asked),
             self.digest,
             self.size,
@@ -104,7 +107,7 @@ def decode_record(data: bytes) -> Record:
         return Confirmation(author, place, as_bytes(proposal, 32), signature)
     if kind != SNAPSHOT:
         raise EncodingError("neither a snapshot nor a confirmation")
-    cut, root, fences, forked, asked, digest, size = as_list(rest, 7)
+    cut, root, fences, forked, beside, asked, digest, size = as_list(rest, 8)
     heads = {device: head for device, head in _heads(cut).items() if head is not None and 1 <= head.seq <= MAX_SEQ}
     if len(heads) != len(as_map(cut)):
         raise EncodingError("a cut names entries")
@@ -115,6 +118,7 @@ def decode_record(data: bytes) -> Record:
         _keys(root),
         _heads(fences),
         _heads(forked),
+        _keys(beside),
         _keys(asked),
         as_bytes(digest, 32),
         as_int(size),
@@ -167,7 +171,7 @@ def membership_at(
     reach[proposal.author] = proposal.at
 
     def on_known_chain(device: DeviceId, at: Head, head: Head) -> bool:
-        """A newcomer lacks the logs; but for logs in two versions, which it will hold before it relies on this, numbers tell."""
+        """A newcomer lacks the logs: numbers tell, but for logs in two versions. Once it has them, they do."""
         known = on_chain(device, at, head)
         return at.seq <= head.seq if known is None else known
 
@@ -178,7 +182,11 @@ def membership_at(
         if statement.author == root:
             return statement.id in proposal.root
         limit = reach.get(statement.author)
-        return limit is not None and statement.at is not None and on_known_chain(statement.author, statement.at, limit)
+        if limit is None or statement.at is None:
+            return False
+        if statement.id in proposal.beside and on_chain(statement.author, statement.at, limit) is None:
+            return False
+        return on_known_chain(statement.author, statement.at, limit)
 
     forks = [derived_fork(device, head) for device, head in proposal.forked.items()]
     return membership(root, [*filter(counts, statements), *forks], on_known_chain, known_common)

@@ -133,10 +133,8 @@ class Snapshots:
         return all(self.logs.find(device, head) is not None for device, head in proposal.cut.items())
 
     def may_lack(self, device: DeviceId) -> int:
-        """Up to which seq the entries of a log may be missing, because a snapshot that may be complete stands for them."""
-        complete = {p.id for p in self.complete}
-        usable = (p for p in self.proposals.values() if p.id in complete or (self.full(p) and not self.held(p)))
-        return max((p.cut[device].seq for p in usable if device in p.cut), default=0)
+        """Up to which seq the entries of a log may be missing, because a complete snapshot stands for them."""
+        return max((p.cut[device].seq for p in self.complete if device in p.cut), default=0)
 
     def grounds(self) -> list[Proposal]:
         """The complete snapshots from whose state we fold: it is on our disk, and the logs reach the cut."""

@@ -17,6 +17,7 @@ from mycelnode.protocols.logset import ROW_BYTES, Branch, Row
 from mycelnode.protocols.replica import Pruned, Replica
 
 LEAST_GROWTH = 4 << 20  # bytes of entries that are worth a snapshot; or as much as the state takes, if that is more
+MAX_BESIDE = 1024  # of a clone's statements that a proposal names
 PRUNE_BYTES = 1 << 20  # of entries looked at in one transaction
 
 
@@ -112,6 +113,15 @@ def _proposes(replica: Replica, least: int | None = None) -> bool:
     return not extends(replica.snapshots.final, cut, on_chain) and _goes_on(replica, cut)
 
 
+def _beside(replica: Replica) -> frozenset[bytes]:
+    """Statements that a newcomer could take for a part of the cut, as it has not got the log that tells."""
+    cut, on_chain = cut_now(replica), replica.logs.on_chain
+    forked = [s for s in replica.statements.values() if len(replica.logs.branches(s.author)) > 1 and s.author in cut]
+    near = [s for s in forked if s.at is not None and s.at.seq <= cut[s.author].seq]
+    beside = sorted(s.id for s in near if s.at is not None and on_chain(s.author, s.at, cut[s.author]) is False)
+    return frozenset(beside[:MAX_BESIDE])
+
+
 def _propose(replica: Replica) -> None:
     document, state = replica.document, replica.document.encode_state()
 
@@ -123,6 +133,7 @@ def _propose(replica: Replica) -> None:
             _root_statements(replica),
             dict(replica.membership.fences),
             dict(replica.membership.forked),
+            _beside(replica),
             asked_now(replica),
             document.digest(),
             len(state),

@@ -31,12 +31,13 @@ class Conditions:
 
     ``skew``: seconds that the wall clock is ahead. ``slept``: seconds that the machine has been suspended. ``routes``: where a
     connection to ``host:port`` goes instead; whatever is not in it is refused, so that no connection gets past the wires by
-    accident; None: the real network.
+    accident; None: the real network. ``history``: bytes of entries that are worth a snapshot, few, so that short stories have some.
     """
 
     skew: float = 0.0
     slept: float = 0.0
     routes: Mapping[str, str] | None = None
+    history: int = 10_000
 
     def write(self, path: Path) -> None:
         """Replace the file at once, so that a reader sees the old conditions or the new."""
@@ -117,9 +118,10 @@ def main(arguments: list[str]) -> None:
     if len(arguments) < 4 or arguments[0] != "--world" or arguments[2] != "--":
         sys.exit("usage: python -m mycel_simnet.node --world FILE -- COMMAND …")
     from mycelnode import clock
+    from mycelnode.protocols import tending
 
     world = World(Path(arguments[1]))
-    world.conditions()
+    tending.LEAST_GROWTH = world.conditions().history
     clock.use(world)
     redirect_connections(world)
     if arguments[3] == "run":

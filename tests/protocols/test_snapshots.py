@@ -184,6 +184,7 @@ def proposal_by(author: Device, asked: set[bytes]) -> Proposal:
             frozenset(s.id for s in replica.statements.values() if s.author == replica.root),
             {},
             {},
+            frozenset(),
             frozenset(asked),
             replica.document.digest(),
             len(replica.document.encode_state()),
@@ -213,6 +214,19 @@ def test_nobody_can_leave_out_who_let_it_in() -> None:
     sync(owner, thief)
     for device in (owner, thief):
         assert device.replica.snapshots.complete == []
+
+
+def test_a_snapshot_that_asked_too_few_does_not_excuse_missing_entries() -> None:
+    owner, thief = mesh(2)
+    owner.put("a", 1)
+    sync(owner, thief)
+    lagging = newcomer(owner)
+    false = proposal_by(thief, {thief.id})
+    lagging.learn(*thief.replica.statements.values())
+    lagging.replica.learn_records([false])
+    lagging.commit()
+    assert lagging.replica.snapshots.full(false)
+    assert lagging.replica.snapshots.may_lack(owner.id) == 0
 
 
 def test_entries_may_not_be_left_out_without_a_snapshot() -> None:
