@@ -1,0 +1,82 @@
+"""Our host with an open gate, as a swarm door is built: anybody may come in and use its services; those it knows are members.
+
+Prints its address, and runs until it is killed. Arguments: the keys (hex) that it knows.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import trio
+
+from mycelnode.errors import NetworkError
+from mycelnode.p2p.host import Admission, HostConfig, Limits, Stream, open_host
+
+# Who comes to a swarm stays longer than who comes to pair; the rest is as at the mesh door.
+LIMITS = Limits(strangers=64, stranger_seconds=600, stranger_idle_seconds=60)
+
+
+async def echo(stream: Stream) -> None:
+    while data := await stream.receive_some(1 << 16):
+        await stream.send_all(data, deadline=10)
+    await stream.aclose()
+
+
+async def shout(stream: Stream) -> None:
+    """A handler as one writes it on the first day: it thinks that what comes is text."""
+    data = await stream.receive_some(1 << 16)
+    await stream.send_all(data.decode().upper().encode(), deadline=10)
+    await stream.aclose()
+
+
+async def deaf(stream: Stream) -> None:
+    """A handler that is busy with something else."""
+    await trio.sleep_forever()
+
+
+async def pour(stream: Stream) -> None:
+    """A handler that has much to say."""
+    while True:
+        await stream.send_all(bytes(60_000), deadline=10)
+
+
+async def ping(stream: Stream) -> None:
+    """`/ipfs/ping/1.0.0`, as libp2p has it."""
+    while True:
+        await stream.send_all(await stream.read_exactly(32), deadline=10)
+
+
+async def identify(stream: Stream) -> None:
+    """`/ipfs/id/1.0.0`: says what every device may know, and nothing of addresses."""
+    await stream.send_all(b"\x0a\x2a\x0amycelnode/0", deadline=10)
+    await stream.aclose()
+
+
+SERVICES = {
+    "/echo/1": echo,
+    "/shout/1": shout,
+    "/deaf/1": deaf,
+    "/pour/1": pour,
+    "/ipfs/ping/1.0.0": ping,
+    "/ipfs/id/1.0.0": identify,
+}
+
+
+async def main(known: set[bytes]) -> None:
+    def admit(key: bytes) -> Admission:
+        return Admission.MEMBER if key in known else Admission.STRANGER
+
+    config = HostConfig(listen=("/ip4/127.0.0.1/tcp/0",), limits=LIMITS)
+    try:
+        async with open_host(os.urandom(32), config, admit=admit) as host:
+            for protocol, handler in SERVICES.items():
+                host.set_handler(protocol, handler, strangers=True)
+            print(host.addrs[0], flush=True)
+            await trio.sleep_forever()
+    except NetworkError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    trio.run(main, {bytes.fromhex(key) for key in sys.argv[1:]})
