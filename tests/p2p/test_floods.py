@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from mycelnode.errors import NetworkError
-from mycelnode.p2p import _door, _guard
+from mycelnode.p2p import _door, _guard, _yamux
 from mycelnode.p2p._addresses import group_of
 from mycelnode.p2p._quiet import LINES_A_MINUTE, quieten
 from mycelnode.p2p.host import Host, Stream
@@ -211,6 +211,43 @@ async def test_a_stranger_may_hold_few_streams_and_few_bytes() -> None:
         assert not await flood(victim, frame(1, deaf, flags=1) + frame(1, bytes(60_000)))
         assert await flood(victim, frame(1, deaf, flags=1) + frame(1, bytes(60_000)) * 10)
         assert await flood(victim, struct.pack(">BBHII", 0, 0, 1, 1, (1 << 20) + 1))
+
+
+@pytest.mark.parametrize(
+    ("bad", "cut"),
+    [
+        (struct.pack(">BBHII", 0, 0, 1, 1, 0), False),
+        (struct.pack(">BBHII", 1, 0, 1, 1, 0), True),  # version
+        (struct.pack(">BBHII", 0, 4, 0, 0, 0), True),  # type
+        (struct.pack(">BBHII", 0, 0, 1, 2, 0), True),  # parity
+        (struct.pack(">BBHII", 0, 1, 1, 0, 0), True),  # no stream
+    ],
+)
+async def test_a_frame_that_no_yamux_sends_ends_the_connection(bad: bytes, cut: bool) -> None:
+    """Stock libp2p takes all of these."""
+    async with a_host() as victim:
+        assert await flood(victim, bad) == cut
+
+
+async def test_who_was_dialled_opens_streams_of_even_numbers() -> None:
+    async with a_host() as one, a_host() as other:
+        await connect(one, other)
+        assert await answers(other, one)
+        assert await answers(one, other)
+
+
+async def test_a_peer_that_stops_without_a_word_is_let_go_and_one_that_is_silent_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A frozen process closes nothing, and TCP asks nobody. Members, too: nothing else would end their connection."""
+    monkeypatch.setattr(_yamux, "PING_SECONDS", 0.3)
+    async with a_host() as victim, a_host() as silent, a_raw_connection(victim.port) as frozen:
+        await connect(silent, victim)
+        await yamux(frozen)
+        await until(lambda: len(victim.connected()) == 2)
+        await until(lambda: victim.connected() == {silent.peer_id})
+        await trio.sleep(0.3 * (_yamux.SILENCES + 2))
+        assert victim.connected() == {silent.peer_id}
 
 
 async def test_streams_that_are_opened_without_end_cost_the_connection() -> None:
