@@ -10,6 +10,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import cbor2
@@ -37,7 +38,8 @@ def _refuse(*_: Any) -> NoReturn:
 # cbor2 turns these tags into objects before anyone can look at them; half a megabyte of fraction or decimal takes it 20 s
 # of CPU
 _TAGS = (*range(6), 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
-NO_TAGS: Final = dict.fromkeys(_TAGS, _refuse)
+_loads: Final = partial(cbor2.loads, allow_indefinite=False, semantic_decoders=dict.fromkeys(_TAGS, _refuse))
+_BYTES, _TEXT, _ARRAY, _MAP, _TAG = range(2, 7)  # major types (RFC 8949 §3.1)
 
 
 def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Value:
@@ -48,17 +50,63 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPT
     """
     if len(data) > max_bytes:
         raise EncodingError(f"{len(data)} bytes are more than the {max_bytes} allowed here")
+    value = read(data, max_depth + 1)
+    check(value, max_depth)
     try:
-        value = cbor2.loads(data, max_depth=max_depth + 1, allow_indefinite=False, semantic_decoders=NO_TAGS)
-        check(value, max_depth)
         again = cbor2.dumps(value, canonical=True)
-    except EncodingError:
-        raise
-    except (Exception, RecursionError) as error:  # cbor2 raises many kinds on hostile input; all mean the same here
+    except (Exception, RecursionError) as error:
         raise EncodingError(f"not valid CBOR: {error}") from error
     if again != data:
         raise EncodingError("not the canonical encoding")
     return value
+
+
+def read(data: bytes, max_depth: int) -> Value:
+    """One CBOR item without tags, from anyone, whose map keys are text, bytes or integers. That it is canonical is not checked.
+
+    Raises `EncodingError`.
+    """
+    try:
+        try:
+            return _loads(data, max_depth=max_depth, strict_hashable_types=True)
+        except cbor2.CBORDecodeError:
+            _check_keys(data, max_depth)
+            return _loads(data, max_depth=max_depth)
+    except EncodingError:
+        raise
+    except (Exception, RecursionError) as error:  # cbor2 raises many kinds on hostile input; all mean the same here
+        raise EncodingError(f"not valid CBOR: {error}") from error
+
+
+def _check_keys(data: bytes, max_depth: int) -> None:
+    """Refuse map keys that are no text, bytes or integers before anything hashes them. Raises `EncodingError`.
+
+    Python's hashes of tuples are no secret: in a megabyte of keys such as ``[-1, -2, -1, …]``, all with one hash, cbor2 looks
+    for half a minute for the place of the last. cbor2 can refuse all but text and bytes by itself; this is for maps with integers
+    as keys, whose hashes hardly collide.
+    """
+    place, open_items = 0, [(1, False)]  # of each container: how many items are to come, and is it a map?
+    while open_items:
+        left, is_map = open_items.pop()
+        if not left:
+            continue
+        open_items.append((left - 1, is_map))
+        if place >= len(data) or len(open_items) > max_depth + 1:
+            raise EncodingError("not valid CBOR: cut off, or nested too deeply")
+        major, argument = data[place] >> 5, data[place] & 0x1F
+        place += 1
+        if is_map and left % 2 == 0 and major > _TEXT:
+            raise EncodingError("a map key is not text, bytes or an integer")
+        if argument >= 24:
+            size = 1 << (argument - 24)
+            argument = int.from_bytes(data[place : place + size], "big")
+            place += size
+        if major in (_BYTES, _TEXT):
+            place += argument
+        elif major in (_ARRAY, _MAP):
+            open_items.append((argument * (major - _ARRAY + 1), major == _MAP))
+        elif major == _TAG:
+            open_items.append((1, False))
 
 
 def check(value: Value, max_depth: int = MAX_DEPTH) -> None:

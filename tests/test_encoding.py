@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+
 import cbor2
 import pytest
 from hypothesis import given
@@ -99,6 +102,28 @@ def test_a_tagged_number_is_refused_before_it_is_built() -> None:
     huge = cbor2.dumps(cbor2.CBORTag(4, [2, cbor2.CBORTag(2, b"\xff" * (MAX_BYTES - 100))]))
     with pytest.raises(EncodingError, match="semantic tag"):
         decode(huge)
+
+
+@pytest.mark.parametrize("head", [b"", b"\xa1\x01"], ids=["at once", "below a map with integers as keys"])
+def test_keys_that_all_have_one_hash_cost_no_more_than_others(head: bytes) -> None:
+    """Python's hash of -1 is that of -2, and so is that of every list of them: in 58,000 such keys, looking each one up among
+    those before it takes half a minute."""
+    keys = itertools.product((b"\x20", b"\x21"), repeat=16)
+    pairs = b"".join(b"\x90" + b"".join(next(keys)) + b"\x00" for _ in range(58_000))
+    started = time.process_time()
+    with pytest.raises(EncodingError, match="key"):
+        decode(head + b"\xb9" + (58_000).to_bytes(2, "big") + pairs)
+    assert time.process_time() - started < 1
+
+
+@given(st.dictionaries(st.integers(-(2**63), 2**63 - 1), plain, min_size=1, max_size=3), st.data())
+def test_keys_that_are_integers_are_read_by_another_way_and_held_to_the_same(
+    value: object, data: st.DataObject
+) -> None:
+    whole = encode([value, "x" * 30, {b"": [value]}])
+    assert encode(decode(whole)) == whole
+    with pytest.raises(EncodingError):
+        decode(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
 @given(st.binary(max_size=64))

@@ -19,7 +19,7 @@ import cbor2
 
 from mycelnode.crdt.changelog import MAX_ENTRY
 from mycelnode.crdt.values import pack
-from mycelnode.encoding import NO_TAGS
+from mycelnode.encoding import read
 from mycelnode.errors import EncodingError, ValueRefused
 
 BLOCK_ROWS = 4096
@@ -119,10 +119,7 @@ def frames(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def read_block(body: bytes) -> tuple[int, str, list[Any]]:
     """(section, name, columns) of a block. That the encoding is canonical is not checked here."""
-    try:
-        value = cbor2.loads(body, max_depth=MAX_BLOCK_DEPTH, allow_indefinite=False, semantic_decoders=NO_TAGS)
-    except (Exception, RecursionError) as error:  # cbor2 raises many kinds on hostile input; all mean the same here
-        raise EncodingError(f"a block of the state is not valid CBOR: {error}") from error
+    value = read(body, MAX_BLOCK_DEPTH)
     if type(value) is not list or len(value) < 3 or type(value[0]) is not int or type(value[1]) is not str:
         raise EncodingError("a block of the state is malformed")
     return value[0], value[1], value[2:]
