@@ -40,14 +40,15 @@ FINGERPRINT_BYTES = 16  # of a rescue operation that was applied; only ever comp
 MAX_SHOWN_VERSIONS = (
     64  # of a multi-value register in a change: a flood of versions must not cost the square of their number
 )
+MAX_SHOWN_BYTES = 4096  # of all versions together: an entry of 5,000 changes would copy large ones as often
 
 
 class Change(NamedTuple):
     """What one operation changed: in a map the value under ``key``, in a set the presence of ``key``, else the value.
 
     ``old`` and ``new`` are values (None also for: there was none, there is none any more); for sets False and True; for a
-    counter its sums; for a multi-value register the lists of versions (None: more than `MAX_SHOWN_VERSIONS`). ``kind`` is
-    the collection's type, or ``"refolded"``: read it anew.
+    counter its sums; for a multi-value register the lists of versions (None: more than `MAX_SHOWN_VERSIONS`, or several of
+    more than `MAX_SHOWN_BYTES`). ``kind`` is the collection's type, or ``"refolded"``: read it anew.
 
     >>> async with node.watch("notes") as changes:  # doctest: +SKIP
     ...     async for change in changes:
@@ -204,7 +205,11 @@ def _multi(contents: Contents, origin: Origin, index: int, op: Operation, change
 
 
 def _shown(multi: MVRegister) -> list[bytes] | None:
-    return multi.packed() if len(multi.versions) <= MAX_SHOWN_VERSIONS else None
+    versions = multi.versions
+    few = len(versions) <= MAX_SHOWN_VERSIONS and (
+        len(versions) == 1 or sum(map(len, versions.values())) <= MAX_SHOWN_BYTES
+    )
+    return multi.packed() if few else None
 
 
 def _values(versions: list[bytes] | None) -> list[Value] | None:

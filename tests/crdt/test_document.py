@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -320,3 +321,19 @@ def test_an_operation_names_no_more_dots_than_fit() -> None:
 def test_a_description_is_one_harmless_line(op: Any) -> None:
     assert describe(op).isprintable()
     assert len(describe(op)) < 4000
+
+
+def test_an_entry_that_replaces_versions_thousands_of_times_does_not_copy_the_large_ones_as_often() -> None:
+    """63 versions of 250 KB (16 MB of log), then one entry of 256 KiB: what a change shows was 150 GB in all."""
+    document = Document()
+    for seq in range(1, 64):
+        document.apply(A, seq, bytes(32), 1, [[7, "draft", f"{seq}" + "x" * 250_000, []]])
+    following = [[7, "draft", 1, [] if index == 0 else [[A, 64, index - 1]]] for index in range(4000)]
+    assert len(encode([1, *following])) < 256 << 10
+    tracemalloc.start()
+    changes = document.apply(A, 64, bytes(32), 1, following)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20
+    assert {(change.old, change.new) for change in changes} == {(None, None)}
+    assert len(document.multi("draft").values()) == 64
