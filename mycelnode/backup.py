@@ -265,11 +265,12 @@ def _fill(new: Path, opened: _Opener, root: bytes | None, name: str, clock: Cloc
 def _load(connection: sqlite3.Connection, records: Iterator[list[Any]]) -> tuple[dict[str, bytearray], int]:
     """Store the rows; returns what came in pieces, and how many log entries there were."""
     pieces: dict[str, bytearray] = {}
-    entries = 0
+    entries = size = 0
     for kind, *fields in records:
         if kind == _PIECE:
             pieces.setdefault(fields[0], bytearray()).extend(fields[1])
-            if sum(map(len, pieces.values())) > MAX_PIECES_BYTES:
+            size += len(fields[1])
+            if size > MAX_PIECES_BYTES:
                 raise BackupError("the backup holds a state larger than this version can keep in memory")
         else:
             columns = _TABLES[kind]

@@ -59,8 +59,9 @@ def device_name(mesh: Mesh, device: DeviceId) -> str:
     enrolment = mesh.replica.membership.enrolled.get(device)
     if enrolment is None and device == mesh.identity.device:
         return clean_name((mesh.stored.fact(RESTORED_NAME) or b"").decode(errors="replace"))
-    name = shared if isinstance(shared, str) else enrolment.info.get("name", "") if enrolment else ""
-    return clean_name(name)
+    said = (shared, enrolment.info.get("name") if enrolment else None)  # by members, who can say anything
+    name = next((name for name in said if isinstance(name, str)), "")
+    return clean_name(name[: MAX_NAME * 4])
 
 
 def chosen_name(name: str) -> str:

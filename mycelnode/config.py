@@ -163,11 +163,11 @@ class Settings:
 
     def _read_file(self) -> dict[str, Any]:
         try:
-            parsed = tomllib.loads(self._read_text())
+            parsed = list(_flatten(tomllib.loads(self._read_text())))
         except (ValueError, RecursionError) as error:  # also for a number of thousands of digits
             raise ConfigError(f"{self._path} is not valid TOML: {error}; correct it or move the file away") from None
         values = {}
-        for key, raw in _flatten(parsed):
+        for key, raw in parsed:
             try:
                 values[key] = parse_value(key, raw)
             except ConfigError as error:

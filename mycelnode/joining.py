@@ -141,7 +141,7 @@ async def join_mesh(data: DataDir, pasted: str, name: str | None, *, clock: Cloc
                 f"the backup restored here is of the mesh {mesh_id(restored.root)} and the invite is of {mesh_id(invite.root)};"
                 " use another --data-dir"
             )
-        before = data.joining.read_text() if data.joining.exists() else None
+        before = data.joining.read_text(errors="replace") if data.joining.exists() else None
         if before is not None and before != str(invite):
             data.device_key.unlink(missing_ok=True)  # made for another invite, and enrolled nowhere that we know of
         refuse_leftovers(data)

@@ -24,7 +24,7 @@ from mycelnode.crdt.document import Document
 from mycelnode.crdt.snapshots import Confirmation, decode_record
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.database import Database, open_database
-from mycelnode.encoding import as_list, blake2b, decode, encode, peer_id
+from mycelnode.encoding import as_bytes, as_int, as_list, as_map, blake2b, decode, encode, peer_id
 from mycelnode.errors import ClosedError, EncodingError, LogError, MycelError
 from mycelnode.identity import Identity, load_identity, mesh_id, verify
 from mycelnode.logstore import StoredBranch, StoredLogs, StoredRow
@@ -181,9 +181,14 @@ class Mesh:
         self.settings.set_shared(dict(self.replica.document.map(CONFIG)))
 
     def fact(self, name: str, default: Any = None) -> Any:
-        """A small value kept on this device, by name."""
+        """A small value kept on this device, by name; `EncodingError` if it is not of the kind of ``default``."""
         packed = self.stored.fact(name)
-        return default if packed is None else decode(packed)
+        if packed is None:
+            return default
+        value = decode(packed)
+        if default is not None and type(value) is not type(default):
+            raise EncodingError(f"what {self.database.path} keeps under {name!r} is not what was stored")
+        return value
 
     async def keep_fact(self, name: str, value: Any) -> None:
         """Keep a small value on this device."""
@@ -391,7 +396,15 @@ def _pack_document(state: bytes, base: Base | None) -> bytes:
 
 
 def _unpack_document(packed: bytes) -> tuple[Document, Base | None]:
+    """The inverse of `_pack_document`; `EncodingError` for anything else."""
     end = 4 + int.from_bytes(packed[:4], "big")
-    cut = decode(packed[4:end])
-    base = None if cut is None else Base({device: Head(*head) for device, head in cut[0].items()}, cut[1], cut[2])
+    header, base = decode(packed[4:end]), None
+    if header is not None:
+        cut, digest, giver = as_list(header, 3)
+        heads = {as_bytes(device, 32): as_list(head, 2) for device, head in as_map(cut).items()}
+        base = Base(
+            {device: Head(as_int(seq), as_bytes(last, 32)) for device, (seq, last) in heads.items()},
+            as_bytes(digest, 32),
+            as_bytes(giver, 32),
+        )
     return Document.decode_state(packed[end:]), base
