@@ -156,7 +156,7 @@ class Device:
 
     def clone(self) -> Device:
         """The same key and a copy of the disk: what restoring a machine image makes."""
-        other = Device(self.root, self.key, self.skew_ms)
+        other = type(self)(self.root, self.key, self.skew_ms)
         other.wall = self.wall
         other.store = self.store.copy()
         other.replica = other._replica()

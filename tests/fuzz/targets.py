@@ -1,0 +1,595 @@
+"""Every decoder of bytes from outside, with what it may raise and real inputs to begin with.
+
+"Outside" is whoever is not this process now: peers, people who paste, and files that a disk may have damaged.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import json
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import zeroconf
+
+from mycelnode import audit, backup, mesh, schema
+from mycelnode.config import Settings
+from mycelnode.config_keys import KEYS, parse_duration, parse_value
+from mycelnode.control import error_from, parse_request
+from mycelnode.crdt import columns, fold
+from mycelnode.crdt.changelog import SignedHead, decode_entry
+from mycelnode.crdt.contents import Contents
+from mycelnode.crdt.document import Document
+from mycelnode.crdt.operations import describe, dot_groups, plain_json, read_dots
+from mycelnode.crdt.snapshots import decode_record
+from mycelnode.crdt.statements import decode_statement
+from mycelnode.crdt.values import pack, unpack
+from mycelnode.encoding import as_list, base32, blake2b, decode, encode, from_base32, key_of_peer, peer_id
+from mycelnode.errors import (
+    BackupError,
+    BrokenError,
+    ConfigError,
+    ControlError,
+    EncodingError,
+    InviteError,
+    KeyFileError,
+    LogError,
+    MycelError,
+    NetworkError,
+    PeerMisbehaved,
+    PhraseError,
+    Unsupported,
+    ValueRefused,
+)
+from mycelnode.identity import Identity, new_phrase, read_key, root_from_phrase, write_key
+from mycelnode.p2p import _addresses, _mdns, _multistream, framing
+from mycelnode.paths import DataDir
+from mycelnode.protocols.pairing import PREFIX, clean_name, parse_invite
+from tests.fuzz import samples
+from tests.fuzz.guard import Broken, Target, same
+from tests.fuzz.machines import MACHINES
+from tests.protocols.crowd import verify
+from tests.protocols.world import START_MS
+
+
+def text(data: bytes) -> str:
+    """Bytes as the text that a person or a file may hold."""
+    return data.decode("utf-8", "replace")
+
+
+@cache
+def folder() -> DataDir:
+    """A data folder for decoders that read files."""
+    memory = Path("/dev/shm")  # where there is one, a disk need not be worn out
+    data = DataDir(Path(tempfile.mkdtemp(prefix="mycel-fuzz-", dir=memory if memory.is_dir() else None)))
+    atexit.register(shutil.rmtree, data.path, ignore_errors=True)
+    data.create()
+    return data
+
+
+# --- encoding ----------------------------------------------------------------------------------------------------------------
+
+
+def _cbor(data: bytes) -> None:
+    same("cbor", encode(decode(data)), data)
+
+
+def _base32(data: bytes) -> None:
+    same("base32", base32(from_base32(text(data))).encode(), text(data).lower().encode())
+
+
+def _peer_id(data: bytes) -> None:
+    same("peer id", peer_id(key_of_peer(text(data))).encode(), data)
+
+
+# --- logs and documents ------------------------------------------------------------------------------------------------------
+
+
+def _head(data: bytes) -> None:
+    same("head", encode(SignedHead.from_wire(decode(data)).to_wire()), data)
+
+
+def _entry(data: bytes) -> None:
+    same("entry", encode(decode_entry(data)), data)
+
+
+def _statement(data: bytes) -> None:
+    statement = decode_statement(data)
+    same("statement", statement.encoded, data)
+    assert statement.id == blake2b(data)
+    _ = statement.at
+    statement.verify(samples.ROOT.verify_key, verify)
+
+
+def _record(data: bytes) -> None:
+    record = decode_record(data)
+    same("record", record.encoded, data)
+    _ = record.at
+    record.verify_signature(samples.ROOT.verify_key, verify)
+
+
+def _operations(data: bytes) -> None:
+    """Whatever an entry says is applied, or skipped, alike on every device, and leaves a state that all can read."""
+    clock, *operations = decode_entry(data)
+    document = Document.decode_state(samples.states()[0])
+    device = samples.world().phone.id
+    seq = document.applied.get(device, 0) + 1
+    document.apply(device, seq, blake2b(data), clock, operations)
+    again = Document.decode_state(document.encode_state())
+    if again.digest() != document.digest() or again.latest_clock() != document.latest_clock():
+        raise Broken(f"operations: the state after {data.hex()} does not come back")
+    for operation in operations:
+        for char in describe(operation):
+            assert char.isprintable()
+        json.dumps(plain_json(operation))
+    for name, kind in document.names():
+        json.dumps(_plain(document, name, kind))
+    entry_hash = bytes(31) + b"\x01"
+    rescue = document.rescue_ops(device, seq + 1, entry_hash, clock, operations)
+    if rescue is not None:
+        document.apply(device, seq + 1, entry_hash, clock, [decode(encode(rescue))])
+
+
+def _plain(document: Document, name: str, kind: str) -> Any:
+    from mycelnode.crdt.document import plain
+
+    return plain(document, name, kind)
+
+
+def _rescue(data: bytes) -> None:
+    """The operations of an entry, as somebody else re-issues them."""
+    entry = decode_entry(data)
+    tablet = samples.world().tablet
+    tip = tablet.replica.logs.tip(tablet.id)
+    _operations(encode([max(entry[0], 1), [9, tablet.id, tip.seq, tip.hash, 5, entry[1:]]]))
+
+
+def _dots(data: bytes) -> None:
+    dots = read_dots(decode(data))
+    if dots is not None and set(dots) != set(read_dots(dot_groups(set(dots))) or ()) and len(dots) < 1000:
+        raise Broken(f"dots: {data.hex()} does not come back")
+
+
+def _state(data: bytes) -> None:
+    document = Document.decode_state(data)
+    same("state", document.encode_state(), data)
+    assert document.digest() == blake2b(data)
+    if document.copy() != document:
+        raise Broken(f"state: a copy of {data.hex()} differs")
+    device = samples.world().phone.id
+    document.apply(device, document.applied.get(device, 0) + 1, bytes(32), 1, [["x"], [6, "cups", 1]])
+
+
+def _pieces(data: bytes) -> None:
+    """A state in pieces, where the first byte tells how long they are."""
+    size = data[0] + 1 if data else 1
+    Document.decode_state(data[1 + at : 1 + at + size] for at in range(0, len(data), size))
+
+
+def _block(data: bytes) -> None:
+    _, _, found = columns.read_block(data)
+    for column in found:
+        for read in (
+            lambda column: columns.read_integers(column, 3, -5, 1 << 48, differences=True),
+            lambda column: columns.read_integers(column, 20, 0, 1 << 62),
+            lambda column: columns.read_texts(column, 512),
+            columns.read_values,
+            lambda column: columns.read_fixed(column, 32),
+        ):
+            try:
+                read(column)
+            except EncodingError:
+                continue
+
+
+def _value(data: bytes) -> None:
+    value = decode(data)
+    same("value", pack(unpack(pack(value))), pack(value))
+    fold.packed(value)
+
+
+def _sections(data: bytes) -> None:
+    """A state made of given blocks, so that most inputs get past its version and lengths."""
+    bodies = [body for body in as_list(decode(data)) if type(body) is bytes]
+    _state(b"\x01" + b"".join(len(body).to_bytes(4, "big") + body for body in bodies))
+
+
+def _merged(data: bytes) -> None:
+    """A state from outside, merged with ours."""
+    document = Document.decode_state(data)
+    ours = Document.decode_state(samples.states()[1])
+    ours.merge(document)
+    Contents().merge(ours._contents)
+
+
+# --- what people paste, and files --------------------------------------------------------------------------------------------
+
+
+def _invite(data: bytes) -> None:
+    invite = parse_invite(text(data))
+    assert parse_invite(str(invite)) == invite
+
+
+def _invite_inside(data: bytes) -> None:
+    _invite((PREFIX + base32(data)).encode())
+
+
+def _name(data: bytes) -> None:
+    name = clean_name(text(data))
+    if clean_name(name) != name or not 1 <= len(name) <= 64:
+        raise Broken(f"name: {data!r} becomes {name!r}")
+
+
+def _phrase(data: bytes) -> None:
+    root_from_phrase(text(data))
+
+
+def _key_file(data: bytes) -> None:
+    path = folder().path / "key"
+    if not path.exists():
+        path.touch(0o600)
+    path.write_bytes(data)
+    Identity(read_key(path))
+
+
+def _config(data: bytes) -> None:
+    folder().config.write_bytes(data)
+    json.dumps([setting.as_json() for setting in Settings(folder(), environ={}).all()])
+
+
+def _config_edit(data: bytes) -> None:
+    """A file that can be read can be edited, and keeps what else it says."""
+    folder().config.write_bytes(data)
+    settings = Settings(folder(), environ={})
+    before = {setting.key: setting.value for setting in settings.all()}
+    settings.set_local("assistant.tone", "kind")
+    after = {setting.key: setting.value for setting in Settings(folder(), environ={}).all()}
+    if after != {**before, "assistant.tone": "kind"}:
+        raise Broken(f"config.toml: editing {data!r} changed more than was asked for")
+
+
+def _setting(data: bytes) -> None:
+    """A setting from the mesh or the environment: any plain value, or text, under any name."""
+    try:
+        name, value = as_list(decode(data), 2)
+    except EncodingError:
+        name, value = "user.x", text(data)
+    folder().config.unlink(missing_ok=True)
+    settings = Settings(folder(), environ={})
+    settings.set_shared({name: value} if type(name) is str else {})
+    json.dumps([setting.as_json() for setting in settings.all()])
+    for key in KEYS:
+        try:
+            parse_value(key, value)
+        except ConfigError:
+            continue
+
+
+def _duration(data: bytes) -> None:
+    assert parse_duration(text(data)) >= 0
+
+
+def _audit_event(data: bytes) -> None:
+    json.dumps(audit._decode(data).as_json())
+
+
+def _audit_chain(data: bytes) -> None:
+    """Any rows in the tables of the audit chain are judged, not believed."""
+    rows = [row for row in as_list(decode(data)) if type(row) is list and len(row) == 3]
+    connection = _tables()
+    connection.execute("DELETE FROM audit")
+    try:
+        connection.executemany("INSERT OR REPLACE INTO audit (seq, event, hash) VALUES (?, ?, ?)", rows)
+    except sqlite3.Error:  # the table's own rules
+        return
+    audit.verify(connection, [(1, bytes(32))])
+    for event in audit.tail(connection, 20):
+        json.dumps(event.as_json())
+
+
+def _backup_header(data: bytes) -> None:
+    backup._read_header(Path("file"), io.BytesIO(data))
+
+
+def _backup_inside(data: bytes) -> None:
+    backup._read_header(Path("file"), io.BytesIO(backup.MAGIC + len(data).to_bytes(4, "big") + data))
+
+
+def _backup_records(data: bytes) -> None:
+    """What a backup holds, once its passphrase has opened it."""
+    records = [as_list(record) for record in as_list(decode(data))]
+    connection = _tables()
+    connection.execute("BEGIN")
+    try:
+        backup._load(connection, iter([list(record) for record in records]))
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _checkpoint(data: bytes) -> None:
+    """The folded state as the database keeps it."""
+    mesh._unpack_document(data)
+
+
+@cache
+def _tables() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    schema._apply(connection, schema.shipped_migrations())
+    connection.execute("PRAGMA foreign_keys = OFF")
+    return connection
+
+
+# --- the network -------------------------------------------------------------------------------------------------------------
+
+
+def _framing(data: bytes) -> None:
+    """Frames, where the first byte tells how the bytes are cut."""
+    size = data[0] + 1 if data else 1
+    decoder, found = framing.FrameDecoder(4096), list[bytes]()
+    for at in range(1, len(data), size):
+        found += decoder.feed(data[at : at + size])
+        if decoder.pending > 4096 + 12 + size:
+            raise Broken("framing: more is held than a frame")
+    again = b"".join(framing.encode_frame(payload, 4096) for payload in found) + (framing.END if decoder.ended else b"")
+    same("framing", again, data[1 : 1 + len(again)])
+
+
+class _Line:
+    """A line that says ``data`` and takes what is written."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.written = data, 0
+
+    async def read_exactly(self, size: int) -> bytes:
+        taken, self.data = self.data[:size], self.data[size:]
+        if len(taken) < size:
+            raise BrokenError
+        return taken
+
+    async def write(self, data: bytes) -> None:
+        self.written += len(data)
+        if self.written > 1 << 16:
+            raise Broken("multistream: it says more than it heard")
+
+
+def _agree(data: bytes) -> None:
+    _now(_multistream.agree(_Line(data), {"/mycel/sync/1", "/noise"}))
+
+
+def _propose(data: bytes) -> None:
+    _now(_multistream.propose(_Line(data), "/mycel/sync/1"))
+
+
+def _now(coroutine: Any) -> None:
+    """Run what never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    raise Broken("it waits for more than there is")
+
+
+def _address(data: bytes) -> None:
+    endpoint = _addresses.parse(text(data))
+    assert _addresses.parse(str(endpoint)) == endpoint
+    assert _addresses.usable([text(data)]) in ([], [str(endpoint)])
+    if endpoint.kind in ("ip4", "ip6"):
+        _addresses.is_public(endpoint.host)
+        _addresses.group_of(endpoint.host, wide=True)
+        _mdns.dialable([text(data)])
+
+
+def _addresses_claimed(data: bytes) -> None:
+    """What a peer says in the shared register of addresses."""
+    claimed = decode(data)
+    if isinstance(claimed, list):
+        assert len(_addresses.usable(claimed)) <= _addresses.MAX_ADDRESSES
+
+
+def _mdns_text(data: bytes) -> None:
+    found = _mdns.read_record(data)
+    if found is not None:
+        key_of_peer(found[0])
+        assert 0 < len(found[1]) <= _addresses.MAX_ADDRESSES
+
+
+def _mdns_packet(data: bytes) -> None:
+    """A packet as it comes from the local network: zeroconf takes it apart, and hands the text records to us."""
+    for record in zeroconf.DNSIncoming(data[: zeroconf.const._MAX_MSG_ABSOLUTE]).answers():
+        if record.type == _mdns.TYPE_TXT and record.key.endswith(f".{_mdns.SERVICE}"):
+            _mdns_text(record.text)
+
+
+def _request(data: bytes) -> None:
+    request = parse_request(data)
+    assert isinstance(request["type"], str)
+
+
+def _answer(data: bytes) -> None:
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(answer, dict):
+        assert isinstance(error_from(answer), MycelError)
+
+
+# what `mycelnode.backup` turns into "something that this version does not understand"
+_STRANGE = (sqlite3.Error, LookupError, TypeError, ValueError)
+
+
+# --- the registry ------------------------------------------------------------------------------------------------------------
+
+
+def _texts(*items: str) -> Callable[[], Sequence[bytes]]:
+    return lambda: [item.encode() for item in items]
+
+
+def _keys() -> list[bytes]:
+    path = folder().path / "written"
+    path.unlink(missing_ok=True)
+    write_key(path, bytes(32))
+    return [path.read_bytes()]
+
+
+def _framed() -> list[bytes]:
+    return [b"\x10" + b"".join(map(framing.encode_frame, samples.frames()[:3])) + framing.END, b"\xff" + framing.END]
+
+
+def _mdns_texts() -> list[bytes]:
+    record = _mdns.service_record(
+        peer_id(samples.world().laptop.id), ["/ip4/192.168.1.5/tcp/4101", "/ip6/fd00::1/tcp/2"]
+    )
+    return [record.text]
+
+
+def _packets() -> list[bytes]:
+    info = _mdns.service_record(peer_id(samples.world().laptop.id), ["/ip4/192.168.1.5/tcp/4101"])
+    out = zeroconf.DNSOutgoing(0x8400)
+    out.add_answer_at_time(info.dns_text(), 0)
+    out.add_answer_at_time(info.dns_pointer(), 0)
+    out.add_answer_at_time(info.dns_service(), 0)
+    return out.packets()
+
+
+def _tokens() -> list[bytes]:
+    version = b"\x13/multistream/1.0.0\n"
+    return [version + b"\x0e/mycel/sync/1\n", version + b"\x03na\n\x03ls\n", version + b"\x07/noise\n"]
+
+
+def _records() -> list[bytes]:
+    world, found = samples.world(), list[Any]()
+    owners = list(dict.fromkeys(owner for owner, _ in world.laptop.store.rows))
+    found += [["devices", number, owner] for number, owner in enumerate(owners)]
+    for key, rows in world.laptop.store.rows.items():
+        number = owners.index(key[0])
+        found += [["entries", number, key[1], *row, 0] for row in rows.values()]
+    found += [["statements", n, s.id, s.encoded] for n, s in enumerate(world.laptop.replica.statements.values())]
+    found += [["piece", "document", b"x" * 100], ["piece", "root", bytes(32)]]
+    return [encode(found), encode(found[:5])]
+
+
+def _audit_rows() -> list[bytes]:
+    rows, head = [], audit.START
+    for seq in range(1, 4):
+        event = encode([seq, START_MS, "device.join", {"device": "x", "key": b"y", "list": [{"a": 1}]}])
+        head = blake2b(head + event)
+        rows.append([seq, event, head])
+    return [encode(rows)]
+
+
+def _checkpoints() -> list[bytes]:
+    world = samples.world()
+    from mycelnode.protocols.replica import Base
+
+    base = Base({world.phone.id: world.phone.replica.logs.tip(world.phone.id)}, bytes(32), world.phone.id)
+    return [mesh._pack_document(state, which)[32:] for state in samples.states() for which in (None, base)]
+
+
+_TOML = """[mesh]
+lan = false
+listen = ["/ip4/0.0.0.0/tcp/0"]
+invite_ttl = "10m"
+# why
+[models]
+temperature = 0.5
+[user]
+a.b = 1
+"""
+_settings = [["assistant.tone", "kind"], ["models.temperature", 1.5], ["user.x", True], ["near.rpc", ["https://a.b/c"]]]
+
+
+def _headers() -> list[bytes]:
+    return [encode([1, bytes(16), 3, 1 << 28, bytes(24), "mesh", START_MS])]
+
+
+DECODERS: Sequence[Target] = (
+    Target("cbor", _cbor, (EncodingError,), lambda: [*samples.entries(), *samples.frames(), *samples.statements()]),
+    Target("base32", _base32, (EncodingError,), _texts("abcdefgh", "mfrgg", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")),
+    Target("peer-id", _peer_id, (EncodingError,), lambda: [peer_id(samples.world().laptop.id).encode()]),
+    Target("head", _head, (EncodingError,), samples.heads),
+    Target("entry", _entry, (EncodingError, LogError), samples.entries),
+    Target("statement", _statement, (EncodingError, LogError), samples.statements),
+    Target("record", _record, (EncodingError, LogError), samples.records),
+    Target("operations", _operations, (EncodingError, LogError), samples.entries, slow=True),
+    Target("rescue", _rescue, (EncodingError, LogError), samples.entries, slow=True),
+    Target("dots", _dots, (EncodingError,), lambda: [encode([[bytes(32), 1, 0, 1, 2], [b"\x01" * 32, 0, 7]])]),
+    Target("state", _state, (EncodingError,), samples.states, per_byte=1024),
+    Target(
+        "state-sections",
+        _sections,
+        (EncodingError,),
+        lambda: [encode(samples.blocks_of(state)) for state in samples.states()],
+        per_byte=1024,
+    ),
+    Target(
+        "state-pieces",
+        _pieces,
+        (EncodingError,),
+        lambda: [b"\x20" + state for state in samples.states()],
+        per_byte=1024,
+    ),
+    Target("state-merged", _merged, (EncodingError, LogError), samples.states, per_byte=1024),
+    Target("block", _block, (EncodingError,), samples.blocks, per_byte=1024),
+    Target("value", _value, (EncodingError, ValueRefused), lambda: [encode(["x", {"a": [1, 2.5, b"y"]}, {1: None}])]),
+    Target("invite", _invite, (InviteError,), lambda: [str(samples.invite()).encode()]),
+    Target(
+        "invite-inside", _invite_inside, (InviteError,), lambda: [from_base32(str(samples.invite())[len(PREFIX) :])]
+    ),
+    Target("name", _name, (), _texts("Anna's phone", "👩‍👩‍👧 family", "a\nb\x1b[31m\u202e")),
+    Target("phrase", _phrase, (PhraseError,), lambda: [new_phrase(bytes(32)).encode()], slow=True),
+    Target("key-file", _key_file, (KeyFileError,), _keys),
+    Target("config.toml", _config, (ConfigError,), _texts(_TOML, "user.x = 1"), flat=2 << 20),
+    Target(
+        "config.toml-edit",
+        _config_edit,
+        (ConfigError,),
+        _texts(_TOML, "user.x = 1"),
+        slow=True,
+        flat=4 << 20,
+        per_byte=1024,
+    ),
+    Target("setting", _setting, (), lambda: list(map(encode, _settings))),
+    Target("duration", _duration, (ConfigError,), _texts("10m", "1h30m", "500ms", "90", "1.5d")),
+    Target("audit-event", _audit_event, (EncodingError,), lambda: [decode(rows)[0][1] for rows in _audit_rows()]),
+    Target("audit-chain", _audit_chain, (EncodingError,), _audit_rows),
+    Target(
+        "backup-header",
+        _backup_header,
+        (BackupError,),
+        lambda: [backup.MAGIC + len(h).to_bytes(4, "big") + h for h in _headers()],
+    ),
+    Target("backup-inside", _backup_inside, (BackupError,), _headers),
+    Target("backup-records", _backup_records, (EncodingError, BackupError, *_STRANGE), _records, flat=8 << 20),
+    Target("checkpoint", _checkpoint, (EncodingError,), _checkpoints, per_byte=1024),
+    Target("framing", _framing, (PeerMisbehaved,), _framed),
+    Target("multistream-agree", _agree, (PeerMisbehaved, BrokenError), _tokens),
+    Target("multistream-propose", _propose, (PeerMisbehaved, BrokenError, Unsupported), _tokens),
+    Target(
+        "address",
+        _address,
+        (NetworkError,),
+        _texts("/ip4/192.168.1.5/tcp/4101", "/ip6/::ffff:1.2.3.4/tcp/1/p2p/x", "/dns4/a.b/tcp/443"),
+    ),
+    Target(
+        "addresses", _addresses_claimed, (EncodingError,), lambda: [encode(["/ip4/10.0.0.1/tcp/1", "/dns/x/tcp/2", 5])]
+    ),
+    Target("mdns-text", _mdns_text, (), _mdns_texts),
+    Target("mdns-packet", _mdns_packet, (), _packets),
+    Target(
+        "control-request",
+        _request,
+        (ControlError,),
+        _texts('{"type": "config.get", "key": "mesh.lan"}', '{"type":"x","y":[1,{}]}'),
+    ),
+    Target("control-answer", _answer, (), _texts('{"type": "error", "error": "DiskFull", "message": "full"}')),
+)
+
+
+TARGETS: dict[str, Target] = {target.name: target for target in (*DECODERS, *MACHINES)}

@@ -1,0 +1,90 @@
+"""What fuzzing, and reading the code for it, has found: one example each, so that it stays found. Faults of one module stand with
+that module's tests (`tests/test_encoding.py`, `tests/crdt/test_document.py`)."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from mycelnode import backup, logstore, mesh
+from mycelnode.clock import SystemClock
+from mycelnode.commands import device_name
+from mycelnode.config import Settings
+from mycelnode.crdt.operations import map_put
+from mycelnode.crdt.statements import ENROL
+from mycelnode.encoding import encode, peer_id
+from mycelnode.errors import ConfigError, DatabaseDamaged, EncodingError, PeerUnreachable
+from mycelnode.identity import Identity
+from mycelnode.joining import init_mesh, join_mesh
+from mycelnode.mesh import NAMES, open_mesh
+from mycelnode.paths import DataDir
+from mycelnode.protocols.pairing import Invite
+from mycelnode.status import status
+from tests.fuzz.targets import TARGETS, folder
+from tests.node.nodes import folder as new_folder
+
+
+@pytest.mark.parametrize("header", ["81818181818180", "1a00010000", "a201022080", "83a0a0a0", "83a1408000"])
+def test_a_checkpoint_with_a_header_of_another_shape_is_malformed_and_no_crash(header: str) -> None:
+    packed = bytes.fromhex(header)
+    with pytest.raises(EncodingError):
+        mesh._unpack_document(len(packed).to_bytes(4, "big") + packed)
+    TARGETS["checkpoint"].feed(packed)
+
+
+def test_a_setting_nested_a_thousand_deep_is_refused_with_a_sentence() -> None:
+    folder().config.write_text(".".join("a" * 1200) + " = 1")
+    with pytest.raises(ConfigError):
+        Settings(folder(), environ={})
+
+
+def test_a_backup_of_many_small_pieces_costs_no_more_than_one_of_few() -> None:
+    """All the lengths so far were added up for each piece: a chunk of 60,000 of them took hours."""
+    records = [["piece", number, b""] for number in range(60_000)]
+    started = time.process_time()
+    backup._load(sqlite3.connect(":memory:"), iter(records))
+    assert time.process_time() - started < 5
+
+
+async def test_a_join_goes_on_over_a_damaged_mark_of_an_earlier_one(tmp_path: Path) -> None:
+    data = new_folder(tmp_path, "new")
+    data.joining.write_bytes(b"\xff\xfe\x00")
+    nowhere = Invite(bytes(32), Identity(bytes(32)).device, ("/ip4/127.0.0.1/tcp/1",), bytes(16), 1 << 40)
+    with pytest.raises(PeerUnreachable):  # and not UnicodeDecodeError
+        await join_mesh(data, str(nowhere), None, clock=SystemClock())
+
+
+@pytest.mark.parametrize("name", [5, b"bytes", "x" * 2000, ""])
+async def test_a_device_enrolled_under_an_odd_name_can_be_shown(tmp_path: Path, name: object) -> None:
+    """`status` and `devices` of everybody ended in an error as soon as one member had signed such a statement."""
+    async with _open(await _initialised(tmp_path)) as laptop:
+        odd = bytes(range(32))
+        await laptop.commit(lambda replica: replica.declare(ENROL, odd, None, {"name": name}, laptop.now()))
+        assert 0 < len(device_name(laptop, odd)) <= 64
+        assert len(status(laptop)["devices"]) == 2
+        await laptop.write([map_put(NAMES, peer_id(odd), "y" * 200_000)])
+        assert device_name(laptop, odd) == "y" * 64
+
+
+@pytest.mark.parametrize(("fact", "value"), [("clock", 1.5), ("clock", "x")])
+async def test_a_fact_of_another_kind_is_damage(tmp_path: Path, fact: str, value: object) -> None:
+    """A clock that a failing disk had made a float went into every entry written from then on."""
+    data = await _initialised(tmp_path)
+    async with _open(data) as laptop:
+        await laptop.database.write(lambda connection: logstore.save_fact(connection, fact, encode(value)))
+    with pytest.raises(DatabaseDamaged):
+        async with _open(data):
+            pass
+
+
+async def _initialised(tmp_path: Path) -> DataDir:
+    data = new_folder(tmp_path, "laptop")
+    await init_mesh(data, "laptop", clock=SystemClock())
+    return data
+
+
+def _open(data: DataDir):  # type: ignore[no-untyped-def]
+    return open_mesh(data, clock=SystemClock())
