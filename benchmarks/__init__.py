@@ -1,0 +1,1 @@
+"""Measurements of mycelnode beside its peers and beside what is possible; `make bench` runs them."""
