@@ -121,6 +121,20 @@ class Contents:
         self.context.merge(other.context)
         self.find_waiting()
 
+    def copy(self) -> Contents:
+        """An independent copy. Cells, packed values and dots never change, so both may hold them."""
+        twin = Contents()
+        twin.context = self.context.copy()
+        twin.hashes, twin.rescues, twin.skipped = dict(self.hashes), set(self.rescues), self.skipped
+        twin.registers = {name: register.copy() for name, register in self.registers.items()}
+        twin.maps = {name: cells.copy() for name, cells in self.maps.items()}
+        twin.gsets = {name: gset.copy() for name, gset in self.gsets.items()}
+        twin.orsets = {name: orset.copy(twin.context) for name, orset in self.orsets.items()}
+        twin.counters = {name: counter.copy() for name, counter in self.counters.items()}
+        twin.multis = {name: multi.copy(twin.context) for name, multi in self.multis.items()}
+        twin.find_waiting()
+        return twin
+
     def find_waiting(self) -> None:
         """Set `waiting` anew, from what the collections remember."""
         self.waiting = {}

@@ -149,6 +149,13 @@ class Dotted:
         for event in [event for event in self.killed if context.covers(*event) or theirs.covers(*event)]:
             del self.killed[event]
 
+    def copy(self) -> Dotted:
+        """An independent copy."""
+        twin = Dotted()
+        twin.alive = {label: set(dots) if isinstance(dots, set) else dots for label, dots in self.alive.items()}
+        twin.killed = {event: set(named) for event, named in self.killed.items()}
+        return twin
+
     def pairs(self) -> Iterator[tuple[bytes, Dot]]:
         """All living (label, dot)."""
         for label, dots in self.alive.items():

@@ -114,6 +114,14 @@ class PNCounter:
                 mine[index] = max(delta, mine.get(index, delta))
         self.recount()
 
+    def copy(self) -> PNCounter:
+        """An independent copy."""
+        twin = PNCounter()
+        twin.totals, twin._counted = dict(self.totals), self._counted
+        twin.tags = {device: (seqs[:], tags[:]) for device, (seqs, tags) in self.tags.items()}
+        twin.rescued = {source: dict(changes) for source, changes in self.rescued.items()}
+        return twin
+
     def recount(self) -> None:
         """Compute `value` anew, after the parts were set from outside."""
         self._counted = sum(total for _, total in self.totals.values())

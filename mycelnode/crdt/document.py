@@ -13,7 +13,7 @@ exactly once; those of different devices in any order. docs/protocols/document.m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -62,7 +62,7 @@ from mycelnode.crdt.views import (
     View,
     plain_value,
 )
-from mycelnode.encoding import Value, check
+from mycelnode.encoding import Value, blake2b, check
 from mycelnode.errors import EncodingError, LogError, ValueRefused
 
 HashAt = Callable[[DeviceId, int], "bytes | None"]
@@ -136,10 +136,9 @@ class Document:
         self._digest = None
 
     def copy(self) -> Document:
-        """An independent copy."""
+        """An independent copy; it shares what never changes, so it costs little, and may be read in another thread."""
         twin = Document()
-        twin._contents.merge(self._contents)
-        twin._digest = self._digest
+        twin._contents, twin._digest = self._contents.copy(), self._digest
         return twin
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -271,7 +270,13 @@ class Document:
     def encode_state(self) -> bytes:
         """The canonical state: equal bytes if and only if the same entries are applied, whatever the order in which they
         came."""
-        return b"".join(state.encode_blocks(self._contents))
+        encoded = b"".join(self.state_blocks())
+        self._digest = blake2b(encoded)
+        return encoded
+
+    def state_blocks(self) -> Iterator[bytes]:
+        """The canonical state, block by block; nothing may be applied meanwhile."""
+        return state.encode_blocks(self._contents)
 
     @classmethod
     def decode_state(cls, data: bytes | Iterable[bytes], *, max_bytes: int = state.MAX_STATE) -> Document:

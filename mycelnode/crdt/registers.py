@@ -62,6 +62,12 @@ class LWWRegister:
         if other.cell is not None:
             self.write(other.cell)
 
+    def copy(self) -> LWWRegister:
+        """An independent copy."""
+        twin = LWWRegister()
+        twin.cell = self.cell
+        return twin
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LWWRegister) and self.cell == other.cell
 
@@ -143,6 +149,12 @@ class LWWMap:
         """Take in another replica's state."""
         for key, cell in other.cells.items():
             self.write(key, cell)
+
+    def copy(self) -> LWWMap:
+        """An independent copy."""
+        twin = LWWMap()
+        twin.cells, twin.live = dict(self.cells), self.live
+        return twin
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LWWMap) and self.cells == other.cells
@@ -229,6 +241,12 @@ class MVRegister:
         for dot in self.dotted.dots(MV_LABEL):
             versions[dot] = max(self.versions.get(dot, ABSENT), other.versions.get(dot, ABSENT))
         self.versions = versions
+
+    def copy(self, context: DotContext) -> MVRegister:
+        """An independent copy, with a context that was copied already."""
+        twin = MVRegister(context)
+        twin.dotted, twin.versions = self.dotted.copy(), dict(self.versions)
+        return twin
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MVRegister):

@@ -54,6 +54,12 @@ class GSet:
         """Take in another replica's state."""
         self.packed.update(other.packed)
 
+    def copy(self) -> GSet:
+        """An independent copy."""
+        twin = GSet()
+        twin.packed = dict(self.packed)
+        return twin
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GSet) and self.packed == other.packed
 
@@ -142,6 +148,12 @@ class ORSet:
     def absorb(self, other: ORSet) -> None:
         """Take in the elements; the contexts are merged by the caller, who may share one among many."""
         self.dotted.merge(self.context, other.dotted, other.context)
+
+    def copy(self, context: DotContext) -> ORSet:
+        """An independent copy, with a context that was copied already."""
+        twin = ORSet(context)
+        twin.dotted = self.dotted.copy()
+        return twin
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ORSet) and (self.dotted, self.context) == (other.dotted, other.context)
