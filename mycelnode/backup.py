@@ -207,6 +207,8 @@ def _records(connection: sqlite3.Connection, data: DataDir) -> Iterator[list[Any
         yield from _pieces(fact, stored.fact(fact) or b"")
     for key in stored.states():
         yield from _pieces(_STATE + key.hex(), stored.state(key))
+    for name in stored.names("document."):
+        yield from _pieces(name, stored.fact(name) or b"")
     with suppress(FileNotFoundError):
         try:
             yield from _pieces(_CONFIG, data.config.read_bytes())

@@ -122,6 +122,16 @@ def drop_fact(connection: sqlite3.Connection, name: str) -> None:
     connection.execute("DELETE FROM facts WHERE name = ?", (name,))
 
 
+def save_piece(connection: sqlite3.Connection, name: str, number: int, value: bytes) -> None:
+    """Store a piece of a value that is too large to be handled whole; see `StoredLogs.pieces`."""
+    save_fact(connection, f"{name}/{number:08}", value)
+
+
+def drop_pieces(connection: sqlite3.Connection, name: str) -> None:
+    """Forget all pieces of that name."""
+    connection.execute("DELETE FROM facts WHERE name > ? AND name < ?", _below(name))
+
+
 def save_invite(
     connection: sqlite3.Connection, key: bytes, text: str, used_by: DeviceId | None, used_name: str
 ) -> None:
@@ -223,6 +233,16 @@ class StoredLogs:
         """The value stored under a name."""
         return self._value("SELECT value FROM facts WHERE name = ?", name)
 
+    def names(self, prefix: str) -> list[str]:
+        """The names that begin so, of values stored."""
+        found = self._rows("SELECT name FROM facts WHERE substr(name, 1, ?) = ?", len(prefix), prefix)
+        return [name for (name,) in found]
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The pieces stored under a name, in order."""
+        found = self._rows("SELECT value FROM facts WHERE name > ? AND name < ? ORDER BY name", *_below(name))
+        return (bytes(value) for (value,) in found)
+
     def _damaged(self, what: str) -> DatabaseDamaged:
         error = DatabaseDamaged(f"{self._path} is damaged ({what} is not what was stored); {CURE}")
         _log.error("%s", error)  # where it is met while sending, only a session ends, and nobody would hear of it
@@ -249,3 +269,8 @@ class StoredLogs:
 
 def _digest(entry: bytes) -> bytes:
     return entry if isinstance(entry, Digest) else blake2b(entry)
+
+
+def _below(name: str) -> tuple[str, str]:
+    """Between which names the pieces of ``name`` lie: "0" comes after "/"."""
+    return f"{name}/", f"{name}0"

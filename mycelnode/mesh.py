@@ -18,13 +18,14 @@ import trio
 
 from mycelnode import logstore
 from mycelnode.background import open_background
+from mycelnode.checkpoints import Checkpoints
 from mycelnode.config import Settings
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead, genesis
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.snapshots import Confirmation, decode_record
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.database import Database, open_database
-from mycelnode.encoding import as_bytes, as_int, as_list, as_map, blake2b, decode, encode, peer_id
+from mycelnode.encoding import as_list, decode, encode, peer_id
 from mycelnode.errors import ClosedError, EncodingError, LogError, MycelError
 from mycelnode.identity import Identity, load_identity, mesh_id, verify
 from mycelnode.logstore import StoredBranch, StoredLogs, StoredRow
@@ -76,6 +77,7 @@ class Mesh:
         self.settings = Settings(data)
         self.stored = StoredLogs(database.read, database.path)
         self.replica = Replica(root, identity.device, identity.sign, verify, self.stored)
+        self.checkpoints = Checkpoints(database, self.stored)
         self.listeners: list[Callable[[Progress], None]] = []
         self.closing: list[Callable[[], None]] = []  # called when the mesh closes
         self.closed = False
@@ -147,17 +149,11 @@ class Mesh:
         if dict(document.applied) != {device: head.seq for device, head in cut.items() if head.seq}:
             raise EncodingError("a state does not belong to the cut sent with it")
 
-        packed = _pack_document(
-            state, Base(cut, document.digest(), giver)
-        )  # now: the replica goes on with this very document
-
         def propose(replica: Replica) -> Progress:
             return replica.start_from(document, cut, giver, self.now())
 
-        def store(connection: sqlite3.Connection) -> None:
-            logstore.save_fact(connection, "document", packed)
-
-        self._notify(await self.commit(propose, store))
+        async with self.checkpoints.replacing(state, document, Base(cut, document.digest(), giver)) as store:
+            self._notify(await self.commit(propose, store))
 
     async def learn_state(self, snapshot: bytes, state: bytes) -> None:
         """Keep the state of a snapshot, which stands for entries that we do not have. Raises `EncodingError`, `LogError`."""
@@ -221,6 +217,7 @@ class Mesh:
 
     async def _commit_groups(self) -> None:
         while True:
+            self.checkpoints.look(self.replica)
             group: list[_Request[Any]] = []
             with trio.move_on_after(HOLD_CHECK_SECONDS):
                 group.append(await self._receive.receive())
@@ -308,14 +305,7 @@ class Mesh:
                 raise LogError(f"the log of the device {peer_id(stored.device)} does not end where it should")
             self.replica.logs.durable.setdefault(stored.device, []).append(branch)
         statements: list[Statement] = [decode_statement(item) for item in self.stored.statements()]
-        packed = self.stored.fact("document")
-        document, base = None, None
-        if packed is not None and packed[:32] == blake2b(packed[32:]):
-            document, base = _unpack_document(packed[32:])
-        elif packed is not None:
-            _log.warning(
-                "the folded state in %s is not as this version writes it; the logs are folded anew", self.database.path
-            )
+        document, base = self.checkpoints.load()
         records = [decode_record(item) for item in self.stored.snapshots()]
         self.replica.load(
             statements,
@@ -328,14 +318,6 @@ class Mesh:
         )
         for text, _, _ in self.stored.invites():  # the node reads them later, where nobody expects damage
             parse_invite(text)
-
-    async def checkpoint(self) -> None:
-        """Keep the folded state, so that the next start need not fold the logs again."""
-        packed = _pack_document(self.replica.document.encode_state(), self.replica.base)
-        try:
-            await self.database.write(lambda connection: logstore.save_fact(connection, "document", packed))
-        except MycelError as error:
-            _log.warning("the next start takes a little longer: %s", error)
 
 
 @asynccontextmanager
@@ -361,6 +343,7 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
                 await mesh.forget_invites()
             async with open_background() as nursery:
                 nursery.start_soon(mesh._run)
+                nursery.start_soon(mesh.checkpoints.run, mesh.replica)
                 try:
                     yield mesh
                 finally:
@@ -368,7 +351,7 @@ async def open_mesh(data: DataDir, *, clock: Clock) -> AsyncIterator[Mesh]:
                     for close in list(mesh.closing):
                         close()
                     with trio.CancelScope(shield=True):
-                        await mesh.checkpoint()
+                        await mesh.checkpoints.keep(mesh.replica)
 
 
 def _stored(device: DeviceId, number: int, branch: Branch) -> StoredBranch:
@@ -386,25 +369,3 @@ def _stored(device: DeviceId, number: int, branch: Branch) -> StoredBranch:
         branch.size,
         branch.pruned,
     )
-
-
-def _pack_document(state: bytes, base: Base | None) -> bytes:
-    cut = None if base is None else [{device: list(head) for device, head in base.cut.items()}, base.digest, base.giver]
-    header = encode(cut)
-    packed = len(header).to_bytes(4, "big") + header + state
-    return blake2b(packed) + packed  # a changed byte in it would change the document, and no log would show it
-
-
-def _unpack_document(packed: bytes) -> tuple[Document, Base | None]:
-    """The inverse of `_pack_document`; `EncodingError` for anything else."""
-    end = 4 + int.from_bytes(packed[:4], "big")
-    header, base = decode(packed[4:end]), None
-    if header is not None:
-        cut, digest, giver = as_list(header, 3)
-        heads = {as_bytes(device, 32): as_list(head, 2) for device, head in as_map(cut).items()}
-        base = Base(
-            {device: Head(as_int(seq), as_bytes(last, 32)) for device, (seq, last) in heads.items()},
-            as_bytes(digest, 32),
-            as_bytes(giver, 32),
-        )
-    return Document.decode_state(packed[end:]), base

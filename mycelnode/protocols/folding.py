@@ -69,6 +69,7 @@ class Fold:
         self.document = Document()
         self.clock = HybridClock()
         self.base: Base | None = None
+        self.folded = 0  # bytes of entries applied since this object was made
         self.held: dict[DeviceId, Hold] = {}
         self.skews: dict[DeviceId, int] = {}  # ms that each peer's clock is ahead of ours, as it said
         self.holes: set[DeviceId] = set()  # logs whose next entry to apply was replaced by state
@@ -167,6 +168,7 @@ class Fold:
             return False
         if clock:
             self.clock.observe(clock, now)
+        self.folded += len(row.entry)
         progress.changes += self.document.apply(device, row.seq, row.hash, clock, operations)
         return True
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import zeroconf
 
-from mycelnode import audit, backup, mesh, schema
+from mycelnode import audit, backup, checkpoints, schema
 from mycelnode.config import Settings
 from mycelnode.config_keys import KEYS, parse_duration, parse_value
 from mycelnode.control import error_from, parse_request
@@ -313,8 +313,8 @@ def _backup_records(data: bytes) -> None:
 
 
 def _checkpoint(data: bytes) -> None:
-    """The folded state as the database keeps it."""
-    mesh._unpack_document(data)
+    """What the database keeps of where the folded state lies."""
+    checkpoints.read_header(blake2b(data) + data)
 
 
 @cache
@@ -486,10 +486,10 @@ def _audit_rows() -> list[bytes]:
 
 def _checkpoints() -> list[bytes]:
     world = samples.world()
-    from mycelnode.protocols.replica import Base
+    from mycelnode.protocols.folding import Base
 
     base = Base({world.phone.id: world.phone.replica.logs.tip(world.phone.id)}, bytes(32), world.phone.id)
-    return [mesh._pack_document(state, which)[32:] for state in samples.states() for which in (None, base)]
+    return [checkpoints.header_of(place, bytes(32), which)[32:] for place in (0, 1) for which in (None, base)]
 
 
 _TOML = """[mesh]

@@ -79,15 +79,20 @@ async def test_a_missing_entry_is_named(data: DataDir) -> None:
                 mesh.replica.logs.rows(mesh.identity.device, 0, after, 1 << 20)
 
 
-@pytest.mark.parametrize("change_it", [True, False], ids=["changed", "of an earlier version"])
+@pytest.mark.parametrize("how", ["changed", "changed in a piece", "cut short", "of an earlier version"])
 async def test_a_folded_state_that_is_not_as_it_was_written_is_folded_anew(
-    data: DataDir, caplog: pytest.LogCaptureFixture, change_it: bool
+    data: DataDir, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
-    if change_it:
+    if how == "changed":
         change(data, "facts", "value", "name = 'document'")
+    elif how == "changed in a piece":
+        change(data, "facts", "value", "name LIKE 'document.%'")
     else:
         with closing(sqlite3.connect(data.database)) as connection, connection:
-            connection.execute("UPDATE facts SET value = substr(value, 33) WHERE name = 'document'")
+            if how == "cut short":
+                assert connection.execute("DELETE FROM facts WHERE name LIKE 'document.%'").rowcount == 1
+            else:
+                connection.execute("UPDATE facts SET value = substr(value, 33) WHERE name = 'document'")
     with caplog.at_level(logging.WARNING):
         async with open_mesh(data, clock=CLOCK) as mesh:
             assert notes(mesh) == {"milk"}
