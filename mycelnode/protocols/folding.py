@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from mycelnode.crdt.changelog import DeviceId, Head, Verify, decode_entry
+from mycelnode.crdt.changelog import DeviceId, Head, Verify
 from mycelnode.crdt.clock import EARLIEST_MS, MAX_SKEW_MS, HybridClock, to_ms
 from mycelnode.crdt.document import Change, Document
 from mycelnode.crdt.membership import Membership
 from mycelnode.crdt.snapshots import Proposal
 from mycelnode.crdt.statements import Statement
 from mycelnode.encoding import Digest
-from mycelnode.errors import LogError, MycelError
+from mycelnode.errors import LogError
 from mycelnode.protocols.logset import Addition, EntryStore, LogSet, Row
+from mycelnode.protocols.shadow import Shadow, read_entry
 from mycelnode.protocols.snapshots import Snapshots
 
 READ_BYTES = 1 << 20  # how much of a log is read at a time while folding
@@ -69,6 +69,8 @@ class Fold:
         self.document = Document()
         self.clock = HybridClock()
         self.base: Base | None = None
+        self._base_shadow: Shadow | None = None  # what the logs up to the base's cut fold to, as far as that has come
+        self._shadow: Shadow | None = None
         self.folded = 0  # bytes of entries applied since this object was made
         self.held: dict[DeviceId, Hold] = {}
         self.skews: dict[DeviceId, int] = {}  # ms that each peer's clock is ahead of ours, as it said
@@ -162,7 +164,7 @@ class Fold:
         self.held.pop(device, None)
 
     def _apply(self, device: DeviceId, row: Row, now: int, progress: Progress) -> bool:
-        clock, operations = _read(row.entry)
+        clock, operations = read_entry(row.entry)
         if to_ms(clock) > now + MAX_SKEW_MS and not self.clock_wrong(now):
             self.held[device] = Hold(row.seq, to_ms(clock) - MAX_SKEW_MS)
             return False
@@ -180,30 +182,42 @@ class Fold:
         return True
 
     def _refold(self, now: int, progress: Progress) -> None:
-        self.document, self.base = self._ground(), None
+        self.document = self._ground()
+        self._drop_base()
         self.held.clear()
         self.holes.clear()
         progress.refolded = True
         for device in self.logs.durable:
             self._advance(device, now, progress)
 
-    def _check_base(self, now: int, progress: Progress) -> None:
-        """Once the logs reach the cut that we started from: do they fold to the same state?"""
+    @property
+    def checking(self) -> bool:
+        """Do the logs reach the cut that we started from, so that `tick` should go on comparing?"""
         base = self.base
-        if base is None or any(self.logs.tip(device).seq < head.seq for device, head in base.cut.items()):
+        return base is not None and all(self.logs.tip(device).seq >= head.seq for device, head in base.cut.items())
+
+    def _check_base(self, now: int, progress: Progress) -> None:
+        """Once the logs reach the cut that we started from: do they fold to the same state? A piece of them at each call."""
+        base = self.base
+        if base is None or not self.checking:
             return
         if any(self.logs.find(device, head) is None for device, head in base.cut.items()):
             self._refold(now, progress)  # another version of a log came first; whoever is to blame, the logs win
             return
-        shadow = self.document_at(base.cut)
-        if shadow is None:  # a snapshot has taken the place of logs meanwhile
+        shadow = self._base_shadow = self._base_shadow or Shadow(self.logs, base.cut, self._ground(), encode=False)
+        if not shadow.step():
+            return
+        if not shadow.possible:  # a snapshot has taken the place of logs meanwhile
             self._refold(now, progress)
             return
-        progress.base_checked = shadow.digest() == base.digest
-        self.base = None
+        progress.base_checked = shadow.digest == base.digest
+        self._drop_base()
         if not progress.base_checked:
             self._refold(now, progress)
         self._drop_what_counts_no_more(now, progress)
+
+    def _drop_base(self) -> None:
+        self.base = self._base_shadow = None
 
     # --- from state ----------------------------------------------------------------------------------------------------
 
@@ -221,7 +235,8 @@ class Fold:
             return
         if any(not self._covers(p) for p in self.snapshots.grounds()):
             self.document.merge(self._ground())
-            self.base, progress.refolded = None, True
+            self._drop_base()
+            progress.refolded = True
             self.holes.clear()
             for device in self.logs.durable:
                 self._advance(device, now, progress)
@@ -240,31 +255,13 @@ class Fold:
             document.merge(state)
         return document
 
-    def document_at(self, cut: Mapping[DeviceId, Head]) -> Document | None:
-        """The entries up to ``cut`` folded by themselves; None if the logs held do not allow it."""
-        if {d: s for d, s in self.document.applied.items() if s} == {device: head.seq for device, head in cut.items()}:
-            return self.document
-        shadow = self._ground()
-        for device, seq in shadow.applied.items():
-            if device not in cut or cut[device].seq < seq:
-                return None
-        for device, head in cut.items():
-            number = self.logs.find(device, head) or 0
-            while shadow.applied.get(device, 0) < head.seq:
-                rows = self.logs.rows(device, number, shadow.applied.get(device, 0), READ_BYTES)
-                if not rows or isinstance(rows[0].entry, Digest):
-                    return None
-                for row in rows:
-                    if row.seq > head.seq or isinstance(row.entry, Digest):
-                        break
-                    shadow.apply(device, row.seq, row.hash, *_read(row.entry))
+    def towards(self, cut: Mapping[DeviceId, Head]) -> Shadow:
+        """The entries up to ``cut`` folded by themselves, a piece further at each call with the same cut; see `Shadow`."""
+        if self._shadow is None or self._shadow.cut != cut:
+            here = {d: Head(seq, self.document.applied_hash(d) or b"") for d, seq in self.document.applied.items()}
+            ground = self.document.copy() if here == cut else self._ground()
+            self._shadow = Shadow(self.logs, dict(cut), ground, encode=True)
+        shadow = self._shadow
+        if shadow.step():
+            self._shadow = None
         return shadow
-
-
-def _read(entry: bytes) -> tuple[int, list[Any]]:
-    """(clock, operations); a signed entry that is no transaction counts as one without operations, alike on every device."""
-    try:
-        clock, *operations = decode_entry(entry)
-    except MycelError:
-        return 0, []
-    return (clock, operations) if clock else (0, [])

@@ -335,8 +335,9 @@ class Replica(Fold):
         return progress
 
     def tick(self, now: int) -> Progress:
-        """Apply what was held until now."""
+        """Apply what was held until now; and go on with what is done piece by piece."""
         progress = Progress()
+        self._check_base(now, progress)
         for device, hold in list(self.held.items()):
             if hold.until <= now or self.clock_wrong(now):
                 self._advance(device, now, progress)

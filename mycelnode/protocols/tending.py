@@ -47,7 +47,8 @@ def tend(replica: Replica, now: int, *, may_write: bool, least: int | None = Non
         return done
     if may_write:
         for proposal in _open(replica):
-            done = _confirm(replica, proposal) or done
+            if _confirm(replica, proposal):  # or a piece of the way there
+                return True
         if _proposes(replica, least):
             _propose(replica)
             done = True
@@ -192,14 +193,15 @@ def _root_statements(replica: Replica) -> frozenset[bytes]:
 
 
 def _confirm(replica: Replica, proposal: Proposal) -> bool:
-    document = replica.document_at(proposal.cut)
-    if document is None:
-        return False
-    if document.digest() != proposal.digest:
+    """Confirm it, or go a piece of the way there; is there more to do?"""
+    shadow = replica.towards(proposal.cut)
+    if not shadow.done:
+        return shadow.possible
+    if shadow.digest != proposal.digest:
         replica.snapshots.disputed.add(proposal.id)
         return False
     replica.enter(lambda position: Confirmation(replica.device, position, proposal.id))
-    replica.batch.states[proposal.id] = document.encode_state()
+    replica.batch.states[proposal.id] = shadow.state
     return True
 
 

@@ -16,6 +16,7 @@ from mycelnode.encoding import encode
 from mycelnode.errors import ForkDetected, MycelError, NotAMember, PeerMisbehaved
 from mycelnode.protocols import sync_frames as wire
 from mycelnode.protocols.folding import Progress
+from mycelnode.protocols.shadow import Shadow
 from mycelnode.protocols.state_transfer import Offer
 from tests.protocols.world import Device, Link, mesh, sync
 
@@ -108,7 +109,20 @@ def test_a_newcomer_starts_by_state_and_checks_it_against_the_logs() -> None:
     assert converged(a, b)
 
 
-def test_a_wrong_state_is_reported_and_the_logs_win() -> None:
+def test_the_logs_are_compared_with_the_state_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = mesh(2)
+    for i in range(100):
+        a.put(f"k{i % 50}", "x" * 1000)
+    monkeypatch.setattr(Shadow.step, "__defaults__", (10_000,))
+    Link(a, b, fresh=True).run()
+    ticks = [p for p in b.progressed if not p.logs and not p.refolded]
+    assert len(ticks) >= 10, "10 pieces of 10 kB, and the state"
+    assert ticks[-1].base_checked is True
+    assert converged(a, b)
+
+
+@pytest.mark.parametrize("more", [True, False], ids=["and more was written", "and nothing since"])
+def test_a_wrong_state_is_reported_and_the_logs_win(more: bool) -> None:
     a, b = mesh(2)
     for i in range(20):
         a.put(f"k{i}", i)
@@ -118,7 +132,8 @@ def test_a_wrong_state_is_reported_and_the_logs_win() -> None:
         clock, *operations = decode_entry(row.entry)
         lie.apply(a.id, row.seq, row.hash, clock, [[*op[:3], "lie"] if op[2:3] == ["k1"] else op for op in operations])
     wrong = Offer(lie.encode_state(), lie.digest(), true.cut)
-    a.put("k99", 99)
+    if more:
+        a.put("k99", 99)
     a.source.make = lambda: wrong
     link = Link(a, b, fresh=True)
     link.run()

@@ -119,6 +119,8 @@ class Device:
         self.store.keep(self.replica.take())
         progress = self.replica.durable(self.now)
         self.progressed.append(progress)
+        while self.replica.checking:  # as the committer does, between writes
+            self.progressed.append(self.replica.tick(self.now))
         return progress
 
     def write(self, *operations: Any) -> Head:
