@@ -83,11 +83,17 @@ def prune(
     )
 
 
-def forget_log(connection: sqlite3.Connection, device: DeviceId) -> None:
-    """Erase a log, in all its versions."""
+def fill(connection: sqlite3.Connection, device: DeviceId, branch: int, rows: Sequence[StoredRow], size: int) -> None:
+    """Put entries back in the places of their digests; ``size`` is about what they take."""
     number = device_number(connection, device)
-    connection.execute("DELETE FROM entries WHERE device = ?", (number,))
-    connection.execute("DELETE FROM branches WHERE device = ?", (number,))
+    connection.executemany(
+        "UPDATE entries SET entry = ?, replaced = 0 WHERE device = ? AND branch = ? AND seq = ? AND replaced = 1",
+        ((row.entry, number, branch, row.seq) for row in rows),
+    )
+    connection.execute(
+        "UPDATE branches SET pruned = min(pruned, ?), size = size + ? WHERE device = ? AND branch = ?",
+        (rows[0].seq - 1, size, number, branch),
+    )
 
 
 def save_snapshot(connection: sqlite3.Connection, key: bytes, record: bytes) -> None:

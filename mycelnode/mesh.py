@@ -284,8 +284,8 @@ class Mesh:
         for device, number, seq, digests, freed in batch.pruned:
             logstore.prune(connection, device, number, seq, digests, freed)
         logstore.drop_snapshots(connection, batch.dropped)
-        for device in batch.forgotten:
-            logstore.forget_log(connection, device)
+        for device, number, rows, size in batch.filled:
+            logstore.fill(connection, device, number, [StoredRow(*row) for row in rows], size)
         logstore.save_fact(connection, "clock", encode(self.replica.clock.last))
         for store in stores:
             store(connection)

@@ -75,7 +75,9 @@ class Fold:
         self.held: dict[DeviceId, Hold] = {}
         self.skews: dict[DeviceId, int] = {}  # ms that each peer's clock is ahead of ours, as it said
         self.holes: set[DeviceId] = set()  # logs whose next entry to apply was replaced by state
-        self.forgotten: set[DeviceId] = set()  # logs with holes that no snapshot fills: to be fetched anew
+        self.unfilled: set[DeviceId] = (
+            set()
+        )  # of these, those that no complete snapshot fills: others may have the entries
 
     # --- our clock -----------------------------------------------------------------------------------------------------
 
@@ -230,17 +232,15 @@ class Fold:
                     self._advance(device, now, progress)
 
     def _fill_holes(self, now: int, progress: Progress) -> None:
-        """Where entries were replaced by state, take them from the state; a hole that no snapshot fills is fetched anew."""
-        if not self.holes:
-            return
-        if any(not self._covers(p) for p in self.snapshots.grounds()):
+        """Where entries were replaced by state, take them from the state. Where no snapshot fills a hole, others may."""
+        if self.holes and any(not self._covers(p) for p in self.snapshots.grounds()):
             self.document.merge(self._ground())
             self._drop_base()
             progress.refolded = True
             self.holes.clear()
             for device in self.logs.durable:
                 self._advance(device, now, progress)
-        self.forgotten = {d for d in self.holes if self.document.applied.get(d, 0) >= self.snapshots.may_lack(d)}
+        self.unfilled = {d for d in self.holes if self.document.applied.get(d, 0) >= self.snapshots.may_lack(d)}
 
     def _covers(self, proposal: Proposal) -> bool:
         return all(self.document.applied.get(device, 0) >= head.seq for device, head in proposal.cut.items())

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
-from mycelnode.crdt.changelog import DeviceId, Head, SignedHead, Verify, genesis, verify_batch
+from mycelnode.crdt.changelog import DeviceId, Head, SignedHead, Verify, digest, genesis, verify_batch
 from mycelnode.encoding import Digest
 from mycelnode.errors import BusyError, LogError
 
@@ -79,6 +79,15 @@ class Addition(NamedTuple):
     branch: Branch
     rows: list[Row]
     forks: bool
+
+
+class Filled(NamedTuple):
+    """Entries to be put back in the places of their digests, on one branch; ``size`` is about what they take on disk."""
+
+    device: DeviceId
+    number: int
+    rows: list[Row]
+    size: int
 
 
 @dataclass(slots=True)
@@ -285,9 +294,31 @@ class LogSet:
         branches[number] = replace(branches[number], pruned=seq, size=max(0, branches[number].size - freed))
         self.durable[device] = branches
 
-    def forget(self, device: DeviceId) -> None:
-        """Let go of a log: it will be sent again."""
-        self.durable.pop(device, None)
+    def fill(self, device: DeviceId, start: Head, entries: Sequence[bytes], head: SignedHead) -> list[Filled]:
+        """What of a batch that `accept` has verified may take the places of digests that are on disk."""
+        branches = self.durable.get(device, [])
+        place, known = start.seq, {start.seq + 1 + index: entry for index, entry in enumerate(entries)}
+        found: dict[int, list[Row]] = {}
+        number = next(
+            (n for n in range(len(branches)) if self._hash_at(device, branches, n, start.seq) == start.hash), 0
+        )
+        for row in self.rows(device, number, place, sum(map(len, entries)) + 1):
+            entry = known.get(row.seq)
+            if entry is None or not isinstance(row.entry, Digest) or digest(entry) != row.entry or entry == row.entry:
+                continue
+            owner = number
+            while row.seq <= branches[owner].base.seq:
+                owner = branches[owner].parent
+            found.setdefault(owner, []).append(row._replace(entry=entry))
+        return [Filled(device, owner, rows, _size(rows)) for owner, rows in found.items()]
+
+    def filled(self, filled: Filled) -> None:
+        """Entries are on disk again."""
+        branches = list(self.durable[filled.device])
+        branch = branches[filled.number]
+        pruned = min(branch.pruned, filled.rows[0].seq - 1)
+        branches[filled.number] = replace(branch, size=branch.size + filled.size, pruned=pruned)
+        self.durable[filled.device] = branches
 
     def settle(self) -> None:
         """What was tentative is on disk now."""

@@ -39,13 +39,6 @@ class PeerView:
     shared: dict[DeviceId, Head] = field(default_factory=dict)  # found by search: surely held by both
     searches: dict[DeviceId, Search] = field(default_factory=dict)
 
-    def tell(self, device: DeviceId, tips: tuple[Head, ...]) -> None:
-        """The peer says what it holds of a log."""
-        self.tips[device] = tips
-        if not tips:  # it has let go of it
-            self.shared.pop(device, None)
-            self.searches.pop(device, None)
-
     def known_seq(self, device: DeviceId, number: int) -> int:
         """How far along our branch ``number`` the peer surely holds the log."""
         best = 0

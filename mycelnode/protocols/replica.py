@@ -34,7 +34,7 @@ from mycelnode.crdt.statements import ENROL, FENCE, REVOKE, TIME, Statement, dec
 from mycelnode.encoding import Digest
 from mycelnode.errors import BusyError, ClockWrong, ForkDetected, LogError, MycelError, NotAMember
 from mycelnode.protocols.folding import Base, Fold, Progress
-from mycelnode.protocols.logset import Addition, EntryStore, Row
+from mycelnode.protocols.logset import Addition, EntryStore, Filled, Row
 
 MAX_STATEMENTS = 10_000  # kept for ever, so bounded: a mesh needs a few per device
 MAX_BY_ROOT = 500  # besides those: the phrase heals what a flood has clogged
@@ -55,20 +55,20 @@ class Pruned(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction must store: entries, statements, snapshots and states by proposal id; and what it must replace or erase:
-    entries, proposals by id, whole logs."""
+    """What one transaction must store: entries, also in the place of digests, statements, snapshots and states by proposal id; and
+    what it must replace or erase: entries, proposals by id."""
 
     additions: list[Addition] = field(default_factory=list)
+    filled: list[Filled] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     states: dict[bytes, bytes] = field(default_factory=dict)
     pruned: list[Pruned] = field(default_factory=list)
     dropped: list[bytes] = field(default_factory=list)
-    forgotten: list[DeviceId] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        parts = (self.additions, self.statements, self.records, self.states, self.pruned, self.dropped, self.forgotten)
-        return any(parts)
+        stored = self.additions or self.filled or self.statements or self.records or self.states
+        return bool(stored or self.pruned or self.dropped)
 
 
 class Replica(Fold):
@@ -78,6 +78,7 @@ class Replica(Fold):
         super().__init__(root, device, verify, store)
         self.membership: Membership = membership(root, (), self.logs.on_chain, self._common)
         self.residue = 0  # bytes of entries that the last snapshot left
+        self.proposing: Mapping[DeviceId, Head] | None = None  # the cut of a snapshot that we are about to propose
         self._sign, self._verify = sign, verify
         self._own: list[Row] = []
         self.batch = Batch()
@@ -213,11 +214,10 @@ class Replica(Fold):
         if device == self.device:
             self._seal()
         addition = self.logs.accept(device, start, entries, head)
+        if device in self.holes:
+            self.batch.filled += self.logs.fill(device, start, entries, head)
         if addition is None:
-            return False
-        may_lack = self.snapshots.may_lack(device)
-        if any(isinstance(row.entry, Digest) and row.seq > may_lack for row in addition.rows):
-            raise LogError("entries were left out that no snapshot stands for")
+            return bool(self.batch.filled)
         self.batch.additions.append(addition)
         for row in addition.rows:
             carried = _carried(device, row)
@@ -318,11 +318,10 @@ class Replica(Fold):
         self.snapshots.drop(batch.dropped)
         for device, number, seq, _, freed in batch.pruned:
             self.logs.pruned(device, number, seq, freed)
-        for device in batch.forgotten:
-            self.logs.forget(device)
-            progress.logs.add(device)
-        if batch.forgotten:
-            self._refold(now, progress)
+        for filled in batch.filled:
+            self.logs.filled(filled)
+            self.holes.discard(filled.device)
+            progress.logs.add(filled.device)
         fenced = not progress.logs.isdisjoint(self._fenced)  # what lies beyond a fence may show only now
         if batch.statements or progress.forked or fenced:
             self._reconsider(now, progress)
@@ -330,6 +329,8 @@ class Replica(Fold):
             self._judge_snapshots(now, progress)
         for addition in batch.additions:
             self._advance(addition.device, now, progress, addition)
+        for filled in batch.filled:
+            self._advance(filled.device, now, progress)
         self._fill_holes(now, progress)
         self._check_base(now, progress)
         return progress

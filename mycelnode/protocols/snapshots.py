@@ -28,6 +28,9 @@ MAX_PROPOSALS = (
     16  # kept of one author beside the complete ones; an honest one makes another when the membership changes
 )
 
+MAX_JUDGED = (
+    64  # of one author's proposals to which all that it asked have agreed; an honest author's are complete then
+)
 MAX_OPEN_BYTES = (
     4 << 20
 )  # of one author's proposals that are not complete; an honest one makes more as the membership changes
@@ -105,9 +108,7 @@ class Snapshots:
         on_chain = self.logs.on_chain
         beyond = beyond_root_fences(self.root, statements, on_chain, common)
         good = []
-        for proposal in self.proposals.values():
-            if not self.full(proposal):
-                continue
+        for proposal in self._judged():
             void = all(beyond(author, at) for author, at in self.agreed(proposal).items())
             said = self.confirmations.get(proposal.id, {})
             held = membership_at(self.root, proposal, said, statements, on_chain, common)
@@ -123,6 +124,13 @@ class Snapshots:
             for device, head in proposal.cut.items():
                 self.final[device] = max(head, self.final.get(device, head))
         return before != ({p.id for p in self.complete}, self.final)
+
+    def _judged(self) -> list[Proposal]:
+        by_author: dict[DeviceId, list[Proposal]] = {}
+        for proposal in sorted(self.proposals.values(), key=_order):
+            if self.full(proposal) and proposal.author == min(proposal.asked):
+                by_author.setdefault(proposal.author, []).append(proposal)
+        return [proposal for made in by_author.values() for proposal in made[:MAX_JUDGED]]
 
     def full(self, proposal: Proposal) -> bool:
         """Has everybody asked agreed?"""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from mycelnode.crdt.changelog import MAX_SEQ, DeviceId, Head, SignedHead
+from mycelnode.crdt.changelog import MAX_SEQ, DeviceId, Head, SignedHead, genesis
 from mycelnode.crdt.statements import Statement, decode_statement
 from mycelnode.encoding import Digest, as_bytes, as_int, as_list, as_map, as_text, decode, encode
 from mycelnode.errors import EncodingError, LogError, PeerMisbehaved
@@ -33,6 +33,7 @@ from mycelnode.protocols.sync_frames import (
     HAVE,
     HELLO,
     IDS_PER_FRAME,
+    LACKS,
     MAX_BATCH_BYTES,
     MAX_FRAME,
     MAX_QUEUED,
@@ -101,6 +102,8 @@ class SyncSession:
         self._flight: list[_Sent] = []
         self._refused: set[DeviceId] = set()  # logs of which the peer takes no more
         self._full: set[DeviceId] = set()  # logs of which we take no more
+        self._asked: dict[DeviceId, int] = {}  # logs that lack entries here, and after which seq we asked for them
+        self._fills: dict[DeviceId, Head] = {}  # the same of the peer's
         self._sent_at = self._heard_at = now
         self._nonce, self._pongs = 0, set[int]()
         self._marks: dict[int, _Mark] = {}
@@ -181,6 +184,7 @@ class SyncSession:
             found.theirs.statements <= self.replica.statements.keys()
             and found.ours.statements <= self.view.statements
             and all(logs.on_disk(device, tip) for device, tip in found.theirs.tips if device not in self._full)
+            and not self.replica.holes
             and all(
                 self.view.holds(device, tip)
                 for device, tip in found.ours.tips
@@ -277,11 +281,33 @@ class SyncSession:
     def _tips(self, devices: Iterable[DeviceId]) -> dict[DeviceId, list[list[Any]]]:
         durable = self.replica.logs.durable
         shown = filter(self._may_have, devices)
-        return {d: [list(branch.head) for branch in durable.get(d, ()) if branch.tip is not None] for d in shown}
+        return {
+            d: [list(branch.head) for branch in durable[d] if branch.tip is not None] for d in shown if d in durable
+        }
 
     def _next_state(self) -> list[Any] | None:
         informed = self._heard and self.view.statements <= self.replica.statements.keys()
-        return self._states.next_want() or self._states.next_state(informed=informed, now=self._heard_at)
+        return (
+            self._states.next_want()
+            or self._next_fill()
+            or self._states.next_state(informed=informed, now=self._heard_at)
+        )
+
+    def _next_fill(self) -> list[Any] | None:
+        """Where entries were replaced here, and no snapshot stands for them any more: ask for them. And answer who asks so."""
+        for device in self.replica.unfilled:
+            seq = self.replica.document.applied.get(device, 0)
+            if self._asked.get(device) != seq:
+                self._asked[device] = seq
+                digest = self.replica.document.applied_hash(device) or genesis(self.replica.root, device).hash
+                return [LACKS, device, seq, digest]
+        while self._fills:
+            device, head = self._fills.popitem()
+            number = self.replica.logs.find(device, head)
+            rows = [] if number is None else self._run(device, number, head.seq)
+            if rows and not isinstance(rows[0].entry, Digest):
+                return self._entries(device, head, rows)
+        return None
 
     def _next_entries(self, now: float) -> list[Any] | None:
         if not self._heard or self._window_full():
@@ -303,8 +329,15 @@ class SyncSession:
         logs = self.replica.logs
         sent = max((s.seq for s in self._flight if (s.device, s.branch) == (device, number)), default=0)
         start = max(self.view.known_seq(device, number), sent)
-        rows: list[Row] = []
-        size = 0
+        rows = self._run(device, number, start)
+        if not rows:
+            return None
+        self._flight.append(_Sent(device, number, rows[-1].seq, sum(len(row.entry) for row in rows)))
+        return self._entries(device, Head(start, logs.hash_at(device, number, start) or b""), rows)
+
+    def _run(self, device: DeviceId, number: int, start: int) -> list[Row]:
+        """The entries after ``start``, as many as fit in a frame, up to one whose head is signed."""
+        logs, rows, size = self.replica.logs, list[Row](), 0
         while start + len(rows) < logs.durable[device][number].head.seq:
             more = logs.rows(device, number, start + len(rows), BATCH_BYTES)
             size += sum(len(row.entry) for row in more)
@@ -315,13 +348,13 @@ class SyncSession:
                 break
         while rows and rows[-1].signature is None:
             rows.pop()
-        if not rows:
-            return None
+        return rows
+
+    @staticmethod
+    def _entries(device: DeviceId, start: Head, rows: Sequence[Row]) -> list[Any]:
         last = rows[-1]
-        self._flight.append(_Sent(device, number, last.seq, sum(len(row.entry) for row in rows)))
-        digest = logs.hash_at(device, number, start)
         items = [[bytes(row.entry)] if isinstance(row.entry, Digest) else row.entry for row in rows]
-        return [ENTRIES, device, start, digest, items, [last.seq, last.hash, last.signature]]
+        return [ENTRIES, device, start.seq, start.hash, items, [last.seq, last.hash, last.signature]]
 
     def _window_full(self) -> bool:
         return sum(sent.size for sent in self._flight) >= WINDOW_BYTES
@@ -360,7 +393,7 @@ class SyncSession:
         for device, heads in as_map(tips).items():
             if len(as_list(heads)) > MAX_BRANCHES:
                 raise EncodingError("more versions of one log than are kept")
-            self.view.tell(as_bytes(device, 32), tuple(map(_head, heads)))
+            self.view.tips[as_bytes(device, 32)] = tuple(map(_head, heads))
             self._due.setdefault(device, now)
         if not self._heard:
             for device in self.replica.logs.durable:
@@ -446,8 +479,15 @@ class SyncSession:
 
     def _on_refused(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         device = as_bytes(as_list(message, 2)[1], 32)
-        self._refused.add(device)
+        if device in self.replica.logs.durable:
+            self._refused.add(device)
         self._flight = [sent for sent in self._flight if sent.device != device]
+        return []
+
+    def _on_lacks(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
+        _, device, seq, digest = as_list(message, 4)
+        if as_bytes(device, 32) in self.replica.logs.durable and self._may_have(device):
+            self._fills[device] = Head(as_int(seq, 0, MAX_SEQ), as_bytes(digest, 32))
         return []
 
     def _on_bye(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
@@ -479,4 +519,5 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     REFUSED: SyncSession._on_refused,
     SNAPSHOT: SyncSession._on_snapshot,
     WANT: SyncSession._on_want,
+    LACKS: SyncSession._on_lacks,
 }

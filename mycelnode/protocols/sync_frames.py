@@ -29,6 +29,7 @@ BYE: Final = 10  # [10, reason]
 REFUSED: Final = 11  # [11, device]: no more entries of that log are taken on this connection
 SNAPSHOT: Final = 12  # [12, proposal, [confirmation, …]]: stands for entries that are not here any more
 WANT: Final = 13  # [13, snapshot id, offset]: asks for its state
+LACKS: Final = 14  # [14, device, seq, hash]: the entries after this are missing, and no snapshot stands for them
 
 MAX_FRAME = 1 << 20  # bytes
 BATCH_BYTES = MAX_RUN_BYTES  # entries per frame; in any log, signatures stand at most this far apart

@@ -17,13 +17,14 @@ from mycelnode.protocols.logset import ROW_BYTES, Branch, Row
 from mycelnode.protocols.replica import Pruned, Replica
 
 LEAST_GROWTH = 4 << 20  # bytes of entries that are worth a snapshot; or as much as the state takes, if that is more
+CONFIRM_PART = 4  # a part of that is enough to confirm one: nobody can make us write states without end
 MAX_BESIDE = 1024  # of a clone's statements that a proposal names
 PRUNE_BYTES = 1 << 20  # of entries looked at in one transaction
 
 
 def needed(replica: Replica, *, may_write: bool) -> bool:
     """Is there something for `tend` to look at? Cheap."""
-    if replica.forgotten or replica.snapshots.superfluous() or _prunable(replica):
+    if replica.snapshots.superfluous() or _prunable(replica):
         return True
     return may_write and (bool(_open(replica)) or _proposes(replica))
 
@@ -36,8 +37,7 @@ def tend(replica: Replica, now: int, *, may_write: bool, least: int | None = Non
     batch = replica.batch
     for key in replica.snapshots.superfluous():
         batch.dropped += [key, *(c.id for c in replica.snapshots.confirmations.get(key, {}).values())]
-    batch.forgotten += sorted(replica.forgotten)
-    done = bool(batch.dropped or batch.forgotten)
+    done = bool(batch.dropped)
     for device, number, seq in _prunable(replica)[:1]:
         batch.pruned.append(_prune(replica, device, number, seq))
         done = True
@@ -46,12 +46,11 @@ def tend(replica: Replica, now: int, *, may_write: bool, least: int | None = Non
     except MycelError:
         return done
     if may_write:
-        for proposal in _open(replica):
+        for proposal in _open(replica, least):
             if _confirm(replica, proposal):  # or a piece of the way there
                 return True
         if _proposes(replica, least):
-            _propose(replica)
-            done = True
+            return _propose(replica) or done
     return done
 
 
@@ -99,9 +98,9 @@ def waits_for(replica: Replica, least: int | None = None) -> list[DeviceId]:
     return []
 
 
-def _grown(replica: Replica, least: int | None = None) -> bool:
+def _grown(replica: Replica, least: int | None = None, part: int = 1) -> bool:
     enough = max((p.size for p in replica.snapshots.complete), default=0)
-    return growth(replica) - replica.residue >= (max(LEAST_GROWTH, enough) if least is None else least)
+    return growth(replica) - replica.residue >= (max(LEAST_GROWTH, enough) // part if least is None else least)
 
 
 def _proposes(replica: Replica, least: int | None = None) -> bool:
@@ -114,42 +113,53 @@ def _proposes(replica: Replica, least: int | None = None) -> bool:
     return not extends(replica.snapshots.final, cut, on_chain) and _goes_on(replica, cut)
 
 
-def _beside(replica: Replica) -> frozenset[bytes]:
+def _beside(replica: Replica, cut: Mapping[DeviceId, Head]) -> frozenset[bytes]:
     """Statements that a newcomer could take for a part of the cut, as it has not got the log that tells."""
-    cut, on_chain = cut_now(replica), replica.logs.on_chain
+    on_chain = replica.logs.on_chain
     forked = [s for s in replica.statements.values() if len(replica.logs.branches(s.author)) > 1 and s.author in cut]
     near = [s for s in forked if s.at is not None and s.at.seq <= cut[s.author].seq]
     beside = sorted(s.id for s in near if s.at is not None and on_chain(s.author, s.at, cut[s.author]) is False)
     return frozenset(beside[:MAX_BESIDE])
 
 
-def _propose(replica: Replica) -> None:
-    document, state = replica.document, replica.document.encode_state()
+def _propose(replica: Replica) -> bool:
+    """Propose, or go a piece of the way there; is there more to do?"""
+    cut = replica.proposing = replica.proposing or cut_now(replica)
+    shadow = replica.towards(cut)
+    if not shadow.done and shadow.possible:
+        return True
+    replica.proposing = None
+    if not shadow.done or not all(replica.on_counted_chain(device, head) for device, head in cut.items()):
+        return False
+    state = shadow.state
 
     def at(position: Head) -> Proposal:
         return Proposal(
             replica.device,
             position,
-            cut_now(replica),
+            cut,
             _root_statements(replica),
             dict(replica.membership.fences),
             dict(replica.membership.forked),
-            _beside(replica),
+            _beside(replica, cut),
             asked_now(replica),
-            document.digest(),
+            shadow.digest,
             len(state),
         )
 
     proposal = replica.enter(at)
     replica.batch.states[proposal.id] = state
+    return True
 
 
 # --- confirming --------------------------------------------------------------------------------------------------------------
 
 
-def _open(replica: Replica) -> list[Proposal]:
-    """Proposals that ask us, and that we have not answered or found wrong."""
+def _open(replica: Replica, least: int | None = None) -> list[Proposal]:
+    """Proposals that ask us, that we have not answered or found wrong, and that are worth the trouble."""
     snapshots = replica.snapshots
+    if not snapshots.proposals or not _grown(replica, None if least is None else 0, CONFIRM_PART):
+        return []
     return [
         p
         for p in snapshots.proposals.values()

@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from mycelnode.crdt.changelog import digest, genesis
+from mycelnode.crdt.changelog import digest
 from mycelnode.crdt.snapshots import Proposal
-from mycelnode.crdt.statements import AWAY, FENCE, REVOKE
+from mycelnode.crdt.statements import AWAY, ENROL, FENCE, REVOKE
 from mycelnode.encoding import Digest
-from mycelnode.errors import LogError
 from mycelnode.protocols import tending
+from mycelnode.protocols.shadow import Shadow
 from tests.protocols.world import Device, mesh, sync
 
 
@@ -160,13 +160,50 @@ def test_a_snapshot_that_only_a_thief_agreed_to_is_void_once_the_phrase_has_fenc
     assert a.map() == {"a": 1}
 
 
+def test_entries_that_a_void_snapshot_has_replaced_come_back_from_those_who_have_them() -> None:
+    """A newcomer began with the state of a thief's snapshot; the phrase voids it, and the owner still has the entries."""
+    owner, thief = mesh(2)
+    owner.put("a", 1)
+    sync(owner, thief)
+    good = thief.replica.head
+    thief.put("b", 2)
+    sync(owner, thief)
+    thief.revoke(owner)
+    thief.tend()
+    lagging = newcomer(thief)
+    sync(thief, lagging)
+    assert left(lagging) < left(owner)
+    for device in (owner, lagging):
+        device.learn(*[s for s in thief.replica.statements.values() if s.id not in device.replica.statements])
+    returning = Device(owner.root)
+    returning.learn(returning.root_statement(ENROL, returning.id, None))
+    returning.learn(*owner.replica.statements.values())
+    verdict = returning.root_statement(REVOKE, thief.id, good if good.seq else None)
+    anew = returning.root_statement(ENROL, lagging.id, None)
+    for device in (owner, lagging, returning):
+        device.learn(
+            *[
+                s
+                for s in (verdict, anew, *returning.replica.statements.values())
+                if s.id not in device.replica.statements
+            ]
+        )
+    assert lagging.replica.unfilled
+    assert lagging.map() == {}
+    sync(owner, lagging)
+    assert not lagging.replica.holes
+    assert lagging.map() == owner.map() == {"a": 1}
+    lagging.restart()
+    assert lagging.map() == {"a": 1}
+
+
 def test_a_proposal_whose_state_is_not_the_fold_of_its_cut_is_refused_and_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     a, b = filled(2)
     with monkeypatch.context() as patched:
-        patched.setattr(type(a.replica.document), "digest", lambda document: b"x" * 32)
-        a.tend(most=1)
+        patched.setattr(Shadow, "digest", property(lambda shadow: b"x" * 32))
+        a.tend()
     sync(a, b)
     b.tend(1 << 60)
     assert b.replica.snapshots.disputed
@@ -229,15 +266,25 @@ def test_a_snapshot_that_asked_too_few_does_not_excuse_missing_entries() -> None
     assert lagging.replica.snapshots.may_lack(owner.id) == 0
 
 
-def test_entries_may_not_be_left_out_without_a_snapshot() -> None:
-    (a,) = filled(1)
-    fresh = newcomer(a)
-    rows = list(a.replica.logs.rows(a.id, 0, 0, 1 << 20))
-    tip = a.replica.logs.durable[a.id][0].tip
-    assert tip is not None
-    items = [Digest(digest(rows[0].entry)), *(row.entry for row in rows[1:])]
-    with pytest.raises(LogError, match="left out"):
-        fresh.replica.accept(a.id, genesis(a.replica.root, a.id), items, tip)
+def test_entries_that_somebody_leaves_out_come_from_somebody_else() -> None:
+    owner, liar = mesh(2)
+    for number in range(5):
+        owner.put(f"{number}", number)
+    sync(owner, liar)
+    rows = list(owner.replica.logs.rows(owner.id, 0, 0, 1 << 20))
+    for row in rows[2:]:
+        liar.store.rows[owner.id, 0][row.seq] = row._replace(entry=Digest(digest(row.entry)))
+    other = newcomer(owner)
+    liar.learn(*[s for s in owner.replica.statements.values() if s.id not in liar.replica.statements])
+    session = sync(liar, other)
+    assert other.replica.logs.tip(owner.id).seq == rows[-1].seq
+    assert other.map() != owner.map()
+    mark = session.sessions[1].mark()
+    session.run()
+    assert not session.sessions[1].reached(mark)
+    sync(owner, other)
+    assert other.map() == owner.map()
+    assert left(other) == left(owner)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -62,9 +62,8 @@ class MemoryStore:
         for key in batch.dropped:
             self.records.pop(key, None)
             self.states.pop(key, None)
-        for device in batch.forgotten:
-            for place in [place for place in self.rows if place[0] == device]:
-                del self.rows[place]
+        for device, number, rows, _ in batch.filled:
+            self.rows[device, number].update({row.seq: row for row in rows})
 
     def state(self, snapshot: bytes) -> bytes:
         return self.states[snapshot]
