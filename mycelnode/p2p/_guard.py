@@ -28,7 +28,7 @@ WATCH_SECONDS = 1.0  # how often connections are looked at
 STREAMS_ENDING = (
     4  # a peer may have this many times the streams that are served: half-closed ones, and ones that are being reset
 )
-GRACE_SECONDS = 1.0  # before a stranger that has asked for nothing makes room for another
+GRACE_SECONDS = 0.25  # before a stranger that is not served makes room for another: with 64 of them, 256 a second
 SIMULTANEOUS_SECONDS = 2.0  # whose handshake began later after a connection with that peer stood: the older one is dead
 
 
@@ -44,11 +44,14 @@ class Admission(Enum):
 class Limits:
     """What peers may use. Members are let in beyond every limit on strangers."""
 
-    strangers: int = 32  # connections of peers that are not members
+    strangers: int = 64  # connections of peers that are not members
     strangers_per_address: int = 8  # of one IPv4 address or IPv6 /64
     strangers_per_prefix: int = 16  # of one IPv4 /24 or IPv6 /48
     stranger_seconds: float = 10.0  # to show that they belong here
     stranger_idle_seconds: float = 3.0  # of these without being served
+    stranger_spared_seconds: float = (
+        2.0  # then it makes room for another, even while it is served: to pair takes half a second
+    )
     connections_per_peer: int = 4  # that it has dialled and that are kept: it chooses one
     handshakes: int = (
         64  # unfinished inbound ones; beyond it an old one is cut, so that a flood of silent ones shuts nobody out
@@ -72,10 +75,11 @@ class Connection:
     since: float  # when it stood
     began: float  # its handshake
     member: bool
-    streams: int = 0  # that it has opened and that are being served
+    streams: int = 0  # that it has opened and that are not over
+    served: int = 0  # those of them of which it is known what they are for
     max_streams: int = 0
     over: trio.Event = field(default_factory=trio.Event)
-    idle_since: float = 0.0  # without such a stream
+    idle_since: float = 0.0  # not served
     made_room: bool = False  # cut for another
     near: str = field(init=False)  # its neighbourhoods, for limits
     around: str = field(init=False)
@@ -85,18 +89,27 @@ class Connection:
         self.near, self.around = group_of(self.host, wide=False), group_of(self.host, wide=True)
 
     @contextmanager
-    def serving(self) -> Iterator[None]:
-        """While one of its streams is served."""
+    def holding(self) -> Iterator[None]:
+        """While it has a stream."""
         self.streams += 1
         try:
             yield
         finally:
             self.streams -= 1
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """While one of its streams is served: a stream on which it does not say what it wants is none."""
+        self.served += 1
+        try:
+            yield
+        finally:
+            self.served -= 1
             self.idle_since = trio.current_time()
 
     def idle(self, seconds: float) -> bool:
         """Has it dialled us, and not been served for so long?"""
-        return not self.dialled_here and not self.streams and trio.current_time() - self.idle_since >= seconds
+        return not self.dialled_here and not self.served and trio.current_time() - self.idle_since >= seconds
 
     @property
     def live(self) -> bool:
@@ -182,12 +195,19 @@ class Guard:
         """The one of these that makes room for a stranger from this address, if any does.
 
         That is the oldest idle one of the busiest address, or else network: a few machines cannot take up all the room by keeping
-        silent. Who is being served is spared, unless its address would have more than the newcomer's even then.
+        silent. Who is being served is spared for a while, unless its address would have more than the newcomer's even then.
         """
         near, around = Counter(c.near for c in crowd), Counter(c.around for c in crowd)
         share = near[group_of(host, wide=False)] + 1
-        can_go = [c for c in crowd if c.live and not c.dialled_here and (c.idle(GRACE_SECONDS) or near[c.near] > share)]
-        return min(can_go, key=lambda c: (-near[c.near], -around[c.around], c.streams, c.since), default=None)
+        spared = trio.current_time() - self.limits.stranger_spared_seconds
+
+        def can_go(one: Connection) -> bool:
+            over = one.idle(GRACE_SECONDS) or one.since < spared or near[one.near] > share
+            return one.live and not one.dialled_here and over
+
+        return min(
+            filter(can_go, crowd), key=lambda c: (-near[c.near], -around[c.around], c.served, c.since), default=None
+        )
 
     # --- the books -------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from mycelnode.errors import NetworkError
 from mycelnode.p2p._addresses import Endpoint, from_socket
 
 BACKLOG = 128  # connections that the system may hold ready for us
+NOT_LET_IN = "it does not let us in"
 _NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 _WORDS = {
     errno.ECONNREFUSED: "refused",
@@ -127,7 +128,7 @@ def describe_failure(error: BaseException) -> str:
         if isinstance(seen, PeerIDMismatchesPubkey):
             return "another device answers there"
         if isinstance(seen, MuxerUpgradeFailure):
-            return "it does not let us in"  # it has shown its key and seen ours, and hung up
+            return NOT_LET_IN  # it has shown its key and seen ours, and hung up
         if isinstance(seen, OSError) and seen.errno is not None:
             return _WORDS.get(seen.errno, (seen.strerror or "failed").lower())
         if isinstance(seen, (TimeoutError, trio.TooSlowError)):

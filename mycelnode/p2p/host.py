@@ -37,7 +37,7 @@ from mycelnode.p2p._door import Door
 from mycelnode.p2p._gate import GatedNoise, bound_handshakes, id_of
 from mycelnode.p2p._guard import Admission, Connection, Guard, Limits
 from mycelnode.p2p._quiet import quieten
-from mycelnode.p2p._sockets import describe_failure, ends, listen_on
+from mycelnode.p2p._sockets import NOT_LET_IN, describe_failure, ends, listen_on
 from mycelnode.p2p._stream import NEGOTIATE_SECONDS, Stream, reset_quietly
 from mycelnode.p2p._yamux import Yamux, use_bounded_yamux
 
@@ -45,6 +45,12 @@ Handler = Callable[[Stream], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 NO_LIMIT = 1 << 16  # connections, for libp2p, which would refuse members, too: the guard limits
+AGAIN_SECONDS = (
+    0.1,
+    0.2,
+    0.4,
+    0.8,
+)  # before a peer that did not let us in is tried again: strangers may have taken all the room
 CLOSE_SECONDS = 10.0  # for everything to be closed, whoever cancels meanwhile
 
 
@@ -131,13 +137,14 @@ class Host:
             return
         stream = self._stream(inner, entry)
         try:
-            with entry.serving():
+            with entry.holding():
                 offered = {protocol for protocol, (_, strangers) in self._handlers.items() if strangers or entry.member}
                 with trio.fail_after(NEGOTIATE_SECONDS):
                     protocol = await _multistream.agree(stream, offered)
                 found = self._handlers.get(protocol)
                 if found is not None:
-                    await found[0](stream)
+                    with entry.serving():
+                        await found[0](stream)
         except* (NetworkError, trio.TooSlowError) as group:
             _log.debug("a stream of %s ended: %s", entry.peer, group.exceptions[0])
         except* Exception:
@@ -161,14 +168,18 @@ class Host:
         won: list[str] = []
 
         async def attempt(addr: str, scope: trio.CancelScope) -> None:
-            try:
-                connection = await self._swarm.dial_addr(Multiaddr(addr), identifier)
-                self._guard.enter(connection)
-            except Exception as error:
-                tried[addr] = describe_failure(error)
-            else:
-                won.append(addr)
-                scope.cancel()
+            for pause in (*AGAIN_SECONDS, 0.0):
+                try:
+                    connection = await self._swarm.dial_addr(Multiaddr(addr), identifier)
+                    self._guard.enter(connection)
+                except Exception as error:
+                    tried[addr] = describe_failure(error)
+                else:
+                    won.append(addr)
+                    scope.cancel()
+                if addr in won or tried[addr] != NOT_LET_IN:
+                    return
+                await trio.sleep(pause)
 
         with trio.move_on_after(deadline):
             async with trio.open_nursery() as nursery:

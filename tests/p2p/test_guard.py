@@ -193,6 +193,18 @@ async def test_a_refused_key_is_refused_inside_the_handshake(monkeypatch: pytest
         assert not victim._swarm.connections
 
 
+async def test_who_is_not_let_in_at_first_knocks_again() -> None:
+    """Strangers may have taken up all the room at that moment."""
+    answers_ = [Admission.REFUSED, Admission.REFUSED]
+
+    def admit(key: bytes) -> Admission:
+        return answers_.pop() if answers_ else Admission.MEMBER
+
+    async with a_host(admit=admit) as victim, a_host() as one:
+        await connect(one, victim)
+        assert await answers(one, victim)
+
+
 async def test_the_gate_judges_the_proved_key() -> None:
     asked: list[bytes] = []
 
@@ -289,7 +301,8 @@ async def test_idle_strangers_make_room_for_a_new_one(monkeypatch: pytest.Monkey
 
 async def test_who_is_served_makes_no_room_unless_its_address_has_more_than_its_share() -> None:
     async with AsyncExitStack() as stack:
-        victim = await stack.enter_async_context(a_host(admit=stranger, strangers_per_address=3, strangers=4))
+        limits = {"strangers_per_address": 3, "strangers": 4, "stranger_spared_seconds": 60}
+        victim = await stack.enter_async_context(a_host(admit=stranger, **limits))
         victim.set_handler("/deaf/1", never_read, strangers=True)
         served = await occupied(stack, victim, ["127.0.1.8", "127.0.1.9", "127.0.1.9", "127.0.1.9"], "/deaf/1")
         await trio.sleep(1.2 * _guard.GRACE_SECONDS)
@@ -300,6 +313,27 @@ async def test_who_is_served_makes_no_room_unless_its_address_has_more_than_its_
                 await new.open_stream(new.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
                 await until(lambda: len(victim._guard._connections) == 4)
         await until(lambda: [bool(each.connected()) for each in served] == [True, False, False, True])
+
+
+async def test_who_is_served_for_long_or_does_not_say_what_it_wants_makes_room() -> None:
+    """Else a few addresses keep every new device out, by keeping a handler waiting, or a negotiation."""
+    async with AsyncExitStack() as stack:
+        limits = {"strangers": 2, "stranger_spared_seconds": 1.5}
+        victim = await stack.enter_async_context(a_host(admit=stranger, **limits))
+        victim.set_handler("/deaf/1", never_read, strangers=True)
+        (served,) = await occupied(stack, victim, ["127.0.1.8"], "/deaf/1")
+        slow = await stack.enter_async_context(a_host(listen=()))
+        assert await dial_from("127.0.2.8", slow, victim)
+        await line(slow, victim).new_stream()
+        await until(lambda: sum(each.streams for each in victim._guard.entries()) == 2)
+        await trio.sleep(1.5 * _guard.GRACE_SECONDS)
+        for address, leaves in [("127.0.3.8", slow), ("127.0.4.8", served)]:
+            new = await stack.enter_async_context(a_host(listen=()))
+            assert served.connected()
+            assert await dial_from(address, new, victim)
+            await new.open_stream(new.line(victim.peer_id), "/deaf/1", deadline=PATIENCE)
+            await until(lambda leaves=leaves: not leaves.connected())  # type: ignore[misc]
+            await trio.sleep(1.5)
 
 
 async def test_an_idle_stranger_leaves_soon_and_a_served_one_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
