@@ -10,7 +10,7 @@ import sys
 
 import trio
 
-from mycelnode.errors import NetworkError
+from mycelnode.errors import BrokenError, NetworkError
 from mycelnode.p2p.host import Admission, HostConfig, Limits, Stream, open_host
 
 # Who comes to a swarm stays longer than who comes to pair; the rest is as at the mesh door.
@@ -41,6 +41,19 @@ async def pour(stream: Stream) -> None:
         await stream.send_all(bytes(60_000), deadline=10)
 
 
+async def tell(stream: Stream) -> None:
+    """Prints how a stream ended."""
+    got = b""
+    try:
+        while data := await stream.receive_some(1 << 16):
+            got += data
+        end = "clean"
+    except BrokenError:
+        end = "broken"
+    print(f"{len(got)} bytes, {end}", flush=True)
+    await stream.aclose()
+
+
 async def ping(stream: Stream) -> None:
     """`/ipfs/ping/1.0.0`, as libp2p has it."""
     while True:
@@ -58,6 +71,7 @@ SERVICES = {
     "/shout/1": shout,
     "/deaf/1": deaf,
     "/pour/1": pour,
+    "/tell/1": tell,
     "/ipfs/ping/1.0.0": ping,
     "/ipfs/id/1.0.0": identify,
 }

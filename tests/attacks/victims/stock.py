@@ -42,9 +42,30 @@ async def pour(stream) -> None:  # type: ignore[no-untyped-def]
         await stream.write(bytes(60_000))
 
 
+async def tell(stream) -> None:  # type: ignore[no-untyped-def]
+    """Prints how a stream ended, as far as libp2p lets it know."""
+    got = b""
+    try:
+        while data := await stream.read(1 << 16):
+            got += data
+        end = "clean"
+    except StreamEOF:
+        end = "clean"
+    except Exception as error:
+        end = f"broken: {type(error).__name__}"
+    print(f"{len(got)} bytes, {end}", flush=True)
+    await stream.close()
+
+
 async def main() -> None:
     host = new_host()
-    for protocol, handler in (("/echo/1", echo), ("/shout/1", shout), ("/deaf/1", deaf), ("/pour/1", pour)):
+    for protocol, handler in (
+        ("/echo/1", echo),
+        ("/shout/1", shout),
+        ("/deaf/1", deaf),
+        ("/pour/1", pour),
+        ("/tell/1", tell),
+    ):
         host.set_stream_handler(protocol, handler)
     async with host.run(listen_addrs=[Multiaddr("/ip4/127.0.0.1/tcp/0")]):
         print(host.get_addrs()[0], flush=True)

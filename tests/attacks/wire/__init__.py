@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from .alone import stay_alone
 from .bits import VERSION, message, peer_id, token
-from .line import Broken, Line, connect
+from .line import Broken, Line, Silent, connect
 from .noise import Handshake, Identity, Secured
 from .peer import Peer
 from .select import Refused, accept, propose
@@ -44,6 +44,7 @@ __all__ = [
     "Refused",
     "Secured",
     "Session",
+    "Silent",
     "Stream",
     "accept",
     "connect",

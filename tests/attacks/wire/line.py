@@ -11,7 +11,11 @@ PATIENCE = 20.0  # seconds that any call waits, unless it is told otherwise
 
 
 class Broken(Exception):
-    """The other end closed or reset the connection, or was silent for too long."""
+    """The other end closed or reset the connection, or what it says makes no sense."""
+
+
+class Silent(Broken):
+    """The other end said or took nothing for as long as one's patience."""
 
 
 class Line:
@@ -27,15 +31,19 @@ class Line:
     def write(self, data: bytes) -> None:
         try:
             self.socket.sendall(data)
+        except TimeoutError as error:
+            raise Silent("it takes nothing") from error
         except OSError as error:
-            raise Broken(str(error) or "too slow") from error
+            raise Broken(str(error)) from error
 
     def read_some(self, size: int = 1 << 16) -> bytes:
         """At least a byte; b"" at the end."""
         try:
             return self.socket.recv(size)
+        except TimeoutError as error:
+            raise Silent("it says nothing") from error
         except OSError as error:
-            raise Broken(str(error) or "too slow") from error
+            raise Broken(str(error)) from error
 
     def read(self, size: int) -> bytes:
         """Exactly this many bytes."""

@@ -224,8 +224,8 @@ class Secured:
     def read_some(self) -> bytes:
         """At least a byte. Raises `Broken` at the end."""
         if not self._unread:
+            body = self.line.read(struct.unpack(">H", self.line.read(2))[0])
             try:
-                body = self.line.read(struct.unpack(">H", self.line.read(2))[0])
                 self._unread += self._receiving.decrypt(body)
             except InvalidTag as error:
                 raise Broken("it does not encrypt rightly") from error

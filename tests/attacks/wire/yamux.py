@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from .line import Broken
+from .line import Broken, Silent
 from .noise import Secured
 from .select import propose
 
@@ -125,14 +125,26 @@ class Session:
             self.pump()
         return self.incoming.pop(0)
 
-    def pump(self) -> None:
-        """Read one frame and act on it. Raises `Broken` when the line is over."""
+    def _read(self) -> tuple[int, int, int, int, bytes]:
         try:
             _, kind, flags, number, length = _HEADER.unpack(self.secure.read(_HEADER.size))
-            body = self.secure.read(length) if kind == DATA and length else b""
+            return kind, flags, number, length, self.secure.read(length) if kind == DATA and length else b""
+        except Silent:
+            raise
         except Broken:
             self.over = True
             raise
+
+    def next_flags(self) -> int:
+        """The flags of the next frame of a stream, which is not acted upon."""
+        while True:
+            kind, flags, *_ = self._read()
+            if kind in (DATA, WINDOW_UPDATE):
+                return flags
+
+    def pump(self) -> None:
+        """Read one frame and act on it. Raises `Broken` when the line is over, `Silent` when one's patience is."""
+        kind, flags, number, length, body = self._read()
         if kind == PING:
             if flags & SYN and self.polite:
                 self.frame(PING, ACK, 0, length)
