@@ -4,6 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 N ?= 1000
 SEED ?= 1
+BENCH := --output benchmarks/results.json --plots docs/images --docs docs/performance.md
 
 # The stamp's name holds a checksum of everything that the set-up depends on, so a second run is instant, and a changed
 # requirement, a moved checkout or another Python starts from an empty .venv.
@@ -42,7 +43,7 @@ soak: $(STAMP)
 	@if [ -d tests/soak ]; then MYCEL_SOAK_RUNS=$(N) MYCEL_SOAK_SEED=$(SEED) $(PY) -m pytest tests/soak; else $(NOTHING_YET); fi
 
 bench: $(STAMP)
-	@if [ -d benchmarks ]; then $(PY) -m benchmarks --output benchmarks/results.json; else $(NOTHING_YET); fi
+	@if [ -d benchmarks ]; then $(PY) -m benchmarks.install && $(PY) -m benchmarks $(BENCH); else $(NOTHING_YET); fi
 
 setup: $(STAMP)
 

@@ -1,1 +1,4 @@
-"""Measurements of mycelnode beside its peers and beside what is possible; `make bench` runs them."""
+"""How fast mycelnode is, and how many bytes it needs, beside its peers and beside the least there could be.
+
+``python -m benchmarks`` runs everything, round by round; docs/performance.md says how to read the table.
+"""

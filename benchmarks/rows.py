@@ -1,0 +1,209 @@
+"""What the table says: which numbers stand beside which, and what we aim for."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from benchmarks.data import Sizes
+from benchmarks.jobs import Runs
+
+FLOOR: Final = "floor"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: our number beside one peer's, or beside the least there could be.
+
+    ``ratio`` is ours ÷ the peer's, or ours ÷ ``floor`` where there is no peer. ``aim`` bounds the ratio, or our number itself where
+    ``aim_of`` says so; from above, or from below if ``more`` is better. ``skipped``: why there are no numbers.
+    """
+
+    name: str
+    unit: str
+    ours: float | None
+    peer: float | None
+    floor: float | None
+    ratio: float | None
+    against: str | None = None
+    more: bool = False
+    aim: float | None = None
+    aim_of: str | None = None
+    skipped: str | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Is the aim reached? None if there is none, or nothing to judge."""
+        judged = self.ratio if self.aim_of == "ratio" else self.ours
+        if self.aim is None or judged is None:
+            return None
+        return judged >= self.aim if self.more else judged <= self.aim
+
+    def to_json(self) -> str:
+        """One JSON object, the six fields that every benchmark prints first."""
+        return json.dumps({**asdict(self), "met": self.met})
+
+
+Metric = tuple[str, str]  # (job, what it prints)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Where a row's numbers come from; ``scale`` turns what was measured into ``unit``."""
+
+    name: str
+    unit: str
+    ours: Metric
+    against: str | None = None
+    peer: Metric | None = None
+    floor: Callable[[Sizes], float] | Metric | None = None
+    more: bool = False
+    aim: float | None = None
+    aim_of: str | None = None
+    scale: float = 1.0
+
+    @property
+    def jobs(self) -> set[str]:
+        """The jobs whose numbers it needs."""
+        metrics = (self.ours, self.peer, self.floor)
+        return {metric[0] for metric in metrics if isinstance(metric, tuple)}
+
+    def row(self, runs: Runs, skipped: Mapping[str, str], sizes: Sizes) -> Row:
+        """The line, from the medians."""
+        ours = _median(runs, self.ours, self.scale)
+        peer = None if self.peer is None else _median(runs, self.peer, self.scale)
+        floor = None
+        if self.floor is not None:
+            floor = _median(runs, self.floor, self.scale) if isinstance(self.floor, tuple) else self.floor(sizes)
+        below = peer if self.peer is not None else floor
+        ratio = None if ours is None or not below else ours / below
+        why = next((skipped[name] for name in sorted(self.jobs) if name in skipped), None)
+        more = {"against": self.against, "more": self.more, "aim": self.aim, "aim_of": self.aim_of, "skipped": why}
+        return Row(self.name, self.unit, ours, peer, floor, ratio, **more)  # type: ignore[arg-type]
+
+
+def _median(runs: Runs, metric: Metric, scale: float) -> float | None:
+    values = runs.get(metric[0], {}).get(metric[1])
+    return statistics.median(values) * scale if values else None
+
+
+def _with_peers(name: str, unit: str, workload: str, metric: str, **more: Any) -> list[Spec]:
+    """A row beside each CRDT peer; the first of them carries the aim."""
+    aim, aim_of = more.pop("aim", None), more.pop("aim_of", None)
+    found = []
+    for peer in ("pycrdt", "loro"):
+        aims: dict[str, Any] = {"aim": aim, "aim_of": aim_of} if peer == "pycrdt" else {}
+        found.append(
+            Spec(name, unit, (f"{workload}.mycelnode", metric), peer, (f"{workload}.{peer}", metric), **aims, **more)
+        )
+    return found
+
+
+def _bytes(name: str, ours: Metric, floor: Callable[[Sizes], float], aim: float | None = None) -> Spec:
+    return Spec(name, "B", ours, FLOOR, floor=floor, aim=aim, aim_of=None if aim is None else "ratio")
+
+
+def _w1(sizes: Sizes) -> float:
+    return sizes.w1_floor
+
+
+def _w2(sizes: Sizes) -> float:
+    return sizes.w2_floor
+
+
+def _w3(sizes: Sizes) -> float:
+    return sizes.w3_floor
+
+
+def _w3_state(sizes: Sizes) -> float:
+    return sizes.w3_state_floor
+
+
+def _w4(sizes: Sizes) -> float:
+    return sizes.w4_floor
+
+
+NET: Final = "net.mycelnode"
+SPECS: Final[Sequence[Spec]] = (
+    # to an empty replica, and two that met before
+    *_with_peers("W1 by state, time", "ms", "w1", "state_s", scale=1000, aim=2.0, aim_of="ratio"),
+    _bytes("W1 by state, bytes", ("w1.mycelnode", "state_bytes"), _w1, 1.10),
+    *_with_peers("W1 by state, bytes", "B", "w1", "state_bytes", floor=_w1),
+    Spec("W1 entry by entry, time", "ms", ("w1.mycelnode", "entries_s"), scale=1000),
+    _bytes("W1 entry by entry, bytes", ("w1.mycelnode", "entries_bytes"), _w1, 1.35),
+    *_with_peers("W2 both ways, time", "ms", "w2", "sync_s", scale=1000),
+    _bytes("W2 both ways, bytes", ("w2.mycelnode", "sync_bytes"), _w2, 1.3),
+    *_with_peers("W2 both ways, bytes", "B", "w2", "sync_bytes", floor=_w2),
+    *_with_peers("W3 both ways, time", "ms", "w3", "sync_s", scale=1000),
+    _bytes("W3 both ways, bytes", ("w3.mycelnode", "sync_bytes"), _w3),
+    *_with_peers("W3 both ways, bytes", "B", "w3", "sync_bytes", floor=_w3),
+    *_with_peers("W3 by state, time", "ms", "w3", "state_s", scale=1000),
+    _bytes("W3 by state, bytes", ("w3.mycelnode", "state_bytes"), _w3_state, 1.25),
+    *_with_peers("W3 by state, bytes", "B", "w3", "state_bytes", floor=_w3_state),
+    *_with_peers("W3 add wins", "of 100", "w3", "add_wins", more=True, aim=100.0, aim_of="ours"),
+    # the log
+    *(
+        Spec(
+            f"W4 durable appends, {how}",
+            "/s",
+            ("w4.mycelnode", metric),
+            "hypercore",
+            ("w4.hypercore", metric),
+            more=True,
+            aim=aim,
+            aim_of=aim_of,
+        )
+        for how, metric, aim, aim_of in (
+            ("many writers", "together_per_s", 5000.0, "ours"),
+            ("one writer", "alone_per_s", None, None),
+        )
+    ),
+    Spec("W4 on disk", "B", ("w4.mycelnode", "disk_bytes"), "hypercore", ("w4.hypercore", "disk_bytes"), _w4),
+    # between two processes
+    Spec(
+        "W4 over Noise, time",
+        "ms",
+        (NET, "w4_s"),
+        "hypercore",
+        ("w4.hypercore", "w4_s"),
+        aim=0.2,
+        aim_of="ratio",
+        scale=1000,
+    ),
+    _bytes("W4 over Noise, bytes", (NET, "w4_bytes"), _w4, 1.1),
+    Spec("W4 over Noise, bytes", "B", (NET, "w4_bytes"), "hypercore", ("w4.hypercore", "w4_bytes"), _w4),
+    _bytes("W1 over Noise entry by entry, bytes", (NET, "w1_bytes"), _w1, 1.35),
+    Spec("W1 over Noise entry by entry, time", "ms", (NET, "w1_s"), scale=1000),
+    Spec("W1 over Noise by state: usable after", "ms", (NET, "state_s"), scale=1000),
+    # moments
+    Spec("dial to first byte", "ms", ("dial", "dial_ms"), "py-libp2p", ("dial", "stock_ms"), aim=20.0, aim_of="ours"),
+    Spec("change to visible on a peer", "ms", ("together.mycelnode", "visible_ms"), aim=20.0, aim_of="ours"),
+    Spec("paste to paired (library)", "ms", ("together.mycelnode", "paired_ms"), aim=150.0, aim_of="ours"),
+    Spec("paste to paired (program)", "ms", ("together.mycelnode", "join_program_ms")),
+    Spec(
+        "mycelnode --help",
+        "ms",
+        ("idle", "help_ms"),
+        "a bare Python",
+        floor=("idle", "python_ms"),
+        aim=200.0,
+        aim_of="ours",
+    ),
+    Spec(
+        "idle node, memory", "MB", ("idle", "rss_mb"), "py-libp2p", ("idle", "stock_rss_mb"), aim=120.0, aim_of="ours"
+    ),
+    Spec("idle node, CPU", "% of a core", ("idle", "cpu_percent")),
+)
+
+
+def rows(runs: Runs, skipped: Mapping[str, str], sizes: Sizes, specs: Sequence[Spec] = SPECS) -> list[Row]:
+    """The whole table."""
+    return [spec.row(runs, skipped, sizes) for spec in specs]
+
+
+def matching(words: Sequence[str]) -> list[Spec]:
+    """The rows whose name contains one of ``words``; all if there are none."""
+    return [spec for spec in SPECS if not words or any(word.lower() in spec.name.lower() for word in words)]
