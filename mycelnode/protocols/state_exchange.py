@@ -105,7 +105,7 @@ class StateExchange:
     def _offer(self, digest: bytes | None, start: int, now: float) -> None:
         """Not a state that is not proved itself, nor where a snapshot will be sent anyhow."""
         unfit = self.replica.base is not None or self.replica.snapshots.grounds()
-        offer = None if unfit else self.source.offer(digest, now)
+        offer = None if unfit else self.source.offer(self.peer, digest, now)
         if offer is not None:
             self._sending = (offer, min(start, len(offer.state)) if digest == offer.digest else 0)
 

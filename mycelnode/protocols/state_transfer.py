@@ -55,14 +55,17 @@ class StateSource:
     _offer: Offer | None = None
     _used: float = 0.0
 
-    def offer(self, digest: bytes | None, now: float) -> Offer | None:
-        """The state with that digest if it is still kept, else a new one; None if the logs are short."""
+    def offer(self, asker: DeviceId, digest: bytes | None, now: float) -> Offer | None:
+        """The state with that digest if it is still kept, else a new one; None if the logs are short, ``asker``'s own left aside:
+        whoever asks has nothing but that."""
         fresh = self._offer is not None and now - self._used < KEEP_SECONDS
         if self._offer is None or not fresh or (digest is not None and self._offer.digest != digest):
             self._offer = self.make()
         self._used = now
         offer = self._offer
-        return offer if offer is not None and sum(head.seq for head in offer.cut.values()) >= self.least else None
+        if offer is None or sum(head.seq for device, head in offer.cut.items() if device != asker) < self.least:
+            return None
+        return offer
 
     def kept(self, digest: bytes, load: Callable[[], bytes], now: float) -> Offer:
         """The state of a snapshot, which is read from the disk once for all who fetch it."""

@@ -121,6 +121,18 @@ def test_the_logs_are_compared_with_the_state_in_pieces(monkeypatch: pytest.Monk
     assert converged(a, b)
 
 
+def test_nobody_is_sent_its_own_long_log_back_as_a_state() -> None:
+    a, b = mesh(2)
+    a.source.least = b.source.least = 10
+    for i in range(30):
+        a.put(f"a{i}", i)
+    b.put("b", 0)
+    Link(a, b, fresh=True).run()
+    assert converged(a, b)
+    assert any(progress.refolded for progress in b.progressed), "b is new, and lacks much"
+    assert not any(progress.refolded for progress in a.progressed), "a lacks next to nothing"
+
+
 @pytest.mark.parametrize("more", [True, False], ids=["and more was written", "and nothing since"])
 def test_a_wrong_state_is_reported_and_the_logs_win(more: bool) -> None:
     a, b = mesh(2)
