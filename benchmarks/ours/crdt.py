@@ -29,7 +29,7 @@ async def w1(folder: Path, sizes: Sizes) -> Numbers:
         numbers: Numbers = {"build_s": perf_counter() - started}
 
         started = perf_counter()
-        async with connected(here, newcomer) as link:
+        async with connected(here, newcomer, rest=True) as link:
             await link.until(lambda: len(SharedMap(newcomer, "m")) > sizes.n)
             numbers["state_s"], numbers["state_bytes"] = perf_counter() - started, link.bytes(entries=False)
             if newcomer.replica.base is None:
@@ -101,7 +101,7 @@ async def w3(folder: Path, sizes: Sizes) -> Numbers:
         numbers["add_wins"] = 100 * sum(probed) / len(probed)
 
         started = perf_counter()
-        async with connected(one, newcomer) as link:
+        async with connected(one, newcomer, rest=True) as link:
             await link.until(lambda: len(SharedSet(newcomer, "s")) == len(mine))
             numbers["state_s"], numbers["state_bytes"] = perf_counter() - started, link.bytes(entries=False)
             if newcomer.replica.base is None:

@@ -21,7 +21,8 @@ from mycelnode.errors import BrokenError
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.framing import HASH_BYTES
 from mycelnode.p2p.sync_driver import SyncDriver
-from mycelnode.protocols.sync_frames import ENTRIES, PROTOCOL
+from mycelnode.protocols.state_transfer import PIECE_BYTES
+from mycelnode.protocols.sync_frames import ENTRIES, PROTOCOL, STATE
 
 CODE_AT = 5  # of a frame: 4 bytes of length, the head of the CBOR list, then the code, below 24
 
@@ -32,11 +33,15 @@ class _Stream:
     def __init__(self, pipe: Any, key: DeviceId) -> None:
         self._pipe, self.key, self.peer = pipe, key, peer_id(key)
         self.sent: Counter[int] = Counter()  # bytes by the code of the frame; each frame is sent in one piece
+        self.rest: trio.Event | None = None  # for which the sender waits once it has sent a state
 
     async def send_all(self, data: bytes, *, deadline: float) -> None:
-        self.sent[data[CODE_AT] if len(data) > CODE_AT + HASH_BYTES else 0] += len(data)
+        code = data[CODE_AT] if len(data) > CODE_AT + HASH_BYTES else 0
+        self.sent[code] += len(data)
         try:
             await self._pipe.send_all(data)
+            if self.rest is not None and code == STATE and len(data) < PIECE_BYTES:  # the last piece
+                await self.rest.wait()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise BrokenError("the pipe is gone") from error
 
@@ -95,12 +100,18 @@ class Link:
 
 
 @asynccontextmanager
-async def connected(one: Mesh, other: Mesh) -> AsyncIterator[Link]:
-    """Connect two open meshes for as long as the block lasts."""
+async def connected(one: Mesh, other: Mesh, *, rest: bool = False) -> AsyncIterator[Link]:
+    """Connect two open meshes for as long as the block lasts.
+
+    ``rest``: who has sent a state sends nothing more. The two share one interpreter here; in life the newcomer has its own, and is
+    not held up by the other's work on what comes next.
+    """
     meshes, doors = (one, other), (_Door(), _Door())
     drivers = [SyncDriver(mesh, door, lambda *_: None) for mesh, door in zip(meshes, doors, strict=True)]  # type: ignore[arg-type]
     keys = (other.identity.device, one.identity.device)
     streams = [_Stream(pipe, key) for pipe, key in zip(memory_stream_pair(), keys, strict=True)]
+    for stream in streams:
+        stream.rest = trio.Event() if rest else None
     async with trio.open_nursery() as nursery:
         for door, stream in zip(doors, streams, strict=True):
             nursery.start_soon(door.handlers[PROTOCOL], stream)

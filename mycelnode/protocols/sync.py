@@ -248,9 +248,10 @@ class SyncSession:
             return self._queue.pop(0)
         if not self._greeted and self.closing is None:
             return None
-        statements = list(islice(self.replica.statements.values(), self._statements_said, None))
-        if statements and self._greeted and (self._heard or not self._member()):
-            return self._say_statements(statements[:STATEMENTS_PER_FRAME])
+        if self._greeted and (self._heard or not self._member()):
+            message = self._next_statements()
+            if message is not None:
+                return message
         if self.closing is not None:
             self._gone = True
             return [BYE, self.closing]
@@ -258,13 +259,17 @@ class SyncSession:
             return None
         return self._next_snapshot() or self._next_have() or self._next_state() or self._next_entries(now)
 
-    def _say_statements(self, statements: list[Statement]) -> list[Any] | None:
-        self._statements_said += len(statements)
-        about = () if self._member() else {s.id for s in statements_about(self.replica, self.peer)}
-        shown = statements if self._member() else [s for s in statements if s.id in about]
-        new = [s for s in shown if s.id not in self.view.statements | self.view.shown]
-        self.view.shown.update(s.id for s in new)
-        return [STATEMENTS, [s.encoded for s in new]]
+    def _next_statements(self) -> list[Any] | None:
+        held = self.replica.statements.values()
+        while statements := list(islice(held, self._statements_said, self._statements_said + STATEMENTS_PER_FRAME)):
+            self._statements_said += len(statements)
+            about = () if self._member() else {s.id for s in statements_about(self.replica, self.peer)}
+            shown = statements if self._member() else [s for s in statements if s.id in about]
+            new = [s for s in shown if s.id not in self.view.statements | self.view.shown]
+            self.view.shown.update(s.id for s in new)
+            if new:
+                return [STATEMENTS, [s.encoded for s in new]]
+        return None
 
     def _next_have(self) -> list[Any] | None:
         ids = list(islice(self.replica.statements, self._ids_said, self._ids_said + IDS_PER_FRAME))
