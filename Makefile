@@ -39,8 +39,8 @@ attacks crash peers: $(STAMP)
 	@if [ -d tests/$@ ]; then $(PY) -m pytest tests/$@; else $(NOTHING_YET); fi
 
 soak: $(STAMP)
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/soak/requirements.txt
-	@if [ -d tests/soak ]; then MYCEL_SOAK_RUNS=$(N) MYCEL_SOAK_SEED=$(SEED) $(PY) -m pytest tests/soak; else $(NOTHING_YET); fi
+	@if [ -d tests/soak ]; then $(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/soak/requirements.txt; \
+	    MYCEL_SOAK_RUNS=$(N) MYCEL_SOAK_SEED=$(SEED) $(PY) -m pytest tests/soak; else $(NOTHING_YET); fi
 
 bench: $(STAMP)
 	@if [ -d benchmarks ]; then $(PY) -m benchmarks.install && $(PY) -m benchmarks $(BENCH); else $(NOTHING_YET); fi
