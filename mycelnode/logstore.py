@@ -118,6 +118,11 @@ def save_statements(connection: sqlite3.Connection, statements: Iterable[tuple[b
     connection.executemany("INSERT OR IGNORE INTO statements (id, statement) VALUES (?, ?)", statements)
 
 
+def drop_statements(connection: sqlite3.Connection, ids: Iterable[bytes]) -> None:
+    """Forget statements that had to make room for others."""
+    connection.executemany("DELETE FROM statements WHERE id = ?", ((key,) for key in ids))
+
+
 def save_fact(connection: sqlite3.Connection, name: str, value: bytes) -> None:
     """Store one value under a name."""
     connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))

@@ -276,6 +276,7 @@ class Mesh:
     def _store(self, connection: sqlite3.Connection, batch: Batch, stores: Sequence[Store]) -> None:
         for device, number, branch, rows, _ in batch.additions:
             logstore.save_branch(connection, _stored(device, number, branch), (StoredRow(*row) for row in rows))
+        logstore.drop_statements(connection, (s.id for s in batch.unsaid))
         logstore.save_statements(connection, ((s.id, s.encoded) for s in batch.statements))
         for record in batch.records:
             logstore.save_snapshot(connection, record.id, record.encoded)

@@ -21,6 +21,7 @@ MAX_LOGS = 1024  # devices that ever were in one mesh
 MAX_RUN_BYTES = 512 << 10  # of entries under one signature: what one frame of sync takes
 ROW_BYTES = 100  # about what a stored entry costs besides its own bytes
 MAX_BRANCHES = 4  # versions of one log kept: two prove the fork, the rest is an attacker's noise
+MAX_CHOOSING = 16  # while the version that a fence names is not among them
 
 
 class Row(NamedTuple):
@@ -211,8 +212,10 @@ class LogSet:
         """Own entries, already chained and signed, as a tentative addition to branch 0."""
         return self._add(self._longer(device, 0, list(rows), tip))
 
-    def accept(self, device: DeviceId, start: Head, entries: Sequence[bytes], head: SignedHead) -> Addition | None:
-        """Verify a batch from outside and add it tentatively; None if all of it is held already.
+    def accept(
+        self, device: DeviceId, start: Head, entries: Sequence[bytes], head: SignedHead, *, most: int = MAX_BRANCHES
+    ) -> Addition | None:
+        """Verify a batch from outside and add it tentatively, as one of ``most`` versions at most; None if all of it is held.
 
         Raises `LogError` if it does not verify or does not connect to what is held, `BusyError` when a bound is reached.
         """
@@ -239,8 +242,8 @@ class LogSet:
         for candidate, branch in enumerate(branches):
             if branch.head == base:  # extends this branch (the one found may only run through it)
                 return self._add(self._longer(device, candidate, rows, head))
-        if len(branches) >= MAX_BRANCHES:
-            raise BusyError(f"more than {MAX_BRANCHES} versions of one log")
+        if len(branches) >= most:
+            raise BusyError(f"more than {most} versions of one log")
         while base.seq < branches[number].base.seq:  # the base lies on an ancestor of the branch found
             number = branches[number].parent
         return self._add(Addition(device, len(branches), Branch(number, base, head, _size(rows)), rows, forks=True))

@@ -66,13 +66,16 @@ class PeerView:
         unknown = self.unknown_tips(device)
         return not unknown or len(unknown) < len(self.tips[device]) or device in self.shared
 
-    def next_search(self, device: DeviceId) -> Search | None:
-        """A search to begin: a tip no longer than our longest branch that is not on any of ours can only be another version."""
+    def next_search(self, device: DeviceId, *, full: bool = False) -> Search | None:
+        """A search to begin: a tip no longer than our longest branch that is not on any of ours can only be another version.
+
+        ``full``: we take no more of that log, so a longer one will not be ours either.
+        """
         if device in self.searches or device in self.shared:
             return None
         longest = max(branch.head.seq for branch in self.logs.branches(device))
         for tip in self.unknown_tips(device):
-            if tip.seq <= longest:
+            if full or tip.seq <= longest:
                 self.searches[device] = Search(tip, genesis(self.logs.root, device), tip.seq)
                 return self.searches[device]
         return None

@@ -9,6 +9,7 @@ it. So *acknowledged* means fsynced, in the real node and in simnet alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,10 +35,9 @@ from mycelnode.crdt.statements import ENROL, FENCE, REVOKE, TIME, Statement, dec
 from mycelnode.encoding import Digest
 from mycelnode.errors import BusyError, ClockWrong, ForkDetected, LogError, MycelError, NotAMember
 from mycelnode.protocols.folding import Base, Fold, Progress
-from mycelnode.protocols.logset import Addition, EntryStore, Filled, Row
+from mycelnode.protocols.logset import MAX_BRANCHES, MAX_CHOOSING, Addition, EntryStore, Filled, Row
+from mycelnode.protocols.shares import MAX_BY_DEVICE, Shares
 
-MAX_STATEMENTS = 10_000  # kept for ever, so bounded: a mesh needs a few per device
-MAX_BY_ROOT = 500  # besides those: the phrase heals what a flood has clogged
 CARRIES = b"\x82\x00"  # how an entry begins that carries a statement: a list of two, the first of them 0
 
 R = TypeVar("R", Proposal, Confirmation)
@@ -56,11 +56,12 @@ class Pruned(NamedTuple):
 @dataclass(slots=True)
 class Batch:
     """What one transaction must store: entries, also in the place of digests, statements, snapshots and states by proposal id; and
-    what it must replace or erase: entries, proposals by id."""
+    what it must replace or erase: statements (``unsaid``), entries, proposals by id."""
 
     additions: list[Addition] = field(default_factory=list)
     filled: list[Filled] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
+    unsaid: list[Statement] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     states: dict[bytes, bytes] = field(default_factory=dict)
     pruned: list[Pruned] = field(default_factory=list)
@@ -84,7 +85,10 @@ class Replica(Fold):
         self.batch = Batch()
         self._subjects: set[DeviceId] = set()
         self._fenced: set[DeviceId] = set()  # of whom a revocation or fence is held, whether it counts or not
-        self._by_root = 0  # statements
+        self.order: list[Statement] = []  # in which they came, also those that had to go
+        self.shares = Shares(
+            root, lambda said: said.at is not None and self.logs.find(said.author, said.at) is not None
+        )
 
     def load(
         self,
@@ -190,10 +194,12 @@ class Replica(Fold):
     def declare(self, kind: str, subject: DeviceId, head: Head | None, info: Mapping[str, Any], now: int) -> Statement:
         """A statement of our own, as an entry of our log."""
         self.check_writable()
-        self._check_room(1, 0)
         position = Head(self.head.seq + 1, self.head.hash)
         said = {**info, TIME: max(now, 0)}
         statement = Statement(kind, subject, head, self.device, position, said).signed(self.root, self._sign)
+        fitting, _ = self.shares.admit(self.batch.statements, [statement])
+        if not fitting or self.shares.by(self.device) >= MAX_BY_DEVICE:
+            raise BusyError("this device has said as much about others as one device may")
         self._append(statement.entry)
         self.batch.statements.append(statement)
         return statement
@@ -213,7 +219,7 @@ class Replica(Fold):
             raise LogError("a log of a device that nobody enrolled")
         if device == self.device:
             self._seal()
-        addition = self.logs.accept(device, start, entries, head)
+        addition = self.logs.accept(device, start, entries, head, most=self._most_versions(device))
         if device in self.holes:
             self.batch.filled += self.logs.fill(device, start, entries, head)
         if addition is None:
@@ -273,19 +279,22 @@ class Replica(Fold):
         return self._subjects | {s.subject for s in self.batch.statements if s.kind == ENROL}
 
     def learn(self, statements: Iterable[Statement]) -> int:
-        """Statements from outside; those that nobody known could have signed are ignored. Returns how many were new."""
+        """Statements from outside; those that nobody known could have signed are ignored, and so are those beyond their author's
+        share, see `shares`. Returns how many were new. Raises `BusyError` if there is no place for any of them."""
         new = self.worth_learning(statements)
-        by_root = sum(statement.author == self.root for statement in new)
-        self._check_room(len(new) - by_root, by_root)
-        self.batch.statements += new
-        return len(new)
+        fitting, going = self.shares.admit(self.batch.statements, new)
+        gone = {statement.id for statement in going}
+        self.batch.unsaid += [statement for statement in going if statement.id in self.statements]
+        self.batch.statements = [s for s in self.batch.statements if s.id not in gone] + fitting
+        kept = {statement.id for statement in fitting}
+        self.shares.leave_out(statement for statement in new if statement.id not in kept)
+        if new and not fitting:
+            raise BusyError("more statements than a device, or this mesh, may have")
+        return len(fitting)
 
-    def _check_room(self, more: int, more_by_root: int) -> None:
-        """Raise `BusyError` if there is no room for so many statements."""
-        by_root = self._by_root + sum(statement.author == self.root for statement in self.batch.statements)
-        others = len(self.statements) + len(self.batch.statements) - by_root
-        if (more and others + more > MAX_STATEMENTS) or (more_by_root and by_root + more_by_root > MAX_BY_ROOT):
-            raise BusyError("this mesh has more statements than it can hold")
+    def knows_of(self, statements: AbstractSet[bytes]) -> bool:
+        """Is each of these held, or was it left out?"""
+        return not (statements - self.statements.keys()) - self.shares.left_out.keys()
 
     def membership_with(self, statements: Iterable[Statement]) -> Membership:
         """The membership if these statements were held too."""
@@ -310,6 +319,9 @@ class Replica(Fold):
         self.logs.settle()
         progress = Progress(logs={a.device for a in batch.additions}, statements=batch.statements)
         progress.forked = {a.device for a in batch.additions if a.forks}
+        for statement in batch.unsaid:
+            self.statements.pop(statement.id, None)
+            self.shares.remove(statement)
         for statement in batch.statements:
             self._know(statement)
         for record in batch.records:
@@ -384,7 +396,8 @@ class Replica(Fold):
         if statement.id in self.statements:
             return
         self.statements[statement.id] = statement
-        self._by_root += statement.author == self.root
+        self.order.append(statement)
+        self.shares.add(statement)
         if statement.kind == ENROL:
             self._subjects.add(statement.subject)
         if statement.kind in (REVOKE, FENCE):
@@ -392,16 +405,27 @@ class Replica(Fold):
 
     def _membership(self, more: Iterable[Statement] = ()) -> Membership:
         forks = [
-            derived_fork(device, self.logs.fork_point(device))
+            derived_fork(device, self._forked_at(device, len(branches)))
             for device, branches in self.logs.durable.items()
             if len(branches) > 1
         ]
         return membership(self.root, [*self.statements.values(), *more, *forks], self.logs.on_chain, self._common)
 
+    def _forked_at(self, device: DeviceId, versions: int) -> Head | None:
+        """Where the versions of a log part. Of as many as are kept nobody knows how many more there are, and where those leave: so
+        that all devices agree, whichever they hold, nothing of such a log counts (None)."""
+        return None if versions >= MAX_BRANCHES else self.logs.fork_point(device)
+
+    def _most_versions(self, device: DeviceId) -> int:
+        """How many versions of a log are taken: more while the one that a fence has chosen is not among those held."""
+        fence = self.membership.fences.get(device)
+        return MAX_BRANCHES if fence is None or self.logs.find(device, fence) is not None else MAX_CHOOSING
+
     def _reconsider(self, now: int, progress: Progress) -> None:
         """Membership anew; if something applied no longer counts, fold again from the start."""
         before, self.membership = self.membership, self._membership()
         if before == self.membership:
+            self._drop_what_counts_no_more(now, progress)  # the entry that a fence names may have come only now
             return
         progress.membership_changed = True
         if not self._drop_what_counts_no_more(now, progress):

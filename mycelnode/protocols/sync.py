@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from mycelnode.crdt.changelog import MAX_SEQ, DeviceId, Head, SignedHead, genesis
-from mycelnode.crdt.statements import Statement, decode_statement
+from mycelnode.crdt.statements import decode_statement
 from mycelnode.encoding import Digest, as_bytes, as_int, as_list, as_map, as_text, decode, encode
 from mycelnode.errors import EncodingError, LogError, PeerMisbehaved
 from mycelnode.protocols.admission import statements_about
-from mycelnode.protocols.logset import MAX_BRANCHES, MAX_LOGS, Row
+from mycelnode.protocols.logset import MAX_CHOOSING, MAX_LOGS, Row
 from mycelnode.protocols.peer_view import PROBE_FANOUT, PeerView
-from mycelnode.protocols.replica import MAX_STATEMENTS, Replica
+from mycelnode.protocols.replica import Replica
+from mycelnode.protocols.shares import MAX_STATEMENTS
 from mycelnode.protocols.state_exchange import StateExchange
 from mycelnode.protocols.state_transfer import Partial, StateSource
 from mycelnode.protocols.sync_frames import (
@@ -95,7 +95,7 @@ class SyncSession:
         self._states = StateExchange(replica, peer, source, partial)
         self._queue: list[list[Any]] = [[HELLO, VERSION, wall, *self._states.greeting()]]
         self._greeted = self._heard = self._told = self._gone = False
-        self._statements_said = 0  # of replica.statements, in order
+        self._statements_said = 0  # of replica.order
         self._announce: set[DeviceId] = set()
         self._ids_said = 0
         self._due: dict[DeviceId, float] = {}  # logs the peer may lack something of, and from when to send it
@@ -149,7 +149,13 @@ class SyncSession:
         """Entries of this log could not be taken: a bound is reached. The peer is told to send no more of it."""
         if device not in self._full:
             self._full.add(device)
+            self._due.setdefault(device, self._heard_at)  # where do our versions leave the peer's?
             self._queue.append([REFUSED, device])
+
+    def reopen(self) -> None:
+        """What was in the way of refused logs may have gone: the next connection begins anew with them."""
+        if self._full:
+            self.close("there may be room again")
 
     def over(self) -> None:
         """The connection has ended, however it did."""
@@ -181,8 +187,8 @@ class SyncSession:
         if found is None or found.theirs is None:
             return False
         return (
-            found.theirs.statements <= self.replica.statements.keys()
-            and found.ours.statements <= self.view.statements
+            self.replica.knows_of(found.theirs.statements)
+            and (found.ours.statements & self.replica.statements.keys()) <= self.view.statements
             and all(logs.on_disk(device, tip) for device, tip in found.theirs.tips if device not in self._full)
             and not self.replica.holes
             and all(
@@ -219,10 +225,8 @@ class SyncSession:
 
     def awaiting(self) -> bool:
         """Does the peer have something on disk that is not held here?"""
-        return (
-            any(map(self.view.unknown_tips, self.view.tips.keys() - self._full))
-            or not self.view.statements <= self.replica.statements.keys()
-        )
+        unknown = any(map(self.view.unknown_tips, self.view.tips.keys() - self._full))
+        return unknown or not self.replica.knows_of(self.view.statements)
 
     def next_frame(self, *, now: float) -> bytes | None:
         """The next frame to send, or None: nothing to say, or too much is under way. Call again after `receive` or `next_due`."""
@@ -260,24 +264,28 @@ class SyncSession:
         return self._next_snapshot() or self._next_have() or self._next_state() or self._next_entries(now)
 
     def _next_statements(self) -> list[Any] | None:
-        held = self.replica.statements.values()
-        while statements := list(islice(held, self._statements_said, self._statements_said + STATEMENTS_PER_FRAME)):
+        """Those that the peer may lack; also what had to make room after we had said that we have it."""
+        while statements := self.replica.order[self._statements_said : self._statements_said + STATEMENTS_PER_FRAME]:
+            promised = {s.id for s in statements[: max(0, self._ids_said - self._statements_said)]}
             self._statements_said += len(statements)
-            about = () if self._member() else {s.id for s in statements_about(self.replica, self.peer)}
-            shown = statements if self._member() else [s for s in statements if s.id in about]
-            new = [s for s in shown if s.id not in self.view.statements | self.view.shown]
+            about = None if self._member() else {s.id for s in statements_about(self.replica, self.peer)}
+            may = self.replica.statements.keys() | promised if about is None else about
+            new = [
+                s for s in statements if s.id in may and not (s.id in self.view.statements or s.id in self.view.shown)
+            ]
             self.view.shown.update(s.id for s in new)
             if new:
                 return [STATEMENTS, [s.encoded for s in new]]
         return None
 
     def _next_have(self) -> list[Any] | None:
-        ids = list(islice(self.replica.statements, self._ids_said, self._ids_said + IDS_PER_FRAME))
+        said = self.replica.order[self._ids_said : self._ids_said + IDS_PER_FRAME]
+        ids = [statement.id for statement in said if statement.id in self.replica.statements]
         devices = self._announce if self._told else self.replica.logs.durable.keys()
-        if self._told and not devices and not ids:
+        if self._told and not devices and not said:
             return None
         message = [HAVE, self._tips(devices), ids]
-        self._told, self._announce, self._ids_said = True, set(), self._ids_said + len(ids)
+        self._told, self._announce, self._ids_said = True, set(), self._ids_said + len(said)
         return message
 
     def _next_snapshot(self) -> list[Any] | None:
@@ -291,7 +299,7 @@ class SyncSession:
         }
 
     def _next_state(self) -> list[Any] | None:
-        informed = self._heard and self.view.statements <= self.replica.statements.keys()
+        informed = self._heard and self.replica.knows_of(self.view.statements)
         return (
             self._states.next_want()
             or self._next_fill()
@@ -318,7 +326,7 @@ class SyncSession:
         if not self._heard or self._window_full():
             return None
         for device in [d for d, due in self._due.items() if due <= now]:
-            search = self.view.next_search(device)
+            search = self.view.next_search(device, full=device in self._full)
             if search is not None:
                 return [PROBE, device, *search.tip, search.positions()]
             if self.view.settled(device) and self._may_have(device) and device not in self._refused:
@@ -396,7 +404,7 @@ class SyncSession:
         if len(as_map(tips)) > MAX_LOGS or len(as_list(ids)) > IDS_PER_FRAME:
             raise EncodingError("more logs or statements than one mesh holds")
         for device, heads in as_map(tips).items():
-            if len(as_list(heads)) > MAX_BRANCHES:
+            if len(as_list(heads)) > MAX_CHOOSING:
                 raise EncodingError("more versions of one log than are kept")
             self.view.tips[as_bytes(device, 32)] = tuple(map(_head, heads))
             self._due.setdefault(device, now)

@@ -19,10 +19,10 @@ from mycelnode.encoding import Digest, as_list, blake2b, decode, encode
 from mycelnode.errors import BusyError, EncodingError, LogError, PairingRefused, PeerMisbehaved
 from mycelnode.p2p._yamux import Yamux
 from mycelnode.protocols.admission import Admission
-from mycelnode.protocols.logset import MAX_BRANCHES, MAX_LOGS
+from mycelnode.protocols.logset import MAX_CHOOSING, MAX_LOGS
 from mycelnode.protocols.pairing import Enrol, InviteBook, Inviter, Joiner, Welcome
 from mycelnode.protocols.reconnect import MAX_ADDRESSES, MAX_STRANGERS, Reconnect
-from mycelnode.protocols.replica import MAX_STATEMENTS
+from mycelnode.protocols.shares import MAX_BY_DEVICE, MAX_STATEMENTS
 from mycelnode.protocols.state_transfer import Partial, StateSource
 from mycelnode.protocols.sync import SyncSession
 from mycelnode.protocols.sync_frames import (
@@ -161,8 +161,10 @@ def healthy(device: Device) -> None:
         raise Broken("replica: folded anew, the document differs")
     if again.membership != replica.membership or (replica.base is None and again.held != replica.held):
         raise Broken("replica: begun anew, membership or what is held differs")
+    if any(replica.shares.by(author) > MAX_BY_DEVICE for author in replica.membership.enrolled):
+        raise Broken("replica: more statements of a device than its share")
     for owner, branches in replica.logs.durable.items():
-        if len(branches) > MAX_BRANCHES:
+        if len(branches) > MAX_CHOOSING:
             raise Broken("replica: more versions of a log than its bound")
         for number, branch in enumerate(branches):
             head = branch.base

@@ -8,9 +8,9 @@ import random
 import pytest
 
 from mycelnode.crdt.changelog import Head, chain_digests, digest, encode_entry, sign_head
-from mycelnode.crdt.statements import FENCE, REVOKE
+from mycelnode.crdt.statements import FENCE
 from mycelnode.errors import BusyError, LogError, NotAMember
-from mycelnode.protocols import logset, replica
+from mycelnode.protocols import logset
 from mycelnode.protocols.state_transfer import Offer
 from tests.protocols.world import Device, Link, mesh, sync
 
@@ -225,20 +225,6 @@ def test_there_is_a_bound_on_logs_that_one_commit_cannot_overrun(monkeypatch: py
         else:
             with pytest.raises(BusyError):  # with our own they would be four
                 a.replica.accept(device.id, start, [row.entry for row in rows], tip)
-
-
-def test_a_flood_of_statements_leaves_room_for_the_phrase(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replica, "MAX_STATEMENTS", 10)
-    a, thief = mesh(2)
-    with pytest.raises(BusyError):
-        for _ in range(20):
-            thief.enrol(Device(a.root))
-    sync(a, thief)
-    with pytest.raises(BusyError):
-        a.revoke(thief)
-    a.replica.rollback()
-    a.learn(a.root_statement(REVOKE, thief.id, None))
-    assert thief.id not in a.replica.membership.members
 
 
 def test_a_device_whose_log_was_closed_does_not_write_for_nothing() -> None:
