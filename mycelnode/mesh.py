@@ -8,6 +8,7 @@ next one (group commit), so many writers cost few fsyncs.
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -39,6 +40,8 @@ from mycelnode.protocols.replica import Batch, Replica
 from mycelnode.protocols.state_transfer import Offer
 from mycelnode.schema import loading
 
+RESERVED_BYTES = 256 << 20  # of free disk kept for our own writes: entries of others are not taken any more
+RESERVED_SHARE = 20  # or a part of so many of a small disk
 MAX_QUEUED = 10_000  # proposals waiting for the committer; more callers wait
 GROUP_BYTES = 256 << 10  # of proposals in one transaction: signatures stand at most this far (and one entry) apart
 HOLD_CHECK_SECONDS = 30.0  # how often held entries are looked at
@@ -109,6 +112,11 @@ class Mesh:
         """Raise `ClosedError` once the mesh is closed."""
         if self.closed:
             raise ClosedError("the node is closed")
+
+    def has_room(self) -> bool:
+        """Is there disk left for what others send? What that leaves is for our own writes, so that no flood can stop them."""
+        disk = shutil.disk_usage(self.data.path)
+        return disk.free > min(RESERVED_BYTES, disk.total // RESERVED_SHARE)
 
     # --- writing -------------------------------------------------------------------------------------------------------
 

@@ -52,6 +52,8 @@ def _device(mesh: Mesh, node: Node | None, device: DeviceId) -> dict[str, Any]:
         "addrs": [a for a in addrs if isinstance(a, str)] if isinstance(addrs, list) else [],
         "head": mesh.replica.logs.tip(device, mesh.replica.counted(device)[0]).seq,
         "lag": lag,
+        "bytes": sum(branch.size for branch in mesh.replica.logs.durable.get(device, ())),
+        "statements": mesh.replica.shares.by(device),
         "revoked": device in mesh.replica.membership.revoked,
         "revoked_by": revoked_by(mesh, device),
         "last_seen": None if this or seen is None else rfc3339(mesh.clock.wall() if link else seen),
@@ -101,11 +103,19 @@ def _services(mesh: Mesh, node: Node | None) -> dict[str, dict[str, str]]:
     others = len(mesh.replica.membership.members - {mesh.identity.device})
     states = {
         "mesh": ("ok", f"{links} of {others} other devices connected"),
+        **_disk(mesh),
         **_state(node),
         **node.finder.services(),
         **{name: service.state for name, service in node.services.items()},
     }
     return {name: {"state": state, "detail": detail} for name, (state, detail) in states.items()}
+
+
+def _disk(mesh: Mesh) -> dict[str, tuple[str, str]]:
+    """What is left is kept for our own writes."""
+    if mesh.has_room():
+        return {}
+    return {"disk": ("failed", "the disk is nearly full: what other devices write is not taken until there is room")}
 
 
 def _state(node: Node) -> dict[str, tuple[str, str]]:

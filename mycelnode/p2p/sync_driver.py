@@ -46,6 +46,7 @@ class Link:
     session: SyncSession
     scope: trio.CancelScope
     wake: trio.Event = field(default_factory=trio.Event)
+    short: bool = False  # was something refused for want of disk?
 
     def nudge(self) -> None:
         """Let the sender look for something to say."""
@@ -182,6 +183,8 @@ class SyncDriver:
             with trio.move_on_after(max(0.0, session.next_due(now=clock.monotonic()) - clock.monotonic())):
                 await link.wake.wait()
             session.tick(now=clock.monotonic())
+            if link.short and self.mesh.has_room():
+                session.reopen()
         scope.cancel()
 
     async def _receive(self, link: Link, frames: FrameStream) -> None:
@@ -204,6 +207,9 @@ class SyncDriver:
 
     async def _carry_out(self, link: Link, proposal: Proposal) -> None:
         try:
+            if isinstance(proposal, (Accept, StartFrom, LearnState)) and not self.mesh.has_room():
+                link.short = True
+                raise BusyError("the disk is nearly full: what is left is for what this device writes itself")
             match proposal:
                 case Accept(device, start, entries, head):
                     size = sum(map(len, entries))
@@ -229,6 +235,8 @@ class SyncDriver:
         now = self.mesh.clock.monotonic()
         for link in self.links.values():
             link.session.progress(progress.logs, now=now)
+            if progress.membership_changed:
+                link.session.reopen()  # a fence may have chosen a version of a log that was refused
             link.nudge()
         self._stir()
 
