@@ -26,6 +26,7 @@ from mycelnode.schema import (
     Migration,
     _check,
     open_reader,
+    open_writer,
     shipped_migrations,
     split_statements,
     translate,
@@ -485,3 +486,27 @@ async def test_what_was_acknowledged_survives_kill_9(data: DataDir) -> None:
     async with open_database(data, migrations=[FIRST]) as database:
         stored = {number for (number,) in database.read.execute("SELECT id FROM notes")}
         assert set(acknowledged) <= stored
+
+
+def test_entries_of_an_earlier_schema_are_all_there(tmp_path: Path) -> None:
+    path, shipped = tmp_path / "mycel.db", shipped_migrations()
+    rows = [
+        (1, 0, seq, b"h" * 32, b"e" * (900 + seq), None if seq % 3 else b"s" * 64, seq % 2) for seq in range(1, 301)
+    ]
+    with closing(open_writer(path, [m for m in shipped if m.number <= 3])) as connection:
+        connection.execute("INSERT INTO devices VALUES (1, ?)", (b"d" * 32,))
+        connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    with closing(open_writer(path, shipped)) as connection:
+        assert connection.execute("SELECT * FROM entries ORDER BY seq").fetchall() == rows
+        with pytest.raises(sqlite3.IntegrityError):
+            connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)", rows[0])
+
+
+def test_an_entry_of_more_than_a_kilobyte_takes_no_page_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "mycel.db"
+    with closing(open_writer(path, shipped_migrations())) as connection:
+        connection.execute("INSERT INTO devices VALUES (1, ?)", (b"d" * 32,))
+        connection.executemany(
+            "INSERT INTO entries VALUES (1, 0, ?, ?, ?, NULL, 0)", ((n, b"h" * 32, b"e" * 1100) for n in range(2000))
+        )
+    assert path.stat().st_size < 2000 * 1100 * 1.5
