@@ -256,7 +256,7 @@ class SyncDriver:
                 for peer, link in list(asked.items()):
                     if self.links.get(peer) is not link:
                         del asked[peer]
-                    elif link.session.reached(marks[peer]):
+                    elif peer not in done and link.session.reached(marks[peer]):
                         done.add(peer)
                 if done >= asked.keys():
                     break
