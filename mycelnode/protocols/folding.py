@@ -173,7 +173,9 @@ class Fold:
         if clock:
             self.clock.observe(clock, now)
         self.folded += len(row.entry)
-        progress.changes += self.document.apply(device, row.seq, row.hash, clock, operations)
+        changes = self.document.apply(device, row.seq, row.hash, clock, operations)
+        if not progress.refolded:  # else whoever listens reads everything anew, and a list of all history is of no use
+            progress.changes += changes
         return True
 
     def _drop_what_counts_no_more(self, now: int, progress: Progress) -> bool:

@@ -122,7 +122,7 @@ class Replica(Fold):
             self.document = document
         else:
             self.document, self.base = self._ground(), None
-        progress = Progress()
+        progress = Progress(refolded=True)
         for device in list(self.logs.durable):
             self._advance(device, now, progress)
         self._fill_holes(now, progress)
