@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from benchmarks._crowd import changes_in_a_crowd
 from benchmarks._folders import YEAR_DAYS, Folders, SimulatedClock, day_offset, overwriting, write
 from benchmarks._processes import Child, Relay, child, grow_and_kill
 from benchmarks._wire import Cost, Wire
@@ -22,8 +23,10 @@ from mycelnode.paths import DataDir
 CHANGES = 100  # that a device misses in a reconnect
 TIMES = 5  # that a reconnect is timed; the median counts
 WRITES = 200  # durable writes, one after the other
+CROWD_CHANGES = 5
 SYNC_SECONDS = 3600.0  # for a catch-up
-TIP_BYTES = 32 + 32 + 2  # what a device must say of each log: whose, its hash, and how far (a byte or two)
+TIP_BYTES = 32 + 32 + 2  # what a device must say of each log: whose, its hash, and how far (a byte or two) …
+ID_BYTES = 32  # … and of each statement: one enrols each device
 
 Shown = Callable[[str, float], None]
 """``shown(what, part done)``: for a progress bar."""
@@ -68,7 +71,7 @@ async def meet(one: DataDir, other: DataDir, day: int) -> Meetings:
 
 def points_of(meetings: Meetings, curve: str, x: int, devices: int, entry_bytes: int) -> Iterator[Point]:
     """The figures of two devices that met."""
-    tips = 2 * devices * TIP_BYTES
+    tips = 2 * devices * (TIP_BYTES + ID_BYTES)
     for what, cost, floor in (
         ("in step", meetings.in_step, tips),
         (f"{CHANGES} changes", meetings.changed, tips + CHANGES * entry_bytes),
@@ -211,7 +214,19 @@ def devices(base: Path, counts: list[int], entries: int, shown: Shown) -> Iterat
         with child(folders.data(0), YEAR_DAYS) as node:
             yield Point("devices: status, CPU", count, 1000 * node.ask("look")["cpu"], "ms")
             yield Point("devices: durable write, CPU", count, 1000 * node.ask("write", WRITES)["cpu"] / WRITES, "ms")
+        shown(f"{count} devices, all connected", counts.index(count) / len(counts))
+        live = trio.run(_crowd_of, folders, count)
+        for what, total, unit in (("bytes", live.bytes, "B"), ("frames", live.frames, "frames")):
+            yield Point(f"crowd: a change, {what} that each device sends", count, total / CROWD_CHANGES / count, unit)
+        yield Point("crowd: a change, CPU of each device", count, 1000 * live.cpu / CROWD_CHANGES / count, "ms")
         shutil.rmtree(folders.base)
+
+
+async def _crowd_of(folders: Folders, count: int) -> Cost:
+    """Everybody holds everything, and is connected with everybody."""
+    for number in range(1, count):
+        shutil.copyfile(folders.data(0).database, folders.data(number).database)
+    return await changes_in_a_crowd(folders, CROWD_CHANGES)
 
 
 def values(base: Path, count: int, megabytes: list[int], shown: Shown) -> Iterator[Point]:

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mycelnode.mesh import Mesh
-from mycelnode.protocols.replica import Progress
+from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.state_transfer import Partial, StateSource
 from mycelnode.protocols.sync import SyncSession
-from mycelnode.protocols.sync_frames import Accept, Learn, Leave, StartFrom
+from mycelnode.protocols.sync_frames import Accept, Learn, LearnRecords, LearnState, Leave, Proposal, StartFrom
 
 FRAMING_BYTES = 12  # of length and hash around each frame (docs/protocols/host.md)
 
@@ -30,6 +30,24 @@ class Cost:
     cpu: float = 0.0  # seconds, both ends
     reads: Counter[str] = field(default_factory=Counter)  # SQL statements of the readers, by their text
     kinds: Counter[int] = field(default_factory=Counter)  # bytes by code of the frame
+
+
+async def carry_out(mesh: Mesh, proposal: Proposal) -> None:
+    """As `mycelnode.p2p.sync_driver` does."""
+    match proposal:
+        case Accept(device, start, entries, head):
+            size = sum(map(len, entries))
+            await mesh.commit(lambda replica: replica.accept(device, start, entries, head), size=size)
+        case Learn(statements):
+            await mesh.commit(lambda replica: replica.learn(statements))
+        case LearnRecords(records):
+            await mesh.commit(lambda replica: replica.learn_records(records))
+        case LearnState(snapshot, state):
+            await mesh.learn_state(snapshot, state)
+        case StartFrom(state, cut, giver):
+            await mesh.start_from(state, cut, giver)
+        case Leave(reason):
+            raise AssertionError(f"a device left: {reason}")
 
 
 class Wire:
@@ -83,17 +101,9 @@ class Wire:
         other = 1 - end
         mesh, session = self.meshes[other], self.sessions[other]
         for proposal in session.receive(frame, wall=mesh.clock.wall(), now=self.now):
-            match proposal:
-                case Accept(device, start, entries, head):
-                    size = sum(map(len, entries))
-                    await mesh.commit(lambda replica: replica.accept(device, start, entries, head), size=size)
-                case Learn(statements):
-                    await mesh.commit(lambda replica: replica.learn(statements))
-                case StartFrom(state, cut, giver):
-                    await mesh.start_from(state, cut, giver)
-                    self.usable_after = Cost(self.cost.frames, self.cost.bytes, self.cost.cpu)
-                case Leave(reason):
-                    raise AssertionError(f"a device left: {reason}")
+            await carry_out(mesh, proposal)
+            if isinstance(proposal, StartFrom):
+                self.usable_after = Cost(self.cost.frames, self.cost.bytes, self.cost.cpu)
         return True
 
     @contextmanager
