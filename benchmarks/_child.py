@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,6 @@ async def grow_folders(base: str, first: str, last: str, since: str, until: str,
 
 if __name__ == "__main__":
     if sys.argv[1] == "grow":
-        trio.run(grow_folders, *sys.argv[2:])
+        trio.run(partial(grow_folders, *sys.argv[2:]))
     else:
-        trio.run(serve, *sys.argv[1:])
+        trio.run(partial(serve, *sys.argv[1:]))
