@@ -1,6 +1,6 @@
 """The curves of scale.
 
-``scale_plots.py RESULTS FOLDER``, run by the peers' interpreter, which alone has matplotlib; nothing else is imported. RESULTS holds
+``scale_plots.py RESULTS FOLDER``, run by the peers' interpreter, which alone has matplotlib; nothing else is imported. RESULTS has
 one JSON object a line, as `benchmarks.scale` prints them.
 """
 
