@@ -76,6 +76,7 @@ async def remote(folder: Path) -> AsyncIterator[Remote]:
 
 async def _serve(folder: Path) -> None:
     if not await trio.Path(folder).exists():
+        await trio.Path(folder.parent).mkdir(exist_ok=True)
         await mycelnode.init(folder, name=folder.name)
     async with mycelnode.open_node(folder, listen=[f"/ip4/127.0.0.1/tcp/{_free_port()}"]) as node:
         await _answer(node)
