@@ -68,7 +68,7 @@ class Change(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """The entry that operations come from: its own, or the original one of a rescue.
+    """The entry that operations come from: its own, or the original one of a rescue, with its chain ``hash``.
 
     ``event`` is the first part of their dots: (device, seq), or (entry hash, 0) if they are rescued: the same whoever
     rescues them.
@@ -77,7 +77,7 @@ class Origin(NamedTuple):
     device: DeviceId
     seq: int
     clock: int
-    source: Source
+    hash: bytes
     event: Event
     depth: int
 
@@ -86,10 +86,15 @@ class Origin(NamedTuple):
         """Are these operations re-issued by another device?"""
         return self.depth > 0
 
+    @property
+    def source(self) -> Source:
+        """How a counter names the entry."""
+        return source_of(self.device, self.seq, self.hash)
+
 
 def own_origin(device: DeviceId, seq: int, entry_hash: bytes, clock: int) -> Origin:
     """Of operations in their own log."""
-    return Origin(device, seq, clock, source_of(device, seq, entry_hash), (device, seq), 0)
+    return Origin(device, seq, clock, entry_hash, (device, seq), 0)
 
 
 def apply_operations(contents: Contents, origin: Origin, operations: Sequence[Any], changes: list[Change]) -> None:
@@ -242,8 +247,7 @@ def rescue_origin(op: Operation, carrier: Origin) -> Origin | None:
         return None
     if not is_int(seq, 1, MAX_SEQ) or not is_int(clock, 0, MAX_CLOCK) or type(operations) is not list:
         return None
-    source = source_of(device, seq, entry_hash)
-    return Origin(device, seq, min(clock, carrier.clock), source, (entry_hash, 0), carrier.depth + 1)
+    return Origin(device, seq, min(clock, carrier.clock), entry_hash, (entry_hash, 0), carrier.depth + 1)
 
 
 def fingerprint(op: Operation) -> bytes:

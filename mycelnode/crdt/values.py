@@ -9,13 +9,14 @@ from mycelnode.encoding import Value, check, encode
 from mycelnode.errors import EncodingError, ValueRefused
 
 MAX_VALUE_DEPTH = 16  # nesting: a rescue of a rescue of a rescue of the value must still fit into an entry
+_CONTAINERS = frozenset((list, tuple, dict))
 ABSENT = b""  # no value has an empty encoding
 
 
 def pack(value: Value) -> bytes:
     """The canonical bytes of ``value``; `ValueRefused` if the mesh does not carry it."""
     try:
-        if isinstance(value, (list, tuple, dict)):
+        if type(value) in _CONTAINERS:
             check(value, MAX_VALUE_DEPTH)
         return encode(value)
     except (EncodingError, UnicodeError) as error:
