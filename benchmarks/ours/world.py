@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,7 +85,8 @@ async def child(
     async with trio.open_nursery() as nursery:
         process: trio.Process = await nursery.start(start)
         try:
-            yield process, objects(process.stdout)
+            async with aclosing(objects(process.stdout)) as said:
+                yield process, said
         finally:
             with trio.CancelScope(shield=True):
                 assert process.stdin is not None
@@ -93,7 +94,7 @@ async def child(
             process.terminate()
 
 
-async def objects(stream: Any) -> AsyncIterator[Any]:
+async def objects(stream: Any) -> AsyncGenerator[Any, None]:
     """The lines of JSON that come from a byte stream."""
     buffer = b""
     async for data in stream:
