@@ -272,7 +272,7 @@ async def open_host(seed: bytes, config: HostConfig, *, admit: Callable[[bytes],
             finally:
                 closing.shield, closing.deadline = True, trio.current_time() + CLOSE_SECONDS
                 accepting.cancel()
-                await guard.close_all()
+                guard.close_all()
     if isinstance(raised, trio.Cancelled):
         await trio.lowlevel.checkpoint_if_cancelled()
         raise NetworkError("the network of this device stopped by itself")
