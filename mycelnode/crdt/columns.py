@@ -155,8 +155,13 @@ def read_values(column: Any) -> list[bytes]:
     """A column of values, packed; its length is the number of rows."""
     if type(column) is not list or not column:
         raise EncodingError("a column of values was expected")
+    kinds = set(map(type, column))
     try:
-        packed = list(map(_dumps if set(map(type, column)) <= _FLAT else pack, column))
+        if kinds == {bytes} and len(sizes := set(map(len, column))) == 1:  # as keys, hashes and numbers often are
+            head = _dumps(column[0])[: -sizes.pop() or None]
+            packed = [head + value for value in column]
+        else:
+            packed = list(map(_dumps if kinds <= _FLAT else pack, column))
     except ValueRefused as error:
         raise EncodingError(str(error)) from error
     if max(map(len, packed)) > MAX_ENTRY:

@@ -14,6 +14,7 @@ exactly once; those of different devices in any order. docs/protocols/document.m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -95,9 +96,10 @@ class Document:
     def latest_clock(self) -> int:
         """The greatest hybrid clock of a write that the document shows; 0 if it has none with a clock."""
         contents = self._contents
-        registers = (register.cell for register in contents.registers.values())
-        cells = (cell for found in contents.maps.values() for cell in found.cells.values())
-        return max((cell[0] for cell in (*registers, *cells) if cell is not None), default=0)
+        latest = max((register.cell[0] for register in contents.registers.values() if register.cell), default=0)
+        for found in contents.maps.values():
+            latest = max(latest, max(map(itemgetter(0), found.cells.values()), default=0))
+        return latest
 
     def applied_hash(self, device: DeviceId) -> bytes | None:
         """The chain hash of the last entry of ``device`` applied; None if none is."""

@@ -7,6 +7,7 @@ import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
+from operator import lshift, or_
 from typing import Any, Final
 
 from mycelnode.crdt import columns as col
@@ -175,18 +176,16 @@ class _Reader:
 
     def _numbered(self, column: Any, rows: int) -> list[bytes]:
         ids = self.ids
-        return [ids[number] for number in col.read_integers(column, rows, 0, len(ids) - 1)]
+        return list(map(ids.__getitem__, col.read_integers(column, rows, 0, len(ids) - 1)))
 
     def _cells(self, stamps: list[Any], keys: list[str], values: list[bytes]) -> Iterator[tuple[str, Cell]]:
         rows = len(keys)
         if len(values) != rows:
             raise EncodingError("a column does not have as many rows as the others")
         millis, counts, devices, seqs, indexes = stamps
-        clocks = map(
-            lambda ms, count: ms << COUNTER_BITS | count,
-            col.read_integers(millis, rows, 0, MAX_CLOCK >> COUNTER_BITS, differences=True),
-            col.read_integers(counts, rows, 0, state.COUNTER_MASK, differences=True),
-        )
+        millis = col.read_integers(millis, rows, 0, MAX_CLOCK >> COUNTER_BITS, differences=True)
+        counts = col.read_integers(counts, rows, 0, state.COUNTER_MASK, differences=True)
+        clocks = map(or_, map(lshift, millis, repeat(COUNTER_BITS)), counts)
         seqs = col.read_integers(seqs, rows, 1, MAX_SEQ, differences=True)
         indexes = col.read_integers(indexes, rows, 0, MAX_INDEX)
         cells = zip(clocks, self._numbered(devices, rows), seqs, indexes, values, strict=True)
