@@ -17,6 +17,7 @@ import trio
 from mycel_simnet.cluster import NotConverged, open_cluster
 from mycel_simnet.process import NoAnswer, NodeFailed, Refused, texts
 from mycel_simnet.scenario import Player, Step, generate, parse_steps
+from mycel_simnet.virtual.command import virtual
 
 NAMES = ("laptop", "phone", "desk", "tablet", "server", "watch", "car", "attic", "cellar", "shed")
 
@@ -45,7 +46,7 @@ async def tell(
     return wrong, f"{counted}; in step {settled:.1f} s after the last fault; {took:.0f} s in all"
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--seed", type=int, default=None, help="The first seed (default: a random one).")
 @click.option("--runs", default=1, show_default=True, help="How many seeds, one after the other.")
 @click.option("--devices", type=click.IntRange(4, len(NAMES)), default=5, show_default=True)
@@ -57,7 +58,9 @@ async def tell(
 @click.option("--converge", default=60.0, show_default=True, help="Seconds for all to be in step after the last step.")
 @click.option("--show", is_flag=True, help="Print each step as it is taken.")
 @click.option("--keep", is_flag=True, help="Keep the folder of a run in which something was wrong.")
+@click.pass_context
 def main(
+    ctx: click.Context,
     seed: int | None,
     runs: int,
     devices: int,
@@ -69,6 +72,8 @@ def main(
     keep: bool,
 ) -> None:
     """Play random stories on real nodes. Exit status 1 if anything was lost, differed or hung."""
+    if ctx.invoked_subcommand is not None:
+        return
     first = secrets.randbits(31) if seed is None else seed
     names = NAMES[:devices]
     given = None if source is None else parse_steps(source.read())
@@ -101,6 +106,9 @@ def main(
 
 def _ignore(step: Step) -> None:
     return
+
+
+main.add_command(virtual)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import trio
 from libp2p.peer.id import ID
+from tests.protocols.crowd import Key
 
 from mycelnode.crdt.changelog import chain, chain_digests, digest, sign_head
 from mycelnode.crdt.document import Document
@@ -40,7 +41,6 @@ from mycelnode.protocols.sync_frames import (
 )
 from tests.fuzz import samples
 from tests.fuzz.guard import Broken, Target, one_by_one
-from tests.protocols.crowd import Key
 from tests.protocols.world import START_MS, Device
 
 ANSWERS = 200  # frames said in answer to one; more is an endless loop

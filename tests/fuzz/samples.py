@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from tests.protocols.crowd import Key, verify
+
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
 from mycelnode.crdt.document import from_verb
 from mycelnode.crdt.operations import RESCUE
@@ -16,7 +18,6 @@ from mycelnode.encoding import encode
 from mycelnode.protocols.admission import Admission, enrolment_chain
 from mycelnode.protocols.pairing import Enrol, Invite, InviteBook, Inviter, Joiner, Welcome
 from mycelnode.protocols.sync_frames import BYE, PING, PONG, REFUSED
-from tests.protocols.crowd import Key, verify
 from tests.protocols.world import START_MS, Device, Link
 
 ROOT = Key("root")

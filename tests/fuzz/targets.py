@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import zeroconf
+from tests.protocols.crowd import verify
 
 from mycelnode import audit, backup, checkpoints, schema
 from mycelnode.config import Settings
@@ -54,7 +55,6 @@ from mycelnode.protocols.pairing import PREFIX, clean_name, parse_invite
 from tests.fuzz import samples
 from tests.fuzz.guard import Broken, Target, same
 from tests.fuzz.machines import MACHINES
-from tests.protocols.crowd import verify
 from tests.protocols.world import START_MS
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from mycel_simnet.virtual.disk import Disk
 from mycelnode.crdt.changelog import Sign
 from mycelnode.crdt.document import Document
 from mycelnode.identity import verify
@@ -13,7 +14,6 @@ from mycelnode.protocols.admission import Admission
 from mycelnode.protocols.replica import Batch, Replica
 from mycelnode.protocols.state_transfer import Offer, Partial, StateSource
 from mycelnode.protocols.sync import SyncSession
-from tests.protocols.world import MemoryStore
 
 TOLD = {
     Replica: "load write declare accept learn worth_learning take rollback durable tick start_from clock_set",
@@ -115,7 +115,7 @@ class Recorder:
 
 def play(tape: Tape, sign: Sign, least: int) -> Iterator[str]:
     """Tell new machines the same; yields every answer that differs. They have no network, no disk, no clock and no randomness."""
-    store, machines = MemoryStore(), list[Any]()
+    store, machines = Disk(), list[Any]()
     source, partial, replica, batch = (
         StateSource(lambda: Offer.of(replica.document, replica.logs), least),
         Partial(),
@@ -135,9 +135,7 @@ def play(tape: Tape, sign: Sign, least: int) -> Iterator[str]:
                 machines.append(SyncSession(replica, peer, source, partial if with_partial else None, **call.named))
             continue
         if call.method == "durable":
-            for addition in batch.additions:
-                rows = store.rows.setdefault((addition.device, addition.number), {})
-                rows.update({row.seq: row for row in addition.rows})
+            store.store(store.pages(batch, 0))
         arguments = [Document.decode_state(a) if isinstance(a, _State) else a for a in call.arguments]
         answer, raised = None, None
         try:

@@ -17,8 +17,7 @@ import pytest
 
 from mycelnode.crdt.changelog import DeviceId, SignedHead
 from mycelnode.protocols.peer_view import PeerView
-from tests.protocols.crowd import Key, Node
-from tests.protocols.world import Device, Link
+from tests.protocols.world import CheapDevice, CheapKey, Device, Link
 
 LITTLE, MUCH = 100, 10_000  # entries of history
 FEW, MANY = 5, 45  # devices
@@ -58,8 +57,8 @@ class Counted(Link):
 
 def mesh(count: int) -> list[Device]:
     """Devices that know each other; signatures cost nothing here."""
-    root = Key("root")
-    devices: list[Device] = [Node(root, Key(f"device {number}"), name=str(number)) for number in range(count)]
+    root = CheapKey("root")
+    devices: list[Device] = [CheapDevice(root, CheapKey(f"device {number}")) for number in range(count)]
     first = devices[0]
     first.learn(first.root_statement("enrol", first.id, None))
     for other in devices[1:]:

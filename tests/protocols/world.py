@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
+from mycel_simnet.virtual.disk import STATES, Disk
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.document import Document
-from mycelnode.crdt.snapshots import Confirmation, Record
+from mycelnode.crdt.snapshots import Confirmation
 from mycelnode.crdt.statements import ENROL, REVOKE, Statement
-from mycelnode.encoding import Digest
 from mycelnode.errors import BusyError
 from mycelnode.protocols import tending
 from mycelnode.protocols.folding import Progress
-from mycelnode.protocols.logset import Row
-from mycelnode.protocols.replica import Batch, Replica
+from mycelnode.protocols.replica import Replica
 from mycelnode.protocols.state_transfer import Offer, Partial, StateSource
 from mycelnode.protocols.sync import SyncSession
 from mycelnode.protocols.sync_frames import Accept, Learn, LearnRecords, LearnState, Leave, Proposal, StartFrom
@@ -35,57 +33,6 @@ def verify(key: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-class MemoryStore:
-    """An `EntryStore` in memory; a copy of it is a copied disk."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[DeviceId, int], dict[int, Row]] = {}
-        self.records: dict[bytes, Record] = {}
-        self.states: dict[bytes, bytes] = {}
-
-    def copy(self) -> MemoryStore:
-        other = MemoryStore()
-        other.rows = {key: dict(rows) for key, rows in self.rows.items()}
-        other.records, other.states = dict(self.records), dict(self.states)
-        return other
-
-    def keep(self, batch: Batch) -> None:
-        """One transaction."""
-        for addition in batch.additions:
-            held = self.rows.setdefault((addition.device, addition.number), {})
-            held.update({row.seq: row for row in addition.rows})
-        self.records.update({record.id: record for record in batch.records})
-        self.states.update(batch.states)
-        for device, number, _, digests, _ in batch.pruned:
-            held = self.rows[device, number]
-            held.update({seq: held[seq]._replace(entry=Digest(digest)) for seq, digest in digests})
-        for key in batch.dropped:
-            self.records.pop(key, None)
-            self.states.pop(key, None)
-        for device, number, rows, _ in batch.filled:
-            self.rows[device, number].update({row.seq: row for row in rows})
-
-    def state(self, snapshot: bytes) -> bytes:
-        return self.states[snapshot]
-
-    def hash_at(self, device: DeviceId, branch: int, seq: int) -> bytes | None:
-        row = self.rows.get((device, branch), {}).get(seq)
-        return None if row is None else row.hash
-
-    def read(self, device: DeviceId, branch: int, after: int, max_bytes: int) -> Sequence[Row]:
-        rows, size, seq = [], 0, after + 1
-        held = self.rows.get((device, branch), {})
-        first = min(held, default=0)
-        seq = max(seq, first)
-        while seq in held:
-            size += len(held[seq].entry)
-            if rows and size > max_bytes:
-                break
-            rows.append(held[seq])
-            seq += 1
-        return rows
-
-
 @dataclass
 class Device:
     """One replica with its own disk, signing with ``key``."""
@@ -95,7 +42,7 @@ class Device:
     skew_ms: int = 0
 
     def __post_init__(self) -> None:
-        self.store = MemoryStore()
+        self.store = Disk()
         self.wall = START_MS
         self.replica = self._replica()
         self.progressed: list[Progress] = []
@@ -115,7 +62,7 @@ class Device:
         return self.wall + self.skew_ms
 
     def commit(self) -> Progress:
-        self.store.keep(self.replica.take())
+        self.store.store(self.store.pages(self.replica.take(), self.replica.clock.last))
         progress = self.replica.durable(self.now)
         self.progressed.append(progress)
         while self.replica.checking:  # as the committer does, between writes
@@ -159,7 +106,7 @@ class Device:
         """The same key and a copy of the disk: what restoring a machine image makes."""
         other = type(self)(self.root, self.key, self.skew_ms)
         other.wall = self.wall
-        other.store = self.store.copy()
+        other.store = self.store.image()
         other.replica = other._replica()
         other.replica.logs.durable = {device: list(branches) for device, branches in self.replica.logs.durable.items()}
         other._load(self.replica)
@@ -169,7 +116,9 @@ class Device:
         records = sorted(self.store.records.values(), key=lambda record: isinstance(record, Confirmation))
         clock = before.clock.last
         statements = list(before.statements.values())
-        self.replica.load(statements, clock=clock, records=records, states=list(self.store.states), now=self.now)
+        self.replica.load(
+            statements, clock=clock, records=records, states=list(self.store.tables[STATES]), now=self.now
+        )
 
     def tend(self, least: int = 0, *, most: int = 1000) -> None:
         """Propose, confirm and prune until nothing is left to do."""

@@ -1,0 +1,160 @@
+"""How a story must end: everybody heals, and what they hold is the same.
+
+What devices hold is compared with a replica that is given everything at once, with no entry replaced by state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, product
+from typing import Any
+
+from mycel_simnet.virtual.device import Device
+from mycel_simnet.virtual.disk import RECORDS
+from mycel_simnet.virtual.keys import Broken, Key, verify
+from mycel_simnet.virtual.node import Node
+from mycel_simnet.virtual.promises import as_written, chain, copies_reported, nothing_lost, one_branch
+from mycel_simnet.virtual.talk import Talk
+from mycel_simnet.virtual.world import World
+from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
+from mycelnode.crdt.clock import to_ms
+from mycelnode.crdt.snapshots import Confirmation
+from mycelnode.protocols.logset import Row
+from mycelnode.protocols.replica import Replica
+
+HEAL_SECONDS = 12 * 24 * 3600  # until no clock is in the future any more
+DAY_MS = 24 * 3_600_000
+ROUNDS = 12
+
+
+def heal(world: World) -> None:
+    """All are started, their clocks set right, and on one network until nothing is new to anybody."""
+    for node in world.nodes:
+        node.device.fuse = None
+        world.boot(node)
+        node.device.set_clock(0)
+    world.part(*world.nodes)
+    world.rest()
+    world.clock.leap(HEAL_SECONDS)
+    for node in world.nodes:
+        node.device.tick()
+    copies: dict[DeviceId, list[Node]] = {}
+    for node in world.nodes:
+        copies.setdefault(node.device.id, []).append(node)
+    before: list[Any] = []
+    turns = list(product(*copies.values()))  # every copy of one key meets every copy of another
+    quiet = 0
+    for number in range(ROUNDS * len(turns)):
+        behind = _all_meet(world, turns[number % len(turns)])
+        now = [holdings(node.device.replica) for node in world.nodes]
+        quiet = quiet + 1 if now == before and not behind else 0
+        if quiet == len(turns):
+            return
+        before = now
+    raise Broken("loop", f"still something new, or behind, after {ROUNDS} rounds: {behind}")
+
+
+def _all_meet(world: World, nodes: Sequence[Node]) -> list[Talk]:
+    """All are on one network and find each other; who does not know of somebody is told where that is. Returns who is behind.
+
+    Copies of one key take turns: a device talks with one of them at a time.
+    """
+    world.network.join([nodes])
+    world.network.free = True
+    for node in nodes:
+        node.network_changed()
+    world.rest()
+    for one, other in combinations(nodes, 2):
+        if other.device.id not in one.links:
+            one.connect(other)
+    world.clock.run(0.5)
+    world.rest()
+    world.network.free = False
+    behind = [talk for node in nodes for talk in node.links.values() if not talk.in_step()]
+    world.part(*nodes)
+    return behind
+
+
+NAMES = ("logs", "statements", "document", "membership", "what is final")
+
+
+def holdings(replica: Replica) -> tuple[Any, ...]:
+    """What two devices in step have alike."""
+    tips = {(d, b.head) for d, branches in replica.logs.durable.items() for b in branches if b.tip is not None}
+    final = dict(replica.snapshots.final)
+    return frozenset(tips), frozenset(replica.statements), replica.document.digest(), replica.membership, final
+
+
+def judge(world: World) -> None:
+    """Raises `Broken` unless every promise was kept."""
+    healthy = list(world.nodes)
+    while True:
+        reference = fold(world, healthy)
+        left = [node for node in healthy if node.device.id in reference.membership.members]
+        if len(left) == len(healthy):
+            break
+        healthy = left
+    copies_reported(world, reference)
+    nothing_lost(world, healthy, reference)
+    if len({node.device.id for node in healthy}) < 2:
+        return  # copies of one key cannot meet
+    one_branch(reference)
+    _alike(healthy, reference)
+    as_written(world, reference, healthy[0].device.replica)
+
+
+def fold(world: World, nodes: Sequence[Node]) -> Replica:
+    """One who never had anything is given all that ``nodes`` hold, and what they have replaced by state, and folds it."""
+    nobody = Device("nobody", world.root.public, Key("nobody"), verify, world.clock, world.rng)
+    nobody.boot()
+    statements = {s.id: s for node in nodes for s in node.device.replica.statements.values()}
+    while statements:
+        new = nobody.replica.worth_learning(statements.values())
+        if not new:
+            raise Broken("orphans", "statements of devices that nobody enrolled")
+        nobody.replica.learn(new)
+        nobody.commit(lambda replica: None)
+        statements = {key: s for key, s in statements.items() if key not in nobody.replica.statements}
+    done: set[tuple[DeviceId, Head]] = set()
+    for node in nodes:
+        for device, start, rows, head in _runs(node.device.replica):
+            if (device, head.head) not in done:
+                nobody.replica.accept(device, start, [world.archive[row.hash] for row in rows], head)
+                nobody.commit(lambda replica: None)
+                done.add((device, head.head))
+    records = {r.id: r for node in nodes for r in node.device.disk.tables[RECORDS].values()}
+    ordered = sorted(records.values(), key=lambda record: isinstance(record, Confirmation))
+    nobody.commit(lambda replica: replica.learn_records(ordered))
+    return nobody.replica
+
+
+def _runs(replica: Replica) -> Iterator[tuple[DeviceId, Head, list[Row], SignedHead]]:
+    """All logs held, in signed runs."""
+    logs = replica.logs
+    for device, branches in logs.durable.items():
+        for number, branch in enumerate(branches):
+            run: list[Row] = []
+            start = Head(0, logs.hash_at(device, number, 0) or b"")
+            for row in chain(replica, device, number):
+                run.append(row)
+                if row.signature is not None or row.hash == branch.head.hash:
+                    signature = row.signature or (branch.tip.signature if branch.tip else b"")
+                    yield device, start, run, SignedHead(row.seq, row.hash, signature)
+                    start, run = Head(row.seq, row.hash), []
+
+
+def _alike(healthy: Sequence[Node], reference: Replica) -> None:
+    expected = holdings(reference)
+    for node in healthy:
+        replica = node.device.replica
+        found = zip(NAMES, holdings(replica), expected, strict=True)
+        different = [name for name, mine, theirs in found if mine != theirs]
+        if different:
+            raise Broken("differ", f"{node.name} of {[n.name for n in healthy]}: {different}")
+        if replica.held or replica.cloned or to_ms(replica.clock.last) > node.device.now + DAY_MS:
+            raise Broken("clock", f"{node.name}: held {replica.held}, clock {replica.clock.last}")
+        base = replica.base  # once the logs are there, the next transaction settles it
+        if base is not None and any(replica.logs.find(d, head) is None for d, head in base.cut.items()):
+            raise Broken("base", f"{node.name} has not checked the state that it began with")
+        if replica.holes:
+            raise Broken("holes", f"{node.name} lacks entries that no state stands for")

@@ -1,0 +1,51 @@
+"""Making a failing story short: the same failure with fewer steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mycel_simnet.virtual.keys import Broken
+from mycel_simnet.virtual.story import Story, failure
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What went wrong in the story of a seed, and the shortest story found in which the same goes wrong."""
+
+    seed: int
+    kind: str
+    detail: str
+    story: Story
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}: {self.kind}: {self.detail}\n    {self.story}"
+
+
+def shrink(story: Story, kind: str) -> Story:
+    """Leave out runs of steps, long ones first, for as long as the story fails in the same way."""
+    size = max(1, len(story.steps) // 2)
+    while size:
+        start = 0
+        while start < len(story.steps):
+            less = Story(story.seed, story.steps[:start] + story.steps[start + size :], tight=story.tight)
+            if _kind(failure(less)) == kind:
+                story = less
+            else:
+                start += size
+        size //= 2
+    return story
+
+
+def tell(seed: int) -> Told | None:
+    """What went wrong in the story of a seed, as short as it can be told."""
+    story = Story(seed)
+    error = failure(story)
+    if error is None:
+        return None
+    short = shrink(story, error.kind)
+    final = failure(short) or error
+    return Told(seed, final.kind, final.detail, short)
+
+
+def _kind(error: Broken | None) -> str | None:
+    return None if error is None else error.kind

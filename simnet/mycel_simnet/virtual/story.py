@@ -1,0 +1,173 @@
+"""Random stories: steps made from a seed, played, healed, judged; and a failing one made short."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from mycel_simnet.virtual.check import heal, judge
+from mycel_simnet.virtual.clock import Endless
+from mycel_simnet.virtual.keys import Broken
+from mycel_simnet.virtual.steps import Player, Step
+from mycel_simnet.virtual.world import World, limits
+from mycelnode.crdt.statements import FENCE, REVOKE
+
+VERBS: Final = ("set", "put", "delete", "append", "add", "remove", "count", "assign")
+BUDGETS: Final = (None, None, None, 1, 2, 3, 4, 5, 6, 8, 11, 15, 24)
+MOMENTS: Final = (None, "writing", "syncing", "syncing", "synced")
+
+
+class Story:
+    """Steps, playable again and again. ``tight``: with small limits in the product, so that short stories reach them."""
+
+    def __init__(self, seed: int, steps: Sequence[Step] | None = None, *, tight: bool | None = None) -> None:
+        self.seed = seed
+        self.tight = seed % 2 == 1 if tight is None else tight
+        self.steps = generate(random.Random(seed)) if steps is None else list(steps)
+
+    def __repr__(self) -> str:
+        return f"Story({self.seed}, {self.steps!r})"
+
+    def run(self) -> World:
+        """Play, heal, check; returns the world for whoever wants to look. Raises `Broken`."""
+        with limits(self.tight):
+            world = World(self.seed)
+            try:
+                player = Player(world)
+                for step in (("enrol", 0), ("enrol", 0), *self.steps):
+                    player.play(step)
+                    world.clock.run(world.rng.random() * 0.02)
+                heal(world)
+                judge(world)
+            except Broken:
+                raise
+            except Endless as error:
+                raise Broken("loop", str(error)) from error
+            except Exception as error:
+                raise Broken("crash", f"{type(error).__name__}: {error}") from error
+            return world
+
+
+def generate(rng: random.Random) -> list[Step]:
+    """Steps, and plots of several steps, in any order."""
+    steps: list[Step] = []
+    for _ in range(rng.randint(5, 30)):
+        steps += plot(rng) if rng.random() < 0.12 else [step(rng)]
+    return steps
+
+
+def step(rng: random.Random) -> Step:
+    """One step."""
+    a, b, n = rng.randrange(9), rng.randrange(9), rng.randrange(1 << 30)
+    budget, moment = rng.choice(BUDGETS), rng.choice(MOMENTS)
+    cut = "lost" if n % 5 == 0 else "reset"
+    kinds: dict[Step, int] = {
+        ("write", a, rng.choice(VERBS), b % 3, n % 100): 30,
+        ("burst", a, rng.choice(VERBS), rng.randint(2, 12)): 6,
+        ("meet", a, b, budget, cut, n % 8 == 0): 30,
+        ("online", n, rng.choice((0.3, 1.0, 4.0, 20.0)), cut): 5,
+        ("crash", a, n % 2 == 0, moment): 7,
+        ("restart", a): 2,
+        ("enrol", a): 3,
+        ("pair", a, rng.choice(BUDGETS), n % 7 == 0, None if n % 3 else (rng.choice(MOMENTS[1:]), n % 2 == 0)): 4,
+        ("ask_again", a): 2,
+        ("recover", a, b, n % 5, n % 3 == 0, None if n % 4 else n % 3): 2,
+        ("revoke", a, b, n % 4 if n % 3 else 0): 3,
+        ("fence", a, b, n % 4): 1,
+        ("root", (REVOKE, FENCE)[n % 2], a, b, n % 5): 2,
+        ("leave", a): 1,
+        ("clone", a): 2,
+        ("image", a): 2,
+        ("put_back", a, n % 3): 2,
+        ("backup", a): 2,
+        ("restore", n % 3, b): 1,
+        ("come_back", a, b): 3,
+        ("destroy", a): 1,
+        ("skew", a, rng.choice((-96, -30, -20, -3, 0, 0, 3, 20, 30, 96))): 5,
+        ("time", rng.choice((1, 5, 30, 80))): 3,
+        ("rescue", a, b): 3,
+        ("rescue_old", a): 1,
+        ("snapshot", a): 6,
+        ("away", a, b): 1,
+    }
+    return rng.choices(list(kinds), list(kinds.values()))[0]
+
+
+def plot(rng: random.Random) -> list[Step]:
+    """Steps that make sense together, with the details left to chance."""
+    a, b, c = rng.sample(range(3), 3)
+    n = rng.randrange(1 << 30)
+    writes: Step = ("burst", a, rng.choice(VERBS), rng.randint(1, 5))
+    plots: list[list[Step]] = [
+        # put out with a tail beyond the fence, which two others rescue without knowing of each other
+        [
+            writes,
+            ("meet", a, b),
+            ("meet", a, c),
+            ("revoke", b, a, 1 + n % 3),
+            ("meet", b, c),
+            ("rescue", b, a),
+            ("rescue", c, a),
+        ],
+        # mutual revocation, in one order here and in another there
+        [
+            ("meet", a, b),
+            ("revoke", a, b, 0),
+            ("revoke", b, a, 0),
+            ("meet", c, a, None if n % 2 else 6),
+            ("meet", c, b),
+        ],
+        # a power cut in the middle of writing, while others listen
+        [
+            writes,
+            ("crash", a, True, rng.choice(MOMENTS)),
+            writes,
+            ("meet", a, b),
+            ("crash", a, True),
+            writes,
+            ("meet", a, c),
+        ],
+        # a machine image is put back, before or after the others have seen more
+        [
+            ("image", a),
+            writes,
+            ("meet", a, b, rng.choice(BUDGETS)),
+            ("put_back", a, 0),
+            *([writes] if n % 2 else []),
+            ("meet", a, c),
+        ],
+        # a copy, and both are used
+        [("clone", a), writes, ("write", 2 + n % 6, "put", 1, 1), ("meet", a, b), ("meet", 2 + n % 6, c)],
+        # lost and replaced by the phrase, with a backup or without
+        [("backup", a), writes, ("meet", a, b), ("destroy", a), ("recover", b, c, 0, n % 2 == 0, None if n % 3 else 0)],
+        # out, back with a new key, and what was written meanwhile is rescued
+        [
+            ("meet", a, b),
+            ("revoke", b, a, 0),
+            writes,
+            ("meet", a, b),
+            ("come_back", a, b),
+            ("rescue_old", 2),
+            ("rescue_old", n % 5),
+        ],
+        # a thief with a device puts the others out, and the phrase heals it
+        [
+            ("meet", a, b),
+            ("revoke", a, b, n % 3),
+            ("revoke", a, c, n % 2),
+            ("meet", a, b),
+            ("recover", c, a, 2, False),
+            ("meet", b, c),
+        ],
+    ]
+    return rng.choice(plots)
+
+
+def failure(story: Story) -> Broken | None:
+    """What goes wrong in a story."""
+    try:
+        story.run()
+    except Broken as error:
+        return error
+    return None
