@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import trio
 from libp2p.peer.id import ID
-from tests.protocols.crowd import Key
 
 from mycelnode.crdt.changelog import chain, chain_digests, digest, sign_head
 from mycelnode.crdt.document import Document
@@ -41,10 +40,10 @@ from mycelnode.protocols.sync_frames import (
 )
 from tests.fuzz import samples
 from tests.fuzz.guard import Broken, Target, one_by_one
-from tests.protocols.world import START_MS, Device
+from tests.protocols.world import START_MS, CheapKey, Device
 
 ANSWERS = 200  # frames said in answer to one; more is an endless loop
-PHONE = Key("phone")
+PHONE = CheapKey("phone")
 logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # it has a line for every frame that it refuses
 
 
@@ -190,7 +189,7 @@ def _frame(data: bytes) -> None:
 
 def _stranger(data: bytes) -> None:
     """A session with a key that nobody enrolled."""
-    converse(MEMBER.ready(), Key("nobody").verify_key, list(one_by_one(decode(data))))
+    converse(MEMBER.ready(), CheapKey("nobody").verify_key, list(one_by_one(decode(data))))
 
 
 def _new_session(data: bytes) -> None:
@@ -217,7 +216,7 @@ def _insider_statements(data: bytes) -> None:
     for item in one_by_one(decode(data)):
         statement = decode_statement(item)
         key = next(
-            (key for key in (*map(Key, samples.NAMES), samples.ROOT) if key.verify_key == statement.author), PHONE
+            (key for key in (*map(CheapKey, samples.NAMES), samples.ROOT) if key.verify_key == statement.author), PHONE
         )
         found.append(statement.signed(samples.ROOT.verify_key, lambda m, key=key: key.sign(m).signature).encoded)
     converse(MEMBER.ready(), PHONE.verify_key, [encode([STATEMENTS, found])])
@@ -228,7 +227,7 @@ def _insider_records(data: bytes) -> None:
     found = []
     for item in one_by_one(decode(data)):
         record = decode_record(item)
-        key = next((key for key in map(Key, samples.NAMES) if key.verify_key == record.author), None)
+        key = next((key for key in map(CheapKey, samples.NAMES) if key.verify_key == record.author), None)
         if key is not None:
             record = record.signed(samples.ROOT.verify_key, lambda m, key=key: key.sign(m).signature)
         found.append(record.encoded)
@@ -269,7 +268,7 @@ def _admission_answer(data: bytes) -> None:
 
 
 def _inviter(data: bytes) -> None:
-    laptop, joiner = samples.world().laptop, Key("new").verify_key
+    laptop, joiner = samples.world().laptop, CheapKey("new").verify_key
     book = InviteBook()
     book.open(samples.invite(), START_MS / 1000)
     machine = Inviter(book, laptop.id, joiner, bytes(32))
@@ -283,7 +282,7 @@ def _inviter(data: bytes) -> None:
 
 
 def _joiner(data: bytes) -> None:
-    machine = Joiner(samples.invite(), Key("new").verify_key, "new", b"\x01" * 32)
+    machine = Joiner(samples.invite(), CheapKey("new").verify_key, "new", b"\x01" * 32)
     machine.start()
     for frame in one_by_one(decode(data)):
         if isinstance(machine.receive(frame), Welcome):

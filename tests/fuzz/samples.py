@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from tests.protocols.crowd import Key, verify
-
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
 from mycelnode.crdt.document import from_verb
 from mycelnode.crdt.operations import RESCUE
@@ -18,9 +16,9 @@ from mycelnode.encoding import encode
 from mycelnode.protocols.admission import Admission, enrolment_chain
 from mycelnode.protocols.pairing import Enrol, Invite, InviteBook, Inviter, Joiner, Welcome
 from mycelnode.protocols.sync_frames import BYE, PING, PONG, REFUSED
-from tests.protocols.world import START_MS, Device, Link
+from tests.protocols.world import START_MS, CheapKey, Device, Link, cheap_verify
 
-ROOT = Key("root")
+ROOT = CheapKey("root")
 NAMES = ("laptop", "phone", "tablet", "clone")
 VERBS: tuple[list[Any], ...] = (
     ["set", "title", "Travel plans"],
@@ -46,13 +44,17 @@ class _Device(Device):
         from mycelnode.protocols.replica import Replica
 
         return Replica(
-            ROOT.verify_key, self.key.verify_key, lambda message: self.key.sign(message).signature, verify, self.store
+            ROOT.verify_key,
+            self.key.verify_key,
+            lambda message: self.key.sign(message).signature,
+            cheap_verify,
+            self.store,
         )
 
 
 def device(name: str) -> _Device:
     """One device of the mesh, with nothing in it."""
-    return _Device(ROOT, Key(name))  # type: ignore[arg-type]
+    return _Device(ROOT, CheapKey(name))  # type: ignore[arg-type]
 
 
 @dataclass
@@ -215,7 +217,7 @@ def invite() -> Invite:
 
 def pairing() -> tuple[list[bytes], list[bytes]]:
     """What an inviter and what a joiner hears."""
-    laptop, joiner = world().laptop, Key("new").verify_key
+    laptop, joiner = world().laptop, CheapKey("new").verify_key
     book = InviteBook()
     book.open(invite(), START_MS / 1000)
     asked, answered = Inviter(book, laptop.id, joiner, bytes(32)), Joiner(invite(), joiner, "new", b"\x01" * 32)
@@ -234,7 +236,7 @@ def pairing() -> tuple[list[bytes], list[bytes]]:
         to_inviter.append(reply)
 
 
-def signed(key: Key, owner: DeviceId, start: Head, items: list[bytes]) -> tuple[list[bytes], SignedHead]:
+def signed(key: CheapKey, owner: DeviceId, start: Head, items: list[bytes]) -> tuple[list[bytes], SignedHead]:
     """``items`` as the continuation of a log, signed by its device."""
     from mycelnode.crdt.changelog import chain, sign_head
 

@@ -132,13 +132,18 @@ class Node:
 
     # --- upkeep --------------------------------------------------------------------------------------------------------------
 
+    def shown(self) -> None:
+        """A peer may have shown how much it holds of our log."""
+        if not self._sure and any(talk.session and talk.session.shown_our_log() for talk in self.links.values()):
+            self._sure = True
+            self.tend()
+
     def tend(self, least: int | None = None) -> None:
         """As `mycelnode.p2p.upkeep`: its part in snapshots, once another device has shown how much it holds of our log."""
         replica, device = self.device.replica, self.device
         if not device.up or self._tending:
             return
-        alone = replica.membership.members <= {device.id}
-        self._sure = self._sure or alone or any(t.session and t.session.shown_our_log() for t in self.links.values())
+        self._sure = self._sure or replica.membership.members <= {device.id}
         if least is None and not tending.needed(replica, may_write=self._sure):
             return
         self._tending, life = True, device.lives

@@ -56,7 +56,8 @@ class Player(MachineSteps, MembershipSteps):
         def acknowledged(head: Head) -> None:
             write.head = head
             replica = device.replica
-            bounded = device.id in replica.held or device.id in replica.membership.fences or replica.cloned
+            out = device.id not in replica.membership.members or device.id in replica.membership.fences
+            bounded = out or replica.cloned or device.id in replica.held
             far = abs(device.skew_ms) > DAY_MS or any(replica.skews.values())
             if not bounded and not far and write.mark not in replica.document.gset("sim.marks"):
                 raise Broken("own write", f"{device.name} does not see its write {write.mark}")

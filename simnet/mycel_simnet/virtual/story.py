@@ -10,7 +10,7 @@ from mycel_simnet.virtual.check import heal, judge
 from mycel_simnet.virtual.clock import Endless
 from mycel_simnet.virtual.keys import Broken
 from mycel_simnet.virtual.steps import Player, Step
-from mycel_simnet.virtual.world import World, limits
+from mycel_simnet.virtual.world import World, conditions
 from mycelnode.crdt.statements import FENCE, REVOKE
 
 VERBS: Final = ("set", "put", "delete", "append", "add", "remove", "count", "assign")
@@ -31,7 +31,7 @@ class Story:
 
     def run(self) -> World:
         """Play, heal, check; returns the world for whoever wants to look. Raises `Broken`."""
-        with limits(self.tight):
+        with conditions(tight=self.tight):
             world = World(self.seed)
             try:
                 player = Player(world)

@@ -78,7 +78,7 @@ class Talk:
                 self._blame(error)
         if not self.ended:
             self.pump()
-            self.node.tend()
+            self.node.shown()
 
     def _blame(self, error: MycelError) -> None:
         moment = "no snapshot stands for" in str(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
 
 from mycel_simnet.virtual.clock import Clock
 from mycel_simnet.virtual.device import Device
@@ -16,8 +19,8 @@ from mycel_simnet.virtual.node import Node
 from mycel_simnet.virtual.pairing import Inviting, Joining
 from mycel_simnet.virtual.talk import Talk
 from mycelnode.crdt.changelog import DeviceId, Head
-from mycelnode.crdt.statements import ENROL, Statement
-from mycelnode.protocols import peer_view, state_exchange, sync
+from mycelnode.crdt.statements import ENROL, Statement, decode_statement
+from mycelnode.protocols import admission, peer_view, replica, state_exchange, sync
 
 MAX_DEVICES = 8
 PATIENCE_SECONDS = 60  # within which two devices that meet undisturbed are in step
@@ -163,14 +166,20 @@ class World:
 
 
 @contextmanager
-def limits(tight: bool) -> Iterator[None]:
-    """Small limits, so that short stories reach them."""
-    places = [(module, name) for module in (peer_view, state_exchange, sync) for name in SMALL if hasattr(module, name)]
-    before = [getattr(module, name) for module, name in places]
-    for module, name in places if tight else ():
-        setattr(module, name, SMALL[name])
+def conditions(*, tight: bool) -> Iterator[None]:
+    """With ``tight``, small limits, so that short stories reach them. And a statement is decoded once for all devices."""
+    changes: dict[tuple[ModuleType, str], Any] = {(m, "decode_statement"): _decode for m in (admission, replica, sync)}
+    if tight:
+        for module in (peer_view, state_exchange, sync):
+            changes.update({(module, name): value for name, value in SMALL.items() if hasattr(module, name)})
+    before = {(module, name): getattr(module, name) for module, name in changes}
+    for (module, name), value in changes.items():
+        setattr(module, name, value)
     try:
         yield
     finally:
-        for (module, name), value in zip(places, before, strict=True):
+        for (module, name), value in before.items():
             setattr(module, name, value)
+
+
+_decode = lru_cache(maxsize=4096)(decode_statement)
