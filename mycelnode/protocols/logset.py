@@ -281,9 +281,11 @@ class LogSet:
     def unpruned(self, device: DeviceId, head: Head) -> list[tuple[int, int]]:
         """(branch, up to which seq) of the entries up to ``head`` that may still be held whole."""
         found: list[tuple[int, int]] = []
-        number, limit = self.find(device, head), head.seq
+        branches, limit = self.durable.get(device, []), head.seq  # what is under way to the disk is not on it
+        on = (n for n in range(len(branches)) if self._hash_at(device, branches, n, head.seq) == head.hash)
+        number = next(on, None)
         while number is not None:
-            branch = self.durable[device][number]
+            branch = branches[number]
             if limit > max(branch.base.seq, branch.pruned):
                 found.append((number, limit))
             if number == 0:

@@ -195,6 +195,26 @@ def test_two_senders_do_not_undo_each_other() -> None:
     assert len(new.map()) >= 40
 
 
+# --- while a transaction is under way --------------------------------------------------------------------------------
+
+
+def test_what_is_under_way_to_the_disk_is_not_looked_for_there() -> None:
+    a, b = mesh(2)
+    b.put("k", 0)
+    twin = b.clone()
+    b.put("k", 1)
+    twin.put("k", 2)
+    sync(a, b)
+    logs = twin.replica.logs
+    rows, tip = logs.rows(b.id, 0, 0, 1 << 20), logs.durable[b.id][0].tip
+    assert tip is not None
+    a.replica.accept(b.id, Head(0, logs.hash_at(b.id, 0, 0) or b""), [row.entry for row in rows], tip)
+    assert a.replica.logs.find(b.id, tip.head) == 1
+    assert a.replica.logs.unpruned(b.id, tip.head) == []
+    a.commit()
+    assert a.replica.logs.unpruned(b.id, tip.head) == [(1, tip.seq), (0, 1)]
+
+
 # --- bounds ----------------------------------------------------------------------------------------------------------
 
 
