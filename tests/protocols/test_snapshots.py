@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from mycel_simnet.virtual.disk import ROWS
 from mycelnode.crdt.changelog import digest
 from mycelnode.crdt.snapshots import Proposal
 from mycelnode.crdt.statements import AWAY, ENROL, FENCE, REVOKE
@@ -273,7 +274,7 @@ def test_entries_that_somebody_leaves_out_come_from_somebody_else() -> None:
     sync(owner, liar)
     rows = list(owner.replica.logs.rows(owner.id, 0, 0, 1 << 20))
     for row in rows[2:]:
-        liar.store.rows[owner.id, 0][row.seq] = row._replace(entry=Digest(digest(row.entry)))
+        liar.store.tables[ROWS][owner.id, 0, row.seq] = row._replace(entry=Digest(digest(row.entry)))
     other = newcomer(owner)
     liar.learn(*[s for s in owner.replica.statements.values() if s.id not in liar.replica.statements])
     session = sync(liar, other)

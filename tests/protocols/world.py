@@ -169,6 +169,19 @@ class Device:
         return Offer.of(self.replica.document, self.replica.logs)
 
 
+@dataclass
+class CheapDevice(Device):
+    """One whose signatures cost no CPU; ``root`` and ``key`` are `CheapKey`s."""
+
+    root: Any
+    key: Any
+
+    def _replica(self) -> Replica:
+        return Replica(
+            self.root.verify_key, self.key.verify_key, lambda m: self.key.sign(m).signature, cheap_verify, self.store
+        )
+
+
 class Link:
     """Two sessions and the wire between them."""
 

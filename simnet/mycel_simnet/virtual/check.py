@@ -10,7 +10,7 @@ from itertools import combinations, product
 from typing import Any
 
 from mycel_simnet.virtual.device import Device
-from mycel_simnet.virtual.disk import RECORDS
+from mycel_simnet.virtual.disk import RECORDS, ROWS
 from mycel_simnet.virtual.keys import Broken, Key, verify
 from mycel_simnet.virtual.node import Node
 from mycel_simnet.virtual.promises import as_written, chain, copies_reported, nothing_lost, one_branch
@@ -19,7 +19,8 @@ from mycel_simnet.virtual.world import World
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
 from mycelnode.crdt.clock import to_ms
 from mycelnode.crdt.snapshots import Confirmation
-from mycelnode.protocols.logset import Row
+from mycelnode.encoding import Digest
+from mycelnode.protocols.logset import MAX_BRANCHES, Row
 from mycelnode.protocols.replica import Replica
 
 HEAL_SECONDS = 12 * 24 * 3600  # until no clock is in the future any more
@@ -107,8 +108,32 @@ def judge(world: World) -> None:
     if len({node.device.id for node in healthy}) < 2:
         return  # copies of one key cannot meet
     one_branch(reference)
-    _alike(healthy, reference)
-    as_written(world, reference, healthy[0].device.replica)
+    whole = [node for node in healthy if not _lacks_what_is_gone(world, node, healthy)]
+    _alike(whole, reference)
+    if whole:
+        as_written(world, reference, whole[0].device.replica)
+
+
+def _lacks_what_is_gone(world: World, node: Node, healthy: Sequence[Node]) -> bool:
+    """Does it lack entries that are on no disk any more?
+
+    The phrase can make a snapshot void after those who confirmed it have replaced the entries by state; if all others who had them
+    are gone, too, nobody can fill the holes.
+    """
+    replica = node.device.replica
+    for device in sorted(replica.holes):
+        number, limit = replica.counted(device)
+        applied = replica.document.applied.get(device, 0)
+        for row in chain(replica, device, number):
+            lacking = applied < row.seq <= limit and isinstance(row.entry, Digest)
+            if lacking and any(_whole(other, device, row) for other in healthy):
+                raise Broken("holes", f"{node.name} lacks entry {row.seq} of {world.name_of(device)}")
+    return bool(replica.holes)
+
+
+def _whole(node: Node, device: DeviceId, row: Row) -> bool:
+    rows = (node.device.disk.tables[ROWS].get((device, number, row.seq)) for number in range(MAX_BRANCHES))
+    return any(r is not None and r.hash == row.hash and not isinstance(r.entry, Digest) for r in rows)
 
 
 def fold(world: World, nodes: Sequence[Node]) -> Replica:
@@ -164,5 +189,3 @@ def _alike(healthy: Sequence[Node], reference: Replica) -> None:
         base = replica.base  # once the logs are there, the next transaction settles it
         if base is not None and any(replica.logs.find(d, head) is None for d, head in base.cut.items()):
             raise Broken("base", f"{node.name} has not checked the state that it began with")
-        if replica.holes:
-            raise Broken("holes", f"{node.name} lacks entries that no state stands for")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mycel_simnet.virtual.basis import Steps
-from mycel_simnet.virtual.device import Moment
+from mycel_simnet.virtual.committer import Moment
 from mycel_simnet.virtual.disk import FACTS, INVITES
 from mycel_simnet.virtual.node import Node
 
@@ -26,6 +26,12 @@ class MachineSteps(Steps):
         if node.device.up:
             node.device.stop()
         self.world.boot(node)
+
+    def do_keep_state(self, who: int) -> None:
+        """The folded state is kept while the node runs."""
+        device = self._at(who).device
+        if not device.busy:
+            device.keep_state()
 
     def do_clone(self, who: int) -> None:
         """A second machine with a copy of the disk."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mycel_simnet.virtual.basis import Steps
-from mycel_simnet.virtual.device import Moment
+from mycel_simnet.virtual.committer import Moment
 from mycel_simnet.virtual.disk import INVITES, Disk
 from mycel_simnet.virtual.pairing import Joining
 from mycelnode.crdt.statements import AWAY, FENCE, REVOKE

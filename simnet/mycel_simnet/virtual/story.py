@@ -69,6 +69,7 @@ def step(rng: random.Random) -> Step:
         ("online", n, rng.choice((0.3, 1.0, 4.0, 20.0)), cut): 5,
         ("crash", a, n % 2 == 0, moment): 7,
         ("restart", a): 2,
+        ("keep_state", a): 2,
         ("enrol", a): 3,
         ("pair", a, rng.choice(BUDGETS), n % 7 == 0, None if n % 3 else (rng.choice(MOMENTS[1:]), n % 2 == 0)): 4,
         ("ask_again", a): 2,

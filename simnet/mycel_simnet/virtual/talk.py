@@ -203,6 +203,8 @@ class Talk:
         """Something is newly on disk here."""
         if self.session is not None:
             self.session.progress(sorted(progress.logs), now=self.node.clock.now)
+            if progress.membership_changed:
+                self.session.reopen()  # a fence may have chosen a version of a log that was refused
             self.pump()
 
     def pump(self) -> None:

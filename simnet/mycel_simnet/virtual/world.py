@@ -20,7 +20,7 @@ from mycel_simnet.virtual.pairing import Inviting, Joining
 from mycel_simnet.virtual.talk import Talk
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.statements import ENROL, Statement, decode_statement
-from mycelnode.protocols import admission, peer_view, replica, state_exchange, sync
+from mycelnode.protocols import admission, peer_view, replica, state_exchange, sync, tending
 
 MAX_DEVICES = 8
 PATIENCE_SECONDS = 60  # within which two devices that meet undisturbed are in step
@@ -169,6 +169,7 @@ class World:
 def conditions(*, tight: bool) -> Iterator[None]:
     """With ``tight``, small limits, so that short stories reach them. And a statement is decoded once for all devices."""
     changes: dict[tuple[ModuleType, str], Any] = {(m, "decode_statement"): _decode for m in (admission, replica, sync)}
+    changes[tending, "CONFIRM_PART"] = 1 << 62  # whoever is asked confirms, however little there is to gain
     if tight:
         for module in (peer_view, state_exchange, sync):
             changes.update({(module, name): value for name, value in SMALL.items() if hasattr(module, name)})
