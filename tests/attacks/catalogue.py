@@ -52,10 +52,12 @@ class Attack:
 
     @property
     def title(self) -> str:
-        return self.name.partition(".")[2].replace("_", " ") + (" from 600 addresses" if self.options else "")
+        return self.name.partition(".")[2].replace("_", " ") + FROM.get(self.options.get("source", ""), "")
 
 
 MANY = {"source": "many"}
+NEAR = {"source": "near"}
+FROM = {"many": " from 600 addresses", "near": " from the newcomers' network"}
 
 ATTACKS = [
     # by whoever reaches the port
@@ -80,6 +82,7 @@ ATTACKS = [
     Attack("multiplexing.three_hundred", DEAF_FOR_GOOD, lambda saw: saw["came_in"] == 300, MANY),
     Attack("multiplexing.cycles", SURVIVES, lambda saw: saw["came_in"] == 500),
     Attack("multiplexing.idle_strangers", None),
+    Attack("multiplexing.idle_strangers", None, options=NEAR),
     Attack("multiplexing.idle_strangers", DEAF, options=MANY),
     Attack("multiplexing.served_strangers", DEAF, options=MANY),
     Attack("multiplexing.slow_streams", DEAF, options=MANY),

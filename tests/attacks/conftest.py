@@ -27,6 +27,7 @@ class StockYard:
 
     def _warm(self) -> None:
         self._made += 1
+        self._ready: Victim | None = None
         self._errors = self._folder / f"stock{self._made}.stderr"
         self._own = ExitStack()
         self._stack.push(self._own)
@@ -34,13 +35,16 @@ class StockYard:
 
     @contextmanager
     def one(self) -> Iterator[Victim]:
-        """A fresh one, until the block is left."""
-        victim = Victim(self._next, line_of(self._next, self._errors), self._errors)
+        """A fresh one, or one that was found unhurt, until the block is left."""
+        if self._ready is None:
+            self._ready = Victim(self._next, line_of(self._next, self._errors), self._errors)
+        victim, victim.unhurt = self._ready, False
         try:
             yield victim
         finally:
-            self._own.close()
-            self._warm()
+            if not victim.unhurt:
+                self._own.close()
+                self._warm()
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,7 @@ class Victim:
 
     def __init__(self, running: subprocess.Popen[str], addr: str, errors: Path) -> None:
         self.running, self.addr, self.errors = running, addr, errors
+        self.unhurt = False  # an attack on it was over and nothing showed
         self._process = psutil.Process(running.pid)
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
 

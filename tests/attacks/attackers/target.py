@@ -19,11 +19,12 @@ FAILED = (Broken, Refused, OSError)
 
 
 class Target:
-    """The victim at ``addr``. ``protocol``: one that it serves to strangers; ``deaf``, ``pour``: those whose handlers never read,
-    and never stop writing.
+    """The victim at ``addr``.
 
-    ``tell``: one that says how a stream ended. ``source``: the one address that the attack comes from, or "many": ten addresses in
-    each of sixty networks. ``seed``: of the one identity that it has, in hexadecimal, instead of a fresh one for each connection.
+    ``protocol``: one that it serves to strangers; ``deaf``, ``pour``: those whose handlers never read, and never stop writing;
+    ``tell``: one that says how a stream ended. ``source``: the one address that the attack comes from, "many": ten addresses in
+    each of sixty networks, or "near": two hundred in that of the newcomers. ``seed``: of the one identity that it has, in
+    hexadecimal, instead of a fresh one for each connection.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class Target:
 
     def source(self, number: int) -> str:
         """Where the connection of this number comes from."""
+        if self._source == "near":
+            return f"127.0.0.{10 + number % 200}"
         if self._source != "many":
             return self._source
         return f"127.0.{1 + number % NETWORKS}.{1 + number // NETWORKS % 10}"
