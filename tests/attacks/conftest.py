@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,10 +13,17 @@ import pytest
 
 from tests.attacks.doors import Door, mesh_door, open_door
 from tests.attacks.processes import STOCK, Victim, line_of, process
+from tests.needs import missing
 
 Table = dict[str, dict[str, str]]
 _TABLE = pytest.StashKey[Table]()
 COLUMNS = ("stock", "mesh", "open")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _linux() -> None:
+    if sys.platform != "linux":
+        missing("needs Linux, where all of 127.0.0.0/8 is this machine, and one process may limit another")
 
 
 class StockYard:

@@ -74,7 +74,8 @@ class Victim:
         self.running, self.addr, self.errors = running, addr, errors
         self.unhurt = False  # an attack on it was over and nothing showed
         self._process = psutil.Process(running.pid)
-        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
+        most = min(FILES, resource.prlimit(running.pid, resource.RLIMIT_NOFILE)[1])
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (most, most))
 
     @property
     def alive(self) -> bool:
