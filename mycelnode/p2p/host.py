@@ -177,8 +177,8 @@ class Host:
                 else:
                     won.append(addr)
                     scope.cancel()
-                if addr in won or tried[addr] != NOT_LET_IN:
-                    return
+                if tried[addr] != NOT_LET_IN or self._guard.find(peer) is not None:
+                    return  # in; or of two connections it has kept the other one
                 await trio.sleep(pause)
 
         with trio.move_on_after(deadline):

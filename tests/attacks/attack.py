@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import wire  # noqa: F401  # first of all: from here on mycelnode and libp2p cannot be imported
+import wire.alone  # first of all: from here on mycelnode and libp2p cannot be imported
 from attackers.target import Target
 
 
@@ -25,7 +25,8 @@ def main(name: str, addr: str, *options: str) -> None:
     target = Target(addr, **dict(option.split("=", 1) for option in options))  # type: ignore[arg-type]
     getattr(import_module(f"attackers.{module}"), attack)(target)
     target.on()
-    print(json.dumps(target.saw), flush=True)
+    shared = sorted(set(wire.alone.FOREIGN) & {module.partition(".")[0] for module in sys.modules})
+    print(json.dumps({**target.saw, "shared": shared}), flush=True)
 
 
 if __name__ == "__main__":

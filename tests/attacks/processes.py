@@ -130,6 +130,7 @@ class Attacker:
         watch.cancel()
         if said:
             self.saw = json.loads(said.splitlines()[-1])
+            assert self.saw.pop("shared") == [], "the attacker shares code with its victim"
         return self.saw
 
 
