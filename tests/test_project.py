@@ -14,8 +14,12 @@ from tests.needs import need_program
 
 ROOT = Path(__file__).parent.parent
 MAX_MODULE_LINES = 600
+INSTALLED = {".venv", "node_modules"}  # in benchmarks/: the peers
 SOURCES = sorted(
-    path for folder in ("mycelnode", "simnet", "tests", "examples") for path in (ROOT / folder).rglob("*.py")
+    path
+    for folder in ("mycelnode", "simnet", "tests", "examples", "benchmarks")
+    for path in (ROOT / folder).rglob("*.py")
+    if INSTALLED.isdisjoint(path.relative_to(ROOT).parts)
 )
 
 

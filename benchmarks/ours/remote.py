@@ -43,20 +43,11 @@ def bytes_on_wire(port: int) -> int | None:
 
 
 class Remote:
-    """A running `remote` process, from outside."""
+    """A device to which ``ask(what, **fields)`` says what to do; listens at ``addresses``, on ``port``."""
 
-    def __init__(self, process: trio.Process, hello: dict[str, Any], answers: AsyncIterator[Any]) -> None:
-        self._process, self._answers = process, answers
-        self.device: str = hello["device"]
-        self.addresses: list[str] = hello["addresses"]
-        self.port = int(self.addresses[0].rsplit("/", 1)[1])
-
-    async def ask(self, what: str, **fields: Any) -> Any:
-        """Let it do something, and return its answer."""
-        assert self._process.stdin is not None
-        await self._process.stdin.send_all(json.dumps({"do": what, **fields}).encode() + b"\n")
-        with trio.fail_after(DEADLINE):
-            return await anext(self._answers)
+    def __init__(self, device: str, addresses: list[str], ask: Callable[..., Awaitable[Any]]) -> None:
+        self.device, self.addresses, self.ask = device, addresses, ask
+        self.port = int(addresses[0].rsplit("/", 1)[1])
 
 
 @asynccontextmanager
@@ -66,20 +57,42 @@ async def remote(folder: Path) -> AsyncIterator[Remote]:
     It listens at a port that no run before had, so nobody dials it by itself.
     """
     async with child("benchmarks.ours.remote", str(folder)) as (process, answers):
+
+        async def ask(what: str, **fields: Any) -> Any:
+            assert process.stdin is not None
+            await process.stdin.send_all(json.dumps({"do": what, **fields}).encode() + b"\n")
+            with trio.fail_after(DEADLINE):
+                return await anext(answers)
+
         with trio.fail_after(DEADLINE):
             hello = await anext(answers)
-        yield Remote(process, hello, answers)
+        yield Remote(hello["device"], hello["addresses"], ask)
+
+
+@asynccontextmanager
+async def here(folder: Path) -> AsyncIterator[Remote]:
+    """The same in this process, which is quicker to start, and no use for measuring."""
+    async with _opened(folder) as node:
+        yield Remote(node.device, node.addresses, lambda what, **fields: _REQUESTS[what](node, **fields))
 
 
 # --- in the other process ----------------------------------------------------------------------------------------------------
 
 
 async def _serve(folder: Path) -> None:
+    async with _opened(folder) as node:
+        print(json.dumps({"device": node.device, "addresses": node.addresses}), flush=True)
+        async for request in objects(trio.lowlevel.FdStream(os.dup(0))):
+            print(json.dumps(await _REQUESTS[request.pop("do")](node, **request)), flush=True)
+
+
+@asynccontextmanager
+async def _opened(folder: Path) -> AsyncIterator[mycelnode.Node]:
     if not await trio.Path(folder).exists():
         await trio.Path(folder.parent).mkdir(exist_ok=True)
         await mycelnode.init(folder, name=folder.name)
     async with mycelnode.open_node(folder, listen=[f"/ip4/127.0.0.1/tcp/{_free_port()}"]) as node:
-        await _answer(node)
+        yield node
 
 
 def _free_port() -> int:
@@ -87,22 +100,8 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-async def _answer(node: mycelnode.Node) -> None:
-    print(json.dumps({"device": node.device, "addresses": node.addresses}), flush=True)
-    async for request in objects(trio.lowlevel.FdStream(os.dup(0))):
-        print(json.dumps(await _REQUESTS[request.pop("do")](node, **request)), flush=True)
-
-
 async def _invite(node: mycelnode.Node) -> str:
     return str(await node.invite())
-
-
-async def _connect(node: mycelnode.Node, device: str, addresses: list[str]) -> None:
-    await node.connect(device, addresses)
-
-
-async def _sync(node: mycelnode.Node) -> list[str]:
-    return (await node.sync()).synced
 
 
 async def _put_now(node: mycelnode.Node, name: str, number: int) -> int:
@@ -124,8 +123,6 @@ async def _fill_log(node: mycelnode.Node, name: str, n: int) -> None:
 
 _REQUESTS: dict[str, Callable[..., Awaitable[object]]] = {
     "invite": _invite,
-    "connect": _connect,
-    "sync": _sync,
     "put_now": _put_now,
     "fill_map": _fill_map,
     "fill_log": _fill_log,
