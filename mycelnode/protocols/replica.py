@@ -36,7 +36,7 @@ from mycelnode.encoding import Digest
 from mycelnode.errors import BusyError, ClockWrong, ForkDetected, LogError, MycelError, NotAMember
 from mycelnode.protocols.folding import Base, Fold, Progress
 from mycelnode.protocols.logset import MAX_BRANCHES, MAX_CHOOSING, Addition, EntryStore, Filled, Row
-from mycelnode.protocols.shares import MAX_BY_DEVICE, Shares
+from mycelnode.protocols.shares import Shares
 
 CARRIES = b"\x82\x00"  # how an entry begins that carries a statement: a list of two, the first of them 0
 
@@ -86,9 +86,7 @@ class Replica(Fold):
         self._subjects: set[DeviceId] = set()
         self._fenced: set[DeviceId] = set()  # of whom a revocation or fence is held, whether it counts or not
         self.order: list[Statement] = []  # in which they came, also those that had to go
-        self.shares = Shares(
-            root, lambda said: said.at is not None and self.logs.find(said.author, said.at) is not None
-        )
+        self.shares = Shares(root, lambda author, at: self.logs.find(author, at) is not None, self.logs.branches)
 
     def load(
         self,
@@ -198,7 +196,7 @@ class Replica(Fold):
         said = {**info, TIME: max(now, 0)}
         statement = Statement(kind, subject, head, self.device, position, said).signed(self.root, self._sign)
         fitting, _ = self.shares.admit(self.batch.statements, [statement])
-        if not fitting or self.shares.by(self.device) >= MAX_BY_DEVICE:
+        if not fitting or self.shares.full(self.device, kind):
             raise BusyError("this device has said as much about others as one device may")
         self._append(statement.entry)
         self.batch.statements.append(statement)
@@ -225,12 +223,25 @@ class Replica(Fold):
         if addition is None:
             return bool(self.batch.filled)
         self.batch.additions.append(addition)
-        for row in addition.rows:
-            carried = _carried(device, row)
-            if carried is not None and carried.at == Head(row.seq, row.hash):
-                with suppress(MycelError):  # the log is valid whatever a statement in it is worth
-                    self.learn([carried]) if isinstance(carried, Statement) else self.learn_records([carried])
+        carried = [(said, row) for row in addition.rows if (said := _carried(device, row)) is not None]
+        rightly = [said for said, row in carried if said.at == Head(row.seq, row.hash)]
+        self._learn_quietly([said for said in rightly if isinstance(said, Statement)])
+        for said in rightly:
+            if not isinstance(said, Statement):
+                with suppress(MycelError):
+                    self.learn_records([said])
         return True
+
+    def _learn_quietly(self, statements: Sequence[Statement]) -> None:
+        """What is carried in a log, which is valid whatever a statement in it is worth."""
+        try:
+            self.learn(statements)
+        except BusyError:
+            return
+        except MycelError:  # one of them is signed wrongly
+            for statement in statements:
+                with suppress(MycelError):
+                    self.learn([statement])
 
     def learn_records(self, records: Iterable[Record]) -> None:
         """Proposals and confirmations from outside, a proposal before those who confirm it; what is of no use is ignored.

@@ -22,7 +22,7 @@ from mycelnode.protocols.admission import Admission
 from mycelnode.protocols.logset import MAX_CHOOSING, MAX_LOGS
 from mycelnode.protocols.pairing import Enrol, InviteBook, Inviter, Joiner, Welcome
 from mycelnode.protocols.reconnect import MAX_ADDRESSES, MAX_STRANGERS, Reconnect
-from mycelnode.protocols.shares import MAX_BY_DEVICE, MAX_STATEMENTS
+from mycelnode.protocols.shares import MAX_ENROLMENTS, MAX_OTHERS, MAX_STATEMENTS
 from mycelnode.protocols.state_transfer import Partial, StateSource
 from mycelnode.protocols.sync import SyncSession
 from mycelnode.protocols.sync_frames import (
@@ -160,7 +160,7 @@ def healthy(device: Device) -> None:
         raise Broken("replica: folded anew, the document differs")
     if again.membership != replica.membership or (replica.base is None and again.held != replica.held):
         raise Broken("replica: begun anew, membership or what is held differs")
-    if any(replica.shares.by(author) > MAX_BY_DEVICE for author in replica.membership.enrolled):
+    if any(replica.shares.by(author) > MAX_ENROLMENTS + MAX_OTHERS for author in replica.membership.enrolled):
         raise Broken("replica: more statements of a device than its share")
     for owner, branches in replica.logs.durable.items():
         if len(branches) > MAX_CHOOSING:

@@ -10,7 +10,7 @@ import pytest
 from mycelnode.crdt.changelog import Head
 from mycelnode.crdt.statements import ENROL, REVOKE, TIME, Statement
 from mycelnode.errors import BusyError
-from mycelnode.protocols import replica, shares
+from mycelnode.protocols import shares
 from mycelnode.protocols.logset import MAX_BRANCHES
 from tests.protocols.world import Device, Link, mesh, sync
 
@@ -19,8 +19,8 @@ FEW = 6
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (shares, replica):
-        monkeypatch.setattr(module, "MAX_BY_DEVICE", FEW)
+    for name in ("MAX_ENROLMENTS", "MAX_OTHERS"):
+        monkeypatch.setattr(shares, name, FEW)
 
 
 def claimed(author: Device, seq: int, number: int = 0) -> Statement:
@@ -94,7 +94,7 @@ def test_what_is_kept_does_not_depend_on_what_came_first() -> None:
 def test_lower_and_lower_places_are_not_claimed_for_ever() -> None:
     """Each would push another out, and all devices would pass it on: only a lower hash does, and those run out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shares, "MAX_BY_DEVICE", FEW)
+        patch.setattr(shares, "MAX_ENROLMENTS", FEW)
         a, thief = mesh(2)
         before = len(a.replica.order)
         learn(a, *(claimed(thief, seq) for seq in range(400, 0, -1)))
