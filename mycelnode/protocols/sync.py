@@ -153,7 +153,7 @@ class SyncSession:
             self._queue.append([REFUSED, device])
 
     def reopen(self) -> None:
-        """What was in the way of refused logs may have gone: the next connection begins anew with them."""
+        """What was in the way of refused logs may have gone: begin anew with them."""
         if self._full:
             self.close("there may be room again")
 
@@ -166,7 +166,7 @@ class SyncSession:
         self.closing = self.closing or reason
 
     def ping(self, *, flush: bool = False) -> int:
-        """Ask for a sign of life; with ``flush``, also for a full HAVE and for what the peer was leaving to others to send."""
+        """Ask for a sign of life; ``flush``: also for a full HAVE, and for what the peer was leaving to others to send."""
         self._nonce += 1
         self._queue.append([PING, self._nonce, flush])
         return self._nonce
@@ -220,8 +220,8 @@ class SyncSession:
 
     def lacking(self) -> int:
         """How many entries and statements held here are not known to be on the peer's disk."""
-        entries = sum(map(self._lacking, self.replica.logs.durable.keys() - self._refused))
-        return entries + len(self.replica.statements.keys() - self.view.statements)
+        logs = self.replica.logs.durable.keys() - self._refused
+        return sum(map(self._lacking, logs)) + len(self.replica.statements.keys() - self.view.statements)
 
     def awaiting(self) -> bool:
         """Does the peer have something on disk that is not held here?"""
@@ -325,7 +325,8 @@ class SyncSession:
     def _next_entries(self, now: float) -> list[Any] | None:
         if not self._heard or self._window_full():
             return None
-        for device in [d for d, due in self._due.items() if due <= now]:
+        ready = [device for device, due in self._due.items() if due <= now]
+        for device in sorted(ready, key=self.replica.device.__ne__):  # our own first: a flood must not hold it up
             search = self.view.next_search(device, full=device in self._full)
             if search is not None:
                 return [PROBE, device, *search.tip, search.positions()]
@@ -333,6 +334,7 @@ class SyncSession:
                 for number in range(len(self.replica.logs.durable.get(device, ()))):
                     message = self._batch(device, number)
                     if message is not None:
+                        self._due[device] = self._due.pop(device)  # in turn
                         return message
             del self._due[device]
         return None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mycelnode.crdt.changelog import Head, decode_entry
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.statements import AWAY, FENCE, REVOKE
-from mycelnode.encoding import encode
+from mycelnode.encoding import decode, encode
 from mycelnode.errors import ForkDetected, MycelError, NotAMember, PeerMisbehaved
 from mycelnode.protocols import sync_frames as wire
 from mycelnode.protocols.folding import Progress
@@ -334,3 +334,26 @@ def test_a_mark_is_reached_when_what_was_on_disk_then_is_on_both_and_not_before(
 def _written(device: Device) -> Progress:
     device.put("more", 1)
     return device.progressed[-1]
+
+
+def test_a_long_log_holds_up_no_other() -> None:
+    """A member that floods us would keep the peer from ever hearing what we write ourselves, or what a third device does."""
+    a, b, flooder, third = mesh(4)
+    for number in range(40):
+        flooder.put(f"k{number}", "x" * 200_000)
+    sync(flooder, a)
+    third.put("k", 1)
+    sync(third, a)
+    link = Link(a, b)
+    while not link.sessions[0].ready:
+        link.step(random.Random(0))
+    sent: list[bytes] = []
+    a.put("k", 2)
+    link.sessions[0].progress({a.id}, now=0.0)
+    while (frame := link.sessions[0].next_frame(now=1.0)) is not None:
+        message = decode(frame)
+        if message[0] == wire.ENTRIES:
+            sent.append(message[1])
+    assert sent[0] == a.id
+    assert third.id in sent[:4]
+    assert sent.count(flooder.id) > 5
