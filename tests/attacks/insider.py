@@ -1,0 +1,576 @@
+"""An enrolled device turned hostile: ``python -I insider.py ATTACK SEED ROOT ADDRESS…``, where SEED is its real key (hex).
+
+It speaks the mesh's own protocols, each byte by its own code: canonical CBOR, the chain of BLAKE2b hashes, Ed25519 signatures, the
+frames of `/mycel/membership/1` and `/mycel/sync/1` (docs/protocols). Prints ``on`` in full swing, keeps on until its standard input
+ends, and then prints what it saw as one JSON object. It shares no code with what it attacks: see `wire.alone`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import select
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import wire  # noqa: I001  # first of all: from here on mycelnode and libp2p cannot be imported
+
+import cbor2
+
+HELLO, HAVE, STATEMENTS, ENTRIES, PING, PONG, PROBE, PROBED, STATE, BYE, REFUSED, SNAPSHOT, WANT = range(1, 14)
+MEMBERSHIP, SYNC = "/mycel/membership/1", "/mycel/sync/1"
+RUN_BYTES = 500 << 10  # of entries under one signature: the most that is taken
+KEEP_ON = 1000.0  # seconds; whoever started it will have told it to stop by then
+
+
+def blake(data: bytes, size: int = 32) -> bytes:
+    return hashlib.blake2b(data, digest_size=size).digest()
+
+
+def encode(value: Any) -> bytes:
+    return cbor2.dumps(value, canonical=True)
+
+
+def chained(last: bytes, entry: bytes) -> bytes:
+    """h_n = H(h_(n-1) ‖ H(entry))."""
+    return blake(last + blake(entry))
+
+
+class Device:
+    """The key that was stolen, and what it may sign."""
+
+    def __init__(self, seed: bytes, root: bytes) -> None:
+        self.peer, self.root = wire.Peer(seed), root
+        self.key = self.peer.key
+        self.sign = self.peer.identity.private.sign
+        self.genesis = blake(b"mycel-log" + root + self.key)
+
+    def head(self, seq: int, digest: bytes, key: bytes | None = None) -> list[Any]:
+        """``[seq, hash, signature]``; ``key``: claimed to be that device's."""
+        message = b"mycel-head" + self.root + (key or self.key) + seq.to_bytes(8, "big") + digest
+        return [seq, digest, self.sign(message)]
+
+    def statement(self, kind: str, subject: bytes, head: Any, at: tuple[int, bytes], info: Any = None) -> bytes:
+        """The wire form of a statement that stands at ``at`` in our log."""
+        body = encode([kind, subject, head, self.key, list(at), info or {"time": 1}])
+        return encode([body, self.sign(b"mycel-statement" + self.root + body)])
+
+    def run(self, start: tuple[int, bytes], entries: list[bytes]) -> tuple[list[Any], tuple[int, bytes]]:
+        """An ENTRIES frame of ours, and where our log ends then."""
+        seq, digest = start
+        for entry in entries:
+            seq, digest = seq + 1, chained(digest, entry)
+        return [ENTRIES, self.key, *start, entries, self.head(seq, digest)], (seq, digest)
+
+
+class Line:
+    """A sync session with one victim, from admission on; ``tips`` is what it said to hold of each log."""
+
+    def __init__(self, device: Device, addr: str, *, greet: bool = True) -> None:
+        self.session = device.peer.dial(addr)
+        self.device, self.buffer = device, bytearray()
+        self.tips: dict[bytes, list[list[Any]]] = {}
+        self.heard: Counter[int] = Counter()
+        self.others: list[list[Any]] = []  # ENTRIES frames heard
+        stream = self.session.open(MEMBERSHIP)
+        stream.write(self.framed([1, [], None]))
+        answer = self._frame(stream)
+        self.admitted = answer[2] is True
+        self.statements = [cbor2.loads(item) for item in answer[1]]
+        stream.close()
+        if not self.admitted:
+            raise wire.Refused("not admitted")
+        self.buffer.clear()
+        self.stream = self.session.open(SYNC)
+        if greet:
+            self.say([HELLO, 1, round(time.time() * 1000), None, []])
+            self.say([HAVE, {}, []])
+
+    @staticmethod
+    def framed(message: Any) -> bytes:
+        payload = message if isinstance(message, bytes) else encode(message)
+        return struct.pack(">I", len(payload)) + payload + blake(payload, 8)
+
+    def _frame(self, stream: Any) -> Any:
+        while True:
+            if len(self.buffer) >= 4:
+                size = struct.unpack_from(">I", self.buffer)[0]
+                if len(self.buffer) >= size + 12:
+                    payload = bytes(self.buffer[4 : 4 + size])
+                    del self.buffer[: size + 12]
+                    return cbor2.loads(payload) if payload else None
+            more = stream.read_some()
+            if not more:
+                raise wire.Broken("it ended the stream")
+            self.buffer += more
+
+    def say(self, message: Any) -> None:
+        """One frame, while what the victim says is taken in."""
+        self.listen()
+        self.stream.write(self.framed(message))
+
+    def listen(self, seconds: float = 0.0) -> None:
+        """Take in what has come, and what comes within so many seconds."""
+        deadline = time.monotonic() + seconds
+        socket = self.session.secure.line.socket
+        while True:
+            while self.stream.unread or self._whole():
+                self._take(self._frame(self.stream))
+            wait = max(0.0, deadline - time.monotonic())
+            if not self.session.secure._unread and not select.select([socket], [], [], wait)[0]:
+                return
+            self.session.pump()
+            if self.stream.was_reset or self.stream.ended:
+                raise wire.Broken("it ended the session")
+
+    def _whole(self) -> bool:
+        return len(self.buffer) >= 4 and len(self.buffer) >= struct.unpack_from(">I", self.buffer)[0] + 12
+
+    def _take(self, frame: Any) -> None:
+        if not frame:
+            raise wire.Broken("it ended the session")
+        self.heard[frame[0]] += 1
+        if frame[0] == HAVE:
+            self.tips.update(frame[1])
+        elif frame[0] == ENTRIES:
+            self.others.append(frame)
+        elif frame[0] == PING:
+            self.stream.write(self.framed([PONG, frame[1]]))
+        elif frame[0] == BYE:
+            raise wire.Broken(f"it said goodbye: {frame[1]}")
+
+    def own_tip(self) -> tuple[int, bytes]:
+        """Where our log ends, as the victim has it."""
+        deadline = time.monotonic() + 20
+        while not self.heard[HAVE] and time.monotonic() < deadline:
+            self.listen(0.05)
+        tips = self.tips.get(self.device.key)
+        return (tips[0][0], tips[0][1]) if tips else (0, self.device.genesis)
+
+    def cut(self, within: float = 15.0) -> bool:
+        """Does the victim end this within so many seconds?"""
+        try:
+            deadline = time.monotonic() + within
+            while time.monotonic() < deadline:
+                self.listen(0.1)
+        except (wire.Broken, OSError):
+            return True
+        return False
+
+    def close(self) -> None:
+        self.session.close()
+
+
+class Attack:
+    """What all attacks share: when to stop, what was seen."""
+
+    def __init__(self, device: Device, addresses: list[str]) -> None:
+        self.device, self.addresses = device, addresses
+        self.saw: Counter[str] = Counter()
+        self.stopped = threading.Event()
+        self._on = threading.Event()
+
+    def going(self) -> bool:
+        return not self.stopped.is_set()
+
+    def on(self) -> None:
+        """The attack is in full swing."""
+        self._on.set()
+
+    def everywhere(self, one: Callable[[str], None]) -> None:
+        """On all victims at once, again and again, until it is told to stop."""
+
+        def loop(addr: str) -> None:
+            while self.going():
+                try:
+                    one(addr)
+                except wire.Refused:
+                    self.saw["refused"] += 1
+                    self.stopped.wait(0.3)
+                except (wire.Broken, OSError, ValueError):
+                    self.saw["cut"] += 1
+                    self.stopped.wait(0.05)
+                except Exception as error:
+                    self.saw[f"failed: {error!r}"[:120]] += 1
+                    self.stopped.wait(0.3)
+
+        for addr in self.addresses:
+            threading.Thread(target=loop, args=(addr,), daemon=True).start()
+        self._on.wait(30)
+        print("on", flush=True)
+        sys.stdin.read()
+        self.stopped.set()
+
+
+# --- entries -----------------------------------------------------------------------------------------------------------------
+
+
+def transaction(*operations: Any, clock: int | None = None) -> bytes:
+    now = round(time.time() * 1000) << 16
+    return encode([now if clock is None else clock, *operations])
+
+
+def forged(attack: Attack) -> None:
+    """Logs with a wrong signature or hash, out of order, cut short, said again, of others; each on a connection of its own."""
+    device = attack.device
+
+    def wrong(line: Line, number: int) -> list[Any]:
+        start = line.own_tip()
+        entries = [transaction([2, "notes", f"evil-{number}-{place}", "x"]) for place in range(3)]
+        frame, _ = device.run(start, entries)
+        head = list(frame[5])
+        match number % 9:
+            case 0:
+                frame[5] = [head[0], head[1], bytes(64)]
+            case 1:
+                frame[5] = device.head(head[0], blake(b"other"))
+            case 2:
+                frame[4] = entries[::-1]
+            case 3:
+                frame[4] = entries[:-1]
+            case 4:
+                frame[2], frame[3] = start[0] + 5, blake(b"hole")
+                frame[5] = device.run((frame[2], frame[3]), entries)[0][5]
+            case 5:  # another's log, signed by us
+                other = next(key for key in line.tips if key != device.key)
+                (seq, digest), *_ = line.tips[other]
+                for entry in entries:
+                    seq, digest = seq + 1, chained(digest, entry)
+                frame = [ENTRIES, other, *line.tips[other][0], entries, device.head(seq, digest, other)]
+            case 6:  # a head of another's log further on than its log
+                other = next(key for key in line.tips if key != device.key)
+                frame = [ENTRIES, other, *line.tips[other][0], [], device.head(1 << 40, blake(b"x"), other)]
+            case 7:
+                frame[4] = [bytes(300 << 10)]  # an entry larger than any
+                frame[5] = device.run(start, frame[4])[0][5]
+            case 8:
+                frame[4] = [*entries, 5]
+        return frame
+
+    numbers = iter(range(1 << 60))
+
+    def one(addr: str) -> None:
+        line = Line(device, addr)
+        line.say(wrong(line, next(numbers)))
+        attack.saw["sent"] += 1
+        attack.on()
+        if not line.cut(10.0):
+            attack.saw["believed"] += 1
+        line.close()
+        raise wire.Broken
+
+    attack.everywhere(one)
+
+
+def replayed(attack: Attack) -> None:
+    """What the victim has said and what we have said, again and again."""
+
+    def one(addr: str) -> None:
+        line = Line(attack.device, addr)
+        frame, _ = attack.device.run(line.own_tip(), [transaction([6, "count", 1])])
+        while attack.going():
+            for again in (frame, *line.others[:20]):
+                line.say(again)
+                attack.saw["sent"] += 1
+            attack.on()
+
+    attack.everywhere(one)
+
+
+def _pour(attack: Attack, make: Callable[[int], list[bytes]]) -> None:
+    """Runs of entries, well-formed and signed, as fast as they are taken, the same log to all victims."""
+    runs: list[list[Any]] = []
+    lock = threading.Lock()
+    tip: list[tuple[int, bytes]] = []
+
+    def one(addr: str) -> None:
+        line = Line(attack.device, addr)
+        start = line.own_tip()
+        with lock:
+            if not tip:
+                tip.append(start)
+        place = 0
+        while attack.going():
+            with lock:
+                while len(runs) <= place:
+                    frame, tip[0] = attack.device.run(tip[0], make(len(runs)))
+                    runs.append(frame)
+            frame = runs[place]
+            place += 1
+            if frame[5][0] <= start[0]:
+                continue
+            line.say(frame)
+            attack.saw["entries"] += len(frame[4])
+            attack.saw["bytes"] += sum(map(len, frame[4]))
+            if line.heard[REFUSED]:
+                attack.saw["refusals"] += 1
+                line.close()
+                attack.stopped.wait(0.5)
+                return
+            if attack.saw["bytes"] > 2 << 20:
+                attack.on()
+
+    attack.everywhere(one)
+
+
+def flood(attack: Attack) -> None:
+    """Small entries, without end."""
+    _pour(attack, lambda run: [transaction([2, "flood", f"flood-{run % 50}-{n}", "x" * 60]) for n in range(3000)])
+
+
+def huge(attack: Attack) -> None:
+    """Entries as large as any may be."""
+    body = os.urandom(255 << 10)
+    _pour(attack, lambda run: [transaction([1, f"huge-{run % 4}", body])])
+
+
+def deletions(attack: Attack) -> None:
+    """Every key that the others may have, removed, again and again."""
+    _pour(attack, lambda run: [transaction(*([2, "notes", f"key-{n}"] for n in range(200))) for _ in range(40)])
+
+
+def ahead(attack: Attack) -> None:
+    """Writes dated in two years, to win against whatever the others write."""
+    later = round((time.time() + 2 * 365 * 86400) * 1000) << 16
+    _pour(attack, lambda run: [transaction([2, "notes", f"key-{n}", "mine"], clock=later + run) for n in range(2000)])
+
+
+def versions(attack: Attack) -> None:
+    """The log anew, and otherwise, for each victim and each time."""
+
+    def one(addr: str) -> None:
+        line = Line(attack.device, addr)
+        start = line.own_tip()
+        for number in range(40):
+            tips = line.tips.get(attack.device.key)
+            at = (tips[number % len(tips)][0], tips[number % len(tips)][1]) if tips and number % 2 else start
+            entries = [transaction([2, "notes", f"evil-{random.random()}", number]) for _ in range(1 + number % 3)]
+            line.say(attack.device.run(at, entries)[0])
+            attack.saw["versions"] += 1
+            line.listen(0.05)
+            attack.on()
+        line.cut(1.0)
+        line.close()
+
+    attack.everywhere(one)
+
+
+# --- statements --------------------------------------------------------------------------------------------------------------
+
+
+def enrolments(attack: Attack) -> None:
+    """New devices enrolled without end, each an entry of our log."""
+
+    def entries(tip: tuple[int, bytes], count: int) -> tuple[list[bytes], tuple[int, bytes]]:
+        made = []
+        for _ in range(count):
+            statement = attack.device.statement(
+                "enrol", os.urandom(32), None, (tip[0] + 1, tip[1]), {"name": "x", "time": 1}
+            )
+            made.append(encode([0, statement]))
+            tip = (tip[0] + 1, chained(tip[1], made[-1]))
+        return made, tip
+
+    lock, runs, tips = threading.Lock(), list[list[Any]](), list[tuple[int, bytes]]()
+
+    def one(addr: str) -> None:
+        line = Line(attack.device, addr)
+        start = line.own_tip()
+        with lock:
+            if not tips:
+                tips.append(start)
+        place = 0
+        while attack.going():
+            with lock:
+                while len(runs) <= place:
+                    made, tip = entries(tips[0], 100)
+                    runs.append(attack.device.run(tips[0], made)[0])
+                    tips[0] = tip
+            line.say(runs[place])
+            attack.saw["enrolled"] += 100
+            place += 1
+            if attack.saw["enrolled"] > 500:
+                attack.on()
+
+    attack.everywhere(one)
+
+
+def statements(attack: Attack) -> None:
+    """Statements that stand in no log: revocations of everybody's future, enrolments, at ever lower places."""
+    places = iter(range(1 << 47, 0, -1))
+
+    def one(addr: str) -> None:
+        line = Line(attack.device, addr)
+        line.own_tip()
+        while attack.going():
+            made = [
+                attack.device.statement("enrol", os.urandom(32), None, (next(places), os.urandom(32)), {"name": 5})
+                for _ in range(200)
+            ]
+            line.say([STATEMENTS, made])
+            attack.saw["said"] += len(made)
+            if attack.saw["said"] >= 1000:
+                attack.on()
+
+    attack.everywhere(one)
+
+
+# --- lies and noise ----------------------------------------------------------------------------------------------------------
+
+
+def lies(attack: Attack) -> None:
+    """Logs and versions that do not exist, said to be held; answers to probes that lead nowhere."""
+
+    def one(addr: str) -> None:
+        line = Line(attack.device, addr)
+        line.own_tip()
+        ids = [os.urandom(32) for _ in range(900)]
+        while attack.going():
+            told: dict[bytes, list[list[Any]]] = {key: [[random.randrange(1, 9), os.urandom(32)]] for key in ids}
+            for key in list(line.tips)[:5]:
+                told[key] = [[random.randrange(1, 1 << 40), os.urandom(32)] for _ in range(4)]
+            line.say([HAVE, told, [os.urandom(32) for _ in range(50)]])
+            line.say([PROBED, random.choice(ids), [[1, os.urandom(32)]]]) if attack.saw["told"] % 20 == 19 else None
+            attack.saw["told"] += 1
+            if attack.saw["told"] > 5:
+                attack.on()
+
+    attack.everywhere(one)
+
+
+def states(attack: Attack) -> None:
+    """Folded states that nobody asked for, snapshots that nobody confirmed, and requests for states without end."""
+    state = b"\x01" + os.urandom(1000)
+
+    def one(addr: str) -> None:
+        line = Line(attack.device, addr)
+        line.own_tip()
+        match attack.saw["offered"] % 3:
+            case 0:
+                line.say([STATE, blake(state), len(state), 0, state, {}])
+            case 1:
+                cut = {key: tips[0] for key, tips in line.tips.items()}
+                body = encode(
+                    [
+                        "snapshot",
+                        attack.device.key,
+                        [1 << 30, bytes(32)],
+                        cut,
+                        [],
+                        {},
+                        {},
+                        [attack.device.key],
+                        bytes(32),
+                        9,
+                    ]
+                )
+                signed = encode([body, attack.device.sign(b"mycel-snapshot" + attack.device.root + body)])
+                line.say([SNAPSHOT, signed, []])
+            case 2:
+                for _ in range(300):
+                    line.say([WANT, os.urandom(32), 0])
+        attack.saw["offered"] += 1
+        attack.on()
+        line.cut(2.0)
+        line.close()
+
+    attack.everywhere(one)
+
+
+def probes(attack: Attack) -> None:
+    """Questions without end, whose answers nobody reads."""
+
+    def one(addr: str) -> None:
+        line = Line(attack.device, addr)
+        tip = line.own_tip()
+        asked = Line.framed([PROBE, attack.device.key, *tip, list(range(24))]) * 20
+        while attack.going():
+            line.stream.write(asked)
+            attack.saw["asked"] += 20
+            attack.on()
+
+    attack.everywhere(one)
+
+
+def goodbyes(attack: Attack) -> None:
+    """In, no more of any log, goodbye; again."""
+
+    def one(addr: str) -> None:
+        line = Line(attack.device, addr)
+        line.own_tip()
+        for key in line.tips:
+            line.say([REFUSED, key])
+        line.say([BYE, "so long\x1b[31m"])
+        attack.saw["left"] += 1
+        attack.on()
+        line.close()
+
+    attack.everywhere(one)
+
+
+def returns(attack: Attack) -> None:
+    """In and gone without a word, as often as can be, at each stage."""
+
+    def one(addr: str) -> None:
+        if attack.saw["came"] % 2:
+            Line(attack.device, addr, greet=False).session.secure.line.reset()
+        else:
+            attack.device.peer.dial(addr).secure.line.reset()
+        attack.saw["came"] += 1
+        attack.on()
+
+    attack.everywhere(one)
+
+
+def collisions(attack: Attack) -> None:
+    """Frames of one megabyte that look small to decode: keys that all have one hash, lists in lists, lengths that lie."""
+
+    def keys() -> Iterator[bytes]:
+        for number in range(55_000):
+            yield b"\x90" + bytes(0x20 + (number >> bit & 1) for bit in range(16)) + b"\x00"
+
+    slow = b"\xb9" + (55_000).to_bytes(2, "big") + b"".join(keys())
+    frames = [slow, b"\x9b" + b"\xff" * 8, b"\x81" * (1 << 20), b"\x82\x04" + b"\xb9\xff\xff" + slow[3:900_000]]
+
+    def one(addr: str) -> None:
+        line = Line(attack.device, addr)
+        line.say(frames[attack.saw["sent"] % len(frames)])
+        attack.saw["sent"] += 1
+        attack.on()
+        line.cut(10.0)
+        line.close()
+
+    attack.everywhere(one)
+
+
+def knock(attack: Attack) -> None:
+    """Only asks to be let in."""
+
+    def one(addr: str) -> None:
+        try:
+            Line(attack.device, addr).close()
+            attack.saw["admitted"] += 1
+        finally:
+            attack.saw["knocked"] += 1
+            attack.on()
+        attack.stopped.wait(0.3)
+
+    attack.everywhere(one)
+
+
+if __name__ == "__main__":
+    name, seed, root, *addresses = sys.argv[1:]
+    running = Attack(Device(bytes.fromhex(seed), bytes.fromhex(root)), addresses)
+    globals()[name](running)
+    print(json.dumps(running.saw), flush=True)
+    os._exit(0)
