@@ -144,6 +144,8 @@ class Fold:
 
     def _advance(self, device: DeviceId, now: int, progress: Progress, addition: Addition | None = None) -> None:
         """Apply what counts and is not applied yet, up to an entry that must be held."""
+        if addition is not None and self._waits(device, addition, now):
+            return
         number, limit = self.counted(device)
         done = self.document.applied.get(device, 0)
         ready: Sequence[Row] = ()
@@ -164,6 +166,11 @@ class Fold:
                     return
                 done = row.seq
         self.held.pop(device, None)
+
+    def _waits(self, device: DeviceId, addition: Addition, now: int) -> bool:
+        """Does it come behind a held entry? What is held need not be read again for each that joins it."""
+        hold = self.held.get(device)
+        return hold is not None and addition.rows[0].seq > hold.seq and hold.until > now and not self.clock_wrong(now)
 
     def _apply(self, device: DeviceId, row: Row, now: int, progress: Progress) -> bool:
         clock, operations = read_entry(row.entry)
