@@ -37,7 +37,7 @@ from mycelnode.protocols.folding import Base, Progress
 from mycelnode.protocols.logset import Branch
 from mycelnode.protocols.pairing import InviteBook, OpenInvite, parse_invite
 from mycelnode.protocols.replica import Batch, Replica
-from mycelnode.protocols.state_transfer import Offer
+from mycelnode.protocols.state_transfer import Draft
 from mycelnode.schema import loading
 
 RESERVED_BYTES = 256 << 20  # of free disk kept for our own writes: entries of others are not taken any more
@@ -174,9 +174,9 @@ class Mesh:
             if not await self.commit(lambda replica: tending.tend(replica, self.now(), may_write=may_write)):
                 return
 
-    def offer(self) -> Offer | None:
+    def offer(self) -> Draft | None:
         """Our folded state, for a newcomer."""
-        return Offer.of(self.replica.document, self.replica.logs)
+        return Draft.of(self.replica.document, self.replica.logs)
 
     # --- small things kept -----------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from mycelnode.encoding import as_bytes, as_int, as_list, as_map
 from mycelnode.errors import EncodingError
 from mycelnode.protocols.logset import MAX_LOGS
 from mycelnode.protocols.replica import Replica
-from mycelnode.protocols.state_transfer import PIECE_BYTES, Offer, Partial, StateSource
+from mycelnode.protocols.state_transfer import PIECE_BYTES, Draft, Offer, Partial, StateSource
 from mycelnode.protocols.sync_frames import (
     MAX_QUEUED,
     MAX_SNAPSHOTS,
@@ -41,6 +41,9 @@ class StateExchange:
         self._fetches: bytes | None = None  # the snapshot whose state we asked for
         self._wanted: tuple[bytes | None, int] | None = None  # by the peer: a state to begin with
         self._sending: tuple[Offer, int] | None = None
+        self.drafting = (
+            False  # is that state being made? Then `next_state` is to be called again at once, and no entries sent
+        )
 
     def over(self) -> None:
         """The connection has ended: somebody else may send what we were fetching."""
@@ -90,9 +93,9 @@ class StateExchange:
 
     def next_state(self, *, informed: bool, now: float) -> list[Any] | None:
         """The next piece of what the peer asked for; to begin with, only once we are ``informed`` of all statements it knows."""
+        self.drafting = False
         if self._wanted is not None and informed:
             self._offer(*self._wanted, now)
-            self._wanted = None
         if self._sending is None:
             return None
         offer, offset = self._sending
@@ -106,7 +109,11 @@ class StateExchange:
         """Not a state that is not proved itself, nor where a snapshot will be sent anyhow."""
         unfit = self.replica.base is not None or self.replica.snapshots.grounds()
         offer = None if unfit else self.source.offer(self.peer, digest, now)
-        if offer is not None:
+        self.drafting = isinstance(offer, Draft)
+        if self.drafting:
+            return
+        self._wanted = None
+        if isinstance(offer, Offer):
             self._sending = (offer, min(start, len(offer.state)) if digest == offer.digest else 0)
 
     # --- receiving -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ against the logs.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from mycelnode.protocols.logset import LogSet
 PIECE_BYTES = 512 << 10
 MAX_STATE = 1 << 30  # bytes of an encoded document that a newcomer takes
 STATE_PAYS = 2000  # entries; fewer come as quickly as logs, which need no checking afterwards
+DRAFT_BYTES = 256 << 10  # of a state encoded in one go: some hundredths of a second
 KEEP_SECONDS = 120.0  # how long a state is kept after its last use
 
 
@@ -35,14 +37,40 @@ class Offer:
 
     @classmethod
     def of(cls, document: Document, logs: LogSet) -> Offer | None:
-        """The state of ``document`` as it is now; None where its device signed no head at a place up to which a log is applied."""
+        """Made here and now; None where `Draft.of` is."""
+        draft = Draft.of(document, logs)
+        while draft is not None and (offer := draft.step()) is None:
+            pass
+        return None if draft is None else offer
+
+
+class Draft:
+    """An offer in the making: a large state is encoded a piece at a time, so that its giver goes on answering."""
+
+    def __init__(self, document: Document, cut: Mapping[DeviceId, SignedHead]) -> None:
+        self.cut = cut
+        self._blocks, self._done, self._hash = document.state_blocks(), list[bytes](), hashlib.blake2b(digest_size=32)
+
+    @classmethod
+    def of(cls, document: Document, logs: LogSet) -> Draft | None:
+        """Of ``document`` as it is now; None where its device signed no head at a place up to which a log is applied."""
         cut = {}
         for device, seq in document.applied.items():
             head = logs.signed(device, Head(seq, document.applied_hash(device) or b""))
             if head is None:
                 return None
             cut[device] = head
-        return cls(document.encode_state(), document.digest(), cut)
+        return cls(document.copy(), cut)
+
+    def step(self, max_bytes: int = DRAFT_BYTES) -> Offer | None:
+        """Encode a piece more; the offer once that is all."""
+        for block in self._blocks:
+            self._done.append(block)
+            self._hash.update(block)
+            max_bytes -= len(block)
+            if max_bytes <= 0:
+                return None
+        return Offer(b"".join(self._done), self._hash.digest(), self.cut)
 
 
 @dataclass(slots=True)
@@ -50,22 +78,27 @@ class StateSource:
     """One per node: makes states when newcomers ask, and lets several of them share one. ``least``: entries that make it worth
     it."""
 
-    make: Callable[[], Offer | None]
+    make: Callable[[], Offer | Draft | None]
     least: int = STATE_PAYS
     _offer: Offer | None = None
+    _draft: Draft | None = None
     _used: float = 0.0
 
-    def offer(self, asker: DeviceId, digest: bytes | None, now: float) -> Offer | None:
+    def offer(self, asker: DeviceId, digest: bytes | None, now: float) -> Offer | Draft | None:
         """The state with that digest if it is still kept, else a new one; None if the logs are short, ``asker``'s own left aside:
-        whoever asks has nothing but that."""
+        whoever asks has nothing but that. While it is a draft, ask again: it is a piece further each time."""
         fresh = self._offer is not None and now - self._used < KEEP_SECONDS
         if self._offer is None or not fresh or (digest is not None and self._offer.digest != digest):
-            self._offer = self.make()
+            made = self._draft or self.make()
+            self._offer, self._draft = (made, None) if isinstance(made, Offer) else (None, made)
         self._used = now
-        offer = self._offer
-        if offer is None or sum(head.seq for device, head in offer.cut.items() if device != asker) < self.least:
+        found = self._offer or self._draft
+        if found is None or sum(head.seq for device, head in found.cut.items() if device != asker) < self.least:
             return None
-        return offer
+        if self._draft is not None:
+            self._offer = self._draft.step()
+            self._draft = None if self._offer is not None else self._draft
+        return self._offer or self._draft
 
     def kept(self, digest: bytes, load: Callable[[], bytes], now: float) -> Offer:
         """The state of a snapshot, which is read from the disk once for all who fetch it."""
@@ -77,7 +110,7 @@ class StateSource:
     def expire(self, now: float) -> None:
         """Let go of a state that nobody fetches any more."""
         if now - self._used >= KEEP_SECONDS:
-            self._offer = None
+            self._offer = self._draft = None
 
 
 @dataclass(slots=True)

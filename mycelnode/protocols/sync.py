@@ -238,6 +238,8 @@ class SyncSession:
 
     def next_due(self, *, now: float) -> float:
         """When `tick` and `next_frame` should be called again at the latest (monotonic seconds)."""
+        if self._states.drafting and self._member():
+            return now
         due = min(self._sent_at + PING_AFTER, self._heard_at + SILENT_AFTER)
         if self._due and self.ready and not self._window_full():
             due = min(due, *self._due.values())
@@ -323,7 +325,7 @@ class SyncSession:
         return None
 
     def _next_entries(self, now: float) -> list[Any] | None:
-        if not self._heard or self._window_full():
+        if not self._heard or self._window_full() or self._states.drafting:  # the state comes before the logs
             return None
         ready = [device for device, due in self._due.items() if due <= now]
         for device in sorted(ready, key=self.replica.device.__ne__):  # our own first: a flood must not hold it up

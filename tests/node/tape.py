@@ -12,7 +12,7 @@ from mycelnode.crdt.document import Document
 from mycelnode.identity import verify
 from mycelnode.protocols.admission import Admission
 from mycelnode.protocols.replica import Batch, Replica
-from mycelnode.protocols.state_transfer import Offer, Partial, StateSource
+from mycelnode.protocols.state_transfer import Draft, Partial, StateSource
 from mycelnode.protocols.sync import SyncSession
 
 TOLD = {
@@ -117,7 +117,7 @@ def play(tape: Tape, sign: Sign, least: int) -> Iterator[str]:
     """Tell new machines the same; yields every answer that differs. They have no network, no disk, no clock and no randomness."""
     store, machines = Disk(), list[Any]()
     source, partial, replica, batch = (
-        StateSource(lambda: Offer.of(replica.document, replica.logs), least),
+        StateSource(lambda: Draft.of(replica.document, replica.logs), least),
         Partial(),
         None,
         Batch(),

@@ -17,7 +17,7 @@ from mycelnode.errors import ForkDetected, MycelError, NotAMember, PeerMisbehave
 from mycelnode.protocols import sync_frames as wire
 from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.shadow import Shadow
-from mycelnode.protocols.state_transfer import Offer
+from mycelnode.protocols.state_transfer import Draft, Offer
 from tests.protocols.world import Device, Link, mesh, sync
 
 
@@ -106,6 +106,26 @@ def test_a_newcomer_starts_by_state_and_checks_it_against_the_logs() -> None:
     assert b.map() == a.map(), "usable before the logs are there"
     link.run()
     assert [p.base_checked for p in b.progressed if p.base_checked is not None] == [True]
+    assert converged(a, b)
+
+
+def test_a_state_is_encoded_in_pieces_and_comes_before_the_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mycelnode.crdt.columns.BLOCK_BYTES", 2000)
+    monkeypatch.setattr(Draft.step, "__defaults__", (1000,))
+    a, b = mesh(2)
+    for i in range(50):
+        a.put(f"k{i}", "x" * 1000)
+    a.source.make = lambda: Draft.of(a.replica.document, a.replica.logs)
+    link = Link(a, b, fresh=True)
+    giver, rng, silent = link.sessions[0], random.Random(1), 0
+    while not any(p.refolded for p in b.progressed):
+        if not link.step(rng):
+            assert giver.next_due(now=link.time) == link.time, "it goes on at once"
+            silent += 1
+    assert silent > 10, "other things are done in between"
+    assert b.map() == a.map()
+    assert b.replica.logs.tip(a.id).seq < a.replica.head.seq, "usable before the logs are there"
+    link.run()
     assert converged(a, b)
 
 
