@@ -26,7 +26,7 @@ def _bars(rows: list[tuple[str, dict[str, float]]], title: str, label: str, path
         middle = place + (len(bars) - 1) / 2
         for who, value in bars.items():
             axes.barh(place, value, color=OURS if who == "mycelnode" else PEER, height=0.85)
-            axes.text(value, place, f" {who} {value:,.3g}", va="center", fontsize=8)
+            axes.text(value, place, f" {who} {_short(value)}", va="center", fontsize=8)
             place += 1
         ticks.append(middle)
         names.append(name)
@@ -45,6 +45,10 @@ def _bars(rows: list[tuple[str, dict[str, float]]], title: str, label: str, path
     plt.close(figure)
 
 
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _grouped(rows: list[dict[str, Any]], unit: str, *, by_floor: bool) -> list[tuple[str, dict[str, float]]]:
     groups: dict[str, dict[str, float]] = {}
     for row in rows:
@@ -61,11 +65,11 @@ def main(results: Path, folder: Path) -> None:
     """Draw both."""
     rows = json.loads(results.read_text())["rows"]
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = _grouped(rows, "B", by_floor=True)
+    sizes = _grouped([row for row in rows if "disk" not in row["name"]], "B", by_floor=True)
     if sizes:
         _bars(
             sizes,
-            "Bytes, as a multiple of the data alone",
+            "Bytes sent, as a multiple of the data alone",
             "× floor (less is better)",
             folder / "bench-bytes.png",
             line=True,
