@@ -14,15 +14,19 @@ from libp2p.abc import IRawConnection, ISecureConn
 from libp2p.crypto.ed25519 import Ed25519PublicKey
 from libp2p.crypto.keys import PublicKey
 from libp2p.crypto.x25519 import create_new_key_pair
+from libp2p.io.exceptions import IOException
 from libp2p.peer.id import ID
+from libp2p.protocol_muxer import generic_selector
+from libp2p.protocol_muxer.exceptions import MultiselectClientError, MultiselectCommunicatorError
+from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.security.exceptions import HandshakeFailure
 from libp2p.security.noise import messages, patterns
 from libp2p.security.noise.io import NoiseHandshakeReadWriter, NoisePacketReadWriter
 from libp2p.security.noise.transport import Transport
-from libp2p.utils import varint
+from libp2p.utils import encode_delim, varint
 
 from mycelnode.errors import EncodingError
-from mycelnode.p2p._multistream import MAX_TOKEN_BYTES
+from mycelnode.p2p._multistream import MAX_TOKEN_BYTES, VERSION
 from mycelnode.p2p._sockets import ends
 
 MAX_HANDSHAKE_BYTES = 1024  # of a Noise message before a key is proved; ours have 200
@@ -38,11 +42,12 @@ def key_of(peer: ID) -> bytes:
 
 
 def bound_handshakes() -> None:
-    """Make libp2p refuse, before it looks into them, handshakes that no device of ours would send.
+    """Make libp2p refuse, before it looks into them, handshakes that no device of ours would send; and say at once what it can.
 
     It believes any length up to 2^64 of anybody while Noise and yamux are negotiated, and takes an RSA key of any size for an
     identity: importing one that fills a Noise message takes ten seconds of computing.
     """
+    generic_selector.MultiselectClient = _OneProposal
     varint.read_varint_prefixed_bytes = partial(varint.read_varint_prefixed_bytes_limited, max_length=MAX_TOKEN_BYTES)
     patterns.NoiseHandshakeReadWriter = _Handshake
     messages.deserialize_public_key = _ed25519_key
@@ -52,6 +57,23 @@ def _ed25519_key(data: bytes) -> PublicKey:
     if len(data) != len(_ED25519) + 32 or not data.startswith(_ED25519):
         raise HandshakeFailure("the identity is not an Ed25519 key")
     return Ed25519PublicKey.from_bytes(data[len(_ED25519) :])
+
+
+class _OneProposal(MultiselectClient):  # type: ignore[misc]  # libp2p is not checked
+    """Version and proposal go out together, as there is one to make: Noise and yamux are agreed on in a round trip less each."""
+
+    async def handshake(self, communicator: Any) -> None:
+        await trio.lowlevel.checkpoint()  # it comes with the proposal
+
+    async def try_select(self, communicator: Any, protocol: str) -> str:
+        try:
+            await communicator.read_writer.write(encode_delim(VERSION.encode()) + encode_delim(protocol.encode()))
+            said = [await communicator.read(), await communicator.read()]
+        except (MultiselectCommunicatorError, IOException) as error:
+            raise MultiselectClientError("the line broke") from error
+        if said != [VERSION, protocol]:
+            raise MultiselectClientError(f"the other end does not speak {protocol}")
+        return protocol
 
 
 class _Packets(NoisePacketReadWriter):  # type: ignore[misc]  # libp2p is not checked
