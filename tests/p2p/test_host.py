@@ -13,6 +13,8 @@ from functools import partial
 import pytest
 import trio
 import trio.testing
+from libp2p.network.connection import swarm_connection
+from libp2p.stream_muxer.yamux import yamux
 
 from mycelnode.errors import BrokenError, ClosedError, EncodingError, NetworkError, PeerUnreachable, Unsupported
 from mycelnode.p2p import _guard, _sockets
@@ -48,6 +50,22 @@ async def test_dial_tells_the_address_that_answered_and_nothing_when_connected()
         assert one.line(other.peer_id).host == other.line(one.peer_id).host == "127.0.0.1"
         assert await answers(one, other)
         assert await answers(other, one)
+
+
+async def test_version_and_proposal_of_noise_come_together() -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    both, said = b"\x13/multistream/1.0.0\n\x07/noise\n", b""
+    async with listener, a_host(listen=()) as one, trio.open_nursery() as nursery:
+        nursery.start_soon(
+            ignoring_errors, partial(one.dial, one.peer_id, [f"/ip4/127.0.0.1/tcp/{port}"], deadline=PATIENCE)
+        )
+        async with await listener.accept() as line_:
+            with trio.fail_after(PATIENCE):
+                while len(said) < len(both):  # nothing is answered
+                    said += await line_.receive_some()
+        nursery.cancel_scope.cancel()
+    assert said == both
 
 
 async def test_dead_addresses_do_not_hold_up_the_good_one() -> None:
@@ -481,6 +499,26 @@ async def test_leaving_closes_every_socket_and_both_ends_of_each_connection() ->
             await stream.send_all(b"x", deadline=1)
         assert open_sockets() == listening
     assert open_sockets() == before
+
+
+async def test_leaving_does_not_wait_for_what_libp2p_sleeps_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Patient:
+        """trio, with sleeps that never end."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(trio, name)
+
+        async def sleep(self, seconds: float) -> None:
+            await trio.sleep_forever()
+
+    async with a_host() as stays:
+        async with a_host(listen=()) as leaves:
+            await connect(leaves, stays)
+            for module in (swarm_connection, yamux):
+                monkeypatch.setattr(module, "trio", Patient())
+            began = trio.current_time()
+        assert trio.current_time() - began < 0.9, "it waited for as long as it would for a connection that does not end"
+        monkeypatch.undo()
 
 
 async def test_an_error_in_the_block_comes_out_as_it_is() -> None:
