@@ -72,10 +72,11 @@ class _Door:
 
 
 class Link:
-    """A running connection of ``meshes``."""
+    """A running connection of two meshes."""
 
-    def __init__(self, meshes: Sequence[Mesh], drivers: Sequence[SyncDriver], streams: Sequence[_Stream]) -> None:
-        self._meshes, self._drivers, self._streams = meshes, drivers, streams
+    def __init__(self, drivers: Sequence[SyncDriver], streams: Sequence[_Stream]) -> None:
+        self._drivers, self._streams = drivers, streams
+        self._news = trio.Event()
 
     def bytes(self, *, entries: bool = True) -> int:
         """Sent so far in both directions, with or without the frames that hold log entries."""
@@ -84,14 +85,19 @@ class Link:
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait until something holds; looked at whenever either end has moved."""
         with trio.fail_after(DEADLINE):
-            while not true():
-                async with trio.open_nursery() as nursery:
-                    for driver in self._drivers:
-                        nursery.start_soon(self._moved, driver, nursery.cancel_scope)
+            async with trio.open_nursery() as nursery:
+                for driver in self._drivers:
+                    await nursery.start(self._watch, driver)
+                while not true():
+                    self._news = trio.Event()
+                    await self._news.wait()
+                nursery.cancel_scope.cancel()
 
-    async def _moved(self, driver: SyncDriver, scope: trio.CancelScope) -> None:
-        await driver.moved()
-        scope.cancel()
+    async def _watch(self, driver: SyncDriver, *, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        while True:
+            await driver.moved()
+            self._news.set()
 
     def in_step(self) -> bool:
         """Does each end know that the other has all of it on disk?"""
@@ -116,7 +122,7 @@ async def connected(one: Mesh, other: Mesh, *, rest: bool = False) -> AsyncItera
         for door, stream in zip(doors, streams, strict=True):
             nursery.start_soon(door.handlers[PROTOCOL], stream)
         try:
-            yield Link(meshes, drivers, streams)
+            yield Link(drivers, streams)
         finally:
             nursery.cancel_scope.cancel()
             for driver in drivers:
