@@ -26,10 +26,8 @@ PLACE_BYTES = 4  # more for larger numbers: a place in a log is said in 1 to 5 b
 TIMES_SAID = 2  # the tip of each log, by both ends …
 TIMES_MORE = 4  # … and of the log that changes, as it is sent and when it is there
 KEYS = 50
-ORDER, CALLS = (
-    5,
-    20,
-)  # which log is looked at first differs from run to run: so many looks more or less, of so many calls each
+ORDER = 5  # which log is looked at first differs from run to run: so many looks more or less …
+CALLS = 20  # … of so many calls each
 
 
 @dataclass
