@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from benchmarks._folders import Folders
@@ -57,8 +57,7 @@ class Child:
 
     def kill(self) -> None:
         """kill -9."""
-        self._process.kill()
-        self._process.wait()
+        _end(self._process)
 
 
 @contextmanager
@@ -84,13 +83,22 @@ def grow_and_kill(folders: Folders, numbers: range, days: tuple[int, int], value
             shown(told["entries"])
         raise RuntimeError("the folders could not be grown; the message stands above")
     finally:
-        process.kill()
-        process.wait()
+        _end(process)
 
 
 def _run(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "benchmarks._child", *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """kill -9, if it still runs."""
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):  # what was to be said to it can't be any more
+            if pipe is not None:
+                pipe.close()
 
 
 class Relay:

@@ -14,13 +14,14 @@ from typing import Any
 import trio
 
 from benchmarks._crowd import changes_in_a_crowd
-from benchmarks._folders import YEAR_DAYS, Folders, SimulatedClock, day_offset, overwriting, write
+from benchmarks._folders import ENTRY_BYTES, YEAR_DAYS, Folders, SimulatedClock, day_offset, overwriting, write
 from benchmarks._processes import Child, Relay, child, grow_and_kill
 from benchmarks._wire import Cost, Wire
 from mycelnode.mesh import open_mesh
 from mycelnode.paths import DataDir
 
 CHANGES = 100  # that a device misses in a reconnect
+CHANGE_BYTES = ENTRY_BYTES + 5  # of each: the value, and the key
 TIMES = 5  # that a reconnect is timed; the median counts
 WRITES = 200  # durable writes, one after the other
 CROWD_CHANGES = 5
@@ -69,12 +70,12 @@ async def meet(one: DataDir, other: DataDir, day: int) -> Meetings:
     return found
 
 
-def points_of(meetings: Meetings, curve: str, x: int, devices: int, entry_bytes: int) -> Iterator[Point]:
+def points_of(meetings: Meetings, curve: str, x: int, devices: int) -> Iterator[Point]:
     """The figures of two devices that met."""
     tips = 2 * devices * (TIP_BYTES + ID_BYTES)
     for what, cost, floor in (
         ("in step", meetings.in_step, tips),
-        (f"{CHANGES} changes", meetings.changed, tips + CHANGES * entry_bytes),
+        (f"{CHANGES} changes", meetings.changed, tips + CHANGES * CHANGE_BYTES),
     ):
         yield Point(f"{curve}: {what}, bytes", x, cost.bytes, "B", floor)
         yield Point(f"{curve}: {what}, frames", x, cost.frames, "frames")
@@ -108,7 +109,7 @@ def history(base: Path, devices: int, sizes: list[int], shown: Shown) -> Iterato
         shown("reconnecting", 0.0)
         folders.copy(0, "second", key=1)
         keeper = folders.copy(0, "first")
-        yield from points_of(trio.run(meet, keeper, folders.data("second"), day), "history", size, devices, 150)
+        yield from points_of(trio.run(meet, keeper, folders.data("second"), day), "history", size, devices)
         if number == 0:
             folders.copy(0, "away", key=min(2, devices - 1))
         yield from _loopback(folders, day, size, shown)
@@ -210,7 +211,7 @@ def devices(base: Path, counts: list[int], entries: int, shown: Shown) -> Iterat
         grow_and_kill(folders, range(entries), (0, YEAR_DAYS), "overwriting", lambda _: None)
         folders.copy(0, "second", key=1)
         met = trio.run(meet, folders.data(0), folders.data("second"), YEAR_DAYS)
-        yield from points_of(met, "devices", count, count, 150)
+        yield from points_of(met, "devices", count, count)
         with child(folders.data(0), YEAR_DAYS) as node:
             yield Point("devices: status, CPU", count, 1000 * node.ask("look")["cpu"], "ms")
             yield Point("devices: durable write, CPU", count, 1000 * node.ask("write", WRITES)["cpu"] / WRITES, "ms")
