@@ -281,10 +281,13 @@ class Document:
         return state.encode_blocks(self._contents)
 
     @classmethod
-    def decode_state(cls, data: bytes | Iterable[bytes], *, max_bytes: int = state.MAX_STATE) -> Document:
-        """The document of a canonical state, whole or in pieces; `EncodingError` for anything else."""
+    def decode_state(
+        cls, data: bytes | Iterable[bytes], *, max_bytes: int = state.MAX_STATE, ours: bytes | None = None
+    ) -> Document:
+        """The document of a canonical state, whole or in pieces; `EncodingError` for anything else. ``ours``: the digest of a state
+        that this device encoded or checked itself, so that it is not checked again that it is canonical."""
         document = cls()
-        document._contents, document._digest = state_reader.decode(data, max_bytes)
+        document._contents, document._digest = state_reader.decode(data, max_bytes, ours)
         return document
 
     def digest(self) -> bytes:

@@ -26,9 +26,13 @@ from mycelnode.errors import EncodingError
 MAX_TOTAL_BYTES = 16  # of a counter's total: 2^48 entries of 2^18 changes of 2^53
 
 
-def decode(data: bytes | Iterable[bytes], max_bytes: int = state.MAX_STATE) -> tuple[Contents, bytes]:
-    """The contents of a state, whole or in pieces, and its digest. Raises `EncodingError` for anything but a canonical
-    state."""
+def decode(
+    data: bytes | Iterable[bytes], max_bytes: int = state.MAX_STATE, ours: bytes | None = None
+) -> tuple[Contents, bytes]:
+    """The contents of a state, whole or in pieces, and its digest. Raises `EncodingError` for anything but a canonical state.
+
+    That it is canonical shows when it is encoded again; where we wrote it ourselves, its digest, ``ours``, says so.
+    """
     received = hashlib.blake2b(digest_size=32)
     reader = _Reader()
     for body in col.frames(_checked([data] if isinstance(data, bytes) else data, max_bytes, received)):
@@ -40,7 +44,7 @@ def decode(data: bytes | Iterable[bytes], max_bytes: int = state.MAX_STATE) -> t
             raise EncodingError("a collection's name is malformed")
         read(reader, name, columns)
     contents = reader.finish()
-    if state.digest(contents) != received.digest():
+    if (state.digest(contents) if ours is None else ours) != received.digest():
         raise EncodingError("not the canonical encoding of a state")
     return contents, received.digest()
 

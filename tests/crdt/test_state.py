@@ -272,3 +272,12 @@ def test_a_state_reveals_an_equal_set_of_entries_only() -> None:
     one, other = fold([Entry(A, 1, b"1" * 32, 1, [[0]])]), fold([Entry(A, 1, b"2" * 32, 1, [[0]])])
     assert one != other
     assert one.encode_state() != other.encode_state()
+
+
+def test_a_state_of_our_own_is_told_by_its_digest() -> None:
+    document = Document()
+    document.apply(b"d" * 32, 1, b"h" * 32, 10, [[2, "m", "k", "v"]])
+    encoded = document.encode_state()
+    assert Document.decode_state(encoded, ours=document.digest()) == document
+    with pytest.raises(EncodingError):
+        Document.decode_state(encoded.replace(b"av", b"aw"), ours=document.digest())
