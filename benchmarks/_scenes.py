@@ -114,7 +114,7 @@ def history(base: Path, devices: int, sizes: list[int], shown: Shown) -> Iterato
             folders.copy(0, "away", key=min(2, devices - 1))
         yield from _loopback(folders, day, size, shown)
     yield from _away(folders, days[-1], sizes, shown)
-    yield from _newcomer(folders, days[-1], "history", sizes[-1], shown)
+    yield from _newcomer(folders, days[-1], "history", sizes[-1], sizes[-1], shown)
 
 
 def _starts(folders: Folders, day: int, curve: str, x: int) -> Iterator[Point]:
@@ -131,8 +131,9 @@ def _starts(folders: Folders, day: int, curve: str, x: int) -> Iterator[Point]:
                 looked = node.ask("look")
                 yield Point(f"{curve}: status, CPU", x, 1000 * looked["cpu"], "ms")
                 yield Point(f"{curve}: on disk", x, looked["disk"] / 1e6, "MB")
-        yield Point(f"{curve}: clean end, CPU", x, node.ended["cpu"], "s")
-        yield Point(f"{curve}: clean end, most memory", x, node.ended["peak"] / 1e6, "MB")
+        if how == "kill -9":  # this one has something to keep
+            yield Point(f"{curve}: clean end, CPU", x, node.ended["cpu"], "s")
+            yield Point(f"{curve}: clean end, most memory", x, node.ended["peak"] / 1e6, "MB")
 
 
 @dataclass
@@ -180,7 +181,7 @@ def _away(folders: Folders, day: int, sizes: list[int], shown: Shown) -> Iterato
     yield from _caught_up("away", missed, met, missed)
 
 
-def _newcomer(folders: Folders, day: int, curve: str, x: int, shown: Shown) -> Iterator[Point]:
+def _newcomer(folders: Folders, day: int, curve: str, x: int, entries: int, shown: Shown) -> Iterator[Point]:
     """A device that has just been let in, and begins by state."""
     shown("a newcomer", 0.5)
     new = folders.data("newcomer")
@@ -188,7 +189,7 @@ def _newcomer(folders: Folders, day: int, curve: str, x: int, shown: Shown) -> I
         met = _catch_up(giver, taker, ["usable", "proved"])
         yield Point(f"{curve}: newcomer, usable after", x, met.near["usable"], "s")
         yield Point(f"{curve}: newcomer, proved after", x, met.near["proved"], "s")
-        yield from _caught_up(f"{curve}: newcomer", x, met, x)
+        yield from _caught_up(f"{curve}: newcomer", x, met, entries)
     shutil.rmtree(new.path)
 
 
@@ -245,4 +246,4 @@ def values(base: Path, count: int, megabytes: list[int], shown: Shown) -> Iterat
             lambda n, a=first, b=size: shown(f"writing {b // 1000:,} MB", (n - a) / (b - a)),
         )
         yield from _starts(folders, YEAR_DAYS * size // sizes[-1], "values", megabytes[number])
-    yield from _newcomer(folders, YEAR_DAYS, "values", megabytes[-1], shown)
+    yield from _newcomer(folders, YEAR_DAYS, "values", megabytes[-1], sizes[-1], shown)
