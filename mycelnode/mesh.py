@@ -41,7 +41,7 @@ from mycelnode.protocols.state_transfer import Draft
 from mycelnode.schema import loading
 
 RESERVED_BYTES = 256 << 20  # of free disk kept for our own writes: entries of others are not taken any more
-RESERVED_SHARE = 20  # or a part of so many of a small disk
+RESERVED_SHARE = 10  # or a part of so many of a small disk; the write-ahead log alone may take 16 MiB, twice
 MAX_QUEUED = 10_000  # proposals waiting for the committer; more callers wait
 GROUP_BYTES = 256 << 10  # of proposals in one transaction: signatures stand at most this far (and one entry) apart
 HOLD_CHECK_SECONDS = 30.0  # how often held entries are looked at
