@@ -75,6 +75,12 @@ class Player(MachineSteps, MembershipSteps):
         """Two devices talk."""
         self.world.meet(self._at(a), self._at(b), budget, cut, odd=odd)
 
+    def do_gather(self, seconds: float, cut: Cut = "reset") -> None:
+        """All devices are on one network for a while."""
+        for node in self.world.nodes:
+            self.world.boot(node)
+        self.world.online(list(self.world.nodes), seconds, cut)
+
     def do_online(self, seed: int, seconds: float, cut: Cut = "reset") -> None:
         """Some devices are on one network for a while."""
         rng = random.Random(seed)

@@ -53,7 +53,7 @@ def generate(rng: random.Random) -> list[Step]:
     """Steps, and plots of several steps, in any order."""
     steps: list[Step] = []
     for _ in range(rng.randint(5, 30)):
-        steps += plot(rng) if rng.random() < 0.12 else [step(rng)]
+        steps += plot(rng) if rng.random() < 0.15 else [step(rng)]
     return steps
 
 
@@ -67,6 +67,7 @@ def step(rng: random.Random) -> Step:
         ("burst", a, rng.choice(VERBS), rng.randint(2, 12)): 6,
         ("meet", a, b, budget, cut, n % 8 == 0): 30,
         ("online", n, rng.choice((0.3, 1.0, 4.0, 20.0)), cut): 5,
+        ("gather", rng.choice((0.3, 2.0)), cut): 2,
         ("crash", a, n % 2 == 0, moment): 7,
         ("restart", a): 2,
         ("keep_state", a): 2,
@@ -160,6 +161,69 @@ def plot(rng: random.Random) -> list[Step]:
             ("meet", a, b),
             ("recover", c, a, 2, False),
             ("meet", b, c),
+        ],
+    ]
+    return rng.choice(plots) if rng.random() < 0.6 else snapshot_plot(rng, a, b, c, writes)
+
+
+def snapshot_plot(rng: random.Random, a: int, b: int, c: int, writes: Step) -> list[Step]:
+    """A snapshot that all agree on, and what can happen to those who do, or who come later."""
+    n = rng.randrange(1 << 30)
+    gather: Step = ("gather", 2.0)
+    agreed: list[Step] = [writes, gather, ("snapshot", a), gather]
+    plots: list[list[Step]] = [
+        # a fence below what is final
+        [*agreed, ("revoke", b, a, 1 + n % 6), writes, gather],
+        [*agreed, ("root", (REVOKE, FENCE)[n % 2], b, a, 1 + n % 6), gather],
+        # a newcomer, by invite or by the phrase, and one with an old backup
+        [("backup", a), *agreed, ("enrol", b) if n % 3 else ("recover", b, c, 0, True, 0), ("meet", 3, c)],
+        # an old disk of one who has agreed
+        [("image", a), *agreed, ("put_back", a, 0), *([writes] if n % 2 else []), gather],
+        # a copy on each side of a snapshot
+        [("clone", a), *agreed, ("write", 3, "put", 0, 0), gather],
+        # somebody is away, and comes back with entries of its own
+        [
+            ("meet", a, b),
+            ("away", b, c),
+            ("burst", c, "add", 3),
+            ("meet", a, b),
+            ("snapshot", a),
+            ("meet", a, b),
+            ("meet", b, a),
+            gather,
+        ],
+        # two sides that have put each other out make one each
+        [
+            ("revoke", a, b, 0),
+            ("revoke", b, a, n % 2),
+            ("snapshot", a),
+            ("snapshot", b),
+            ("meet", a, c),
+            ("meet", b, c),
+            ("snapshot", c),
+            gather,
+        ],
+        # what lies beyond the cut is rescued
+        [
+            *agreed,
+            writes,
+            ("meet", a, b),
+            ("revoke", b, a, 1 + n % 4),
+            gather,
+            ("rescue", b, a),
+            ("snapshot", b),
+            gather,
+            ("rescue", c, a),
+        ],
+        # a crash between the steps
+        [
+            writes,
+            gather,
+            ("snapshot", a),
+            ("crash", a, True, rng.choice(MOMENTS)),
+            ("meet", a, b),
+            ("crash", b, n % 2 == 0, rng.choice(MOMENTS)),
+            gather,
         ],
     ]
     return rng.choice(plots)
