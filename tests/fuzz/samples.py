@@ -15,7 +15,7 @@ from mycelnode.crdt.statements import AWAY, ENROL, FENCE
 from mycelnode.encoding import encode
 from mycelnode.protocols.admission import Admission, enrolment_chain
 from mycelnode.protocols.pairing import Enrol, Invite, InviteBook, Inviter, Joiner, Welcome
-from mycelnode.protocols.sync_frames import BYE, PING, PONG, REFUSED
+from mycelnode.protocols.sync_frames import BYE, LACKS, PING, PONG, REFUSED, WANT
 from tests.protocols.world import START_MS, CheapKey, Device, Link, cheap_verify
 
 ROOT = CheapKey("root")
@@ -200,6 +200,8 @@ def sessions() -> list[bytes]:
 def frames() -> list[bytes]:
     """Single frames of sessions."""
     more = [[PING, 1, True], [PING, 2, False], [PONG, 1], [REFUSED, world().phone.id], [BYE, "so long"]]
+    laptop = world().laptop
+    more += [[LACKS, laptop.id, 0, laptop.replica.logs.hash_at(laptop.id, 0, 0)], [WANT, bytes(32), 0]]
     return [*dict.fromkeys(frame for heard in world().frames for frame in heard), *map(encode, more)]
 
 
