@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mycel_simnet.virtual.disk import Disk
 from mycel_simnet.virtual.node import Node
-from mycel_simnet.virtual.world import MAX_DEVICES, World
+from mycel_simnet.virtual.world import World
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.statements import AWAY, ENROL
 from mycelnode.protocols.admission import enrolment_chain
@@ -25,7 +25,7 @@ class Steps:
         return node
 
     def _room(self) -> bool:
-        return len(self.world.nodes) + len(self.world.joining) < MAX_DEVICES
+        return len(self.world.nodes) + len(self.world.joining) < self.world.most_devices
 
     def _enrol(self, by: int, disk: Disk) -> bool:
         """Without the exchange of a pairing. Did it come in?"""

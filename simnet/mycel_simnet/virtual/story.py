@@ -67,7 +67,7 @@ def step(rng: random.Random) -> Step:
         ("burst", a, rng.choice(VERBS), rng.randint(2, 12)): 6,
         ("meet", a, b, budget, cut, n % 8 == 0): 30,
         ("online", n, rng.choice((0.3, 1.0, 4.0, 20.0)), cut): 5,
-        ("gather", rng.choice((0.3, 2.0)), cut): 2,
+        ("gather", rng.choice((0.3, 2.0)), cut): 1,
         ("crash", a, n % 2 == 0, moment): 7,
         ("restart", a): 2,
         ("keep_state", a): 2,
@@ -179,8 +179,23 @@ def snapshot_plot(rng: random.Random, a: int, b: int, c: int, writes: Step) -> l
         [("backup", a), *agreed, ("enrol", b) if n % 3 else ("recover", b, c, 0, True, 0), ("meet", 3, c)],
         # an old disk of one who has agreed
         [("image", a), *agreed, ("put_back", a, 0), *([writes] if n % 2 else []), gather],
+        # two copies, each known to one device only, and each of these thinks that a snapshot is due
+        [
+            ("clone", a),
+            ("restart", b),
+            ("restart", c),
+            writes,
+            ("write", -1, "put", 0, 0),
+            ("meet", a, b),
+            ("meet", -1, c),
+            ("snapshot", b),
+            ("snapshot", c),
+            ("meet", a, b),
+            ("meet", -1, c),
+            gather,
+        ],
         # a copy on each side of a snapshot
-        [("clone", a), *agreed, ("write", 3, "put", 0, 0), gather],
+        [("clone", a), *agreed, ("write", -1, "put", 0, 0), gather],
         # somebody is away, and comes back with entries of its own
         [
             ("meet", a, b),

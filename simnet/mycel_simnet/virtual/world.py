@@ -22,7 +22,7 @@ from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.statements import ENROL, Statement, decode_statement
 from mycelnode.protocols import admission, peer_view, replica, state_exchange, sync, tending
 
-MAX_DEVICES = 8
+LEAST_DEVICES, MOST_DEVICES = 4, 8  # that a story may come to
 PATIENCE_SECONDS = 60  # within which two devices that meet undisturbed are in step
 SMALL = {
     "PIECE_BYTES": 150,
@@ -47,6 +47,7 @@ class World:
         self.archive: dict[bytes, bytes] = {}
         self.joining: list[Joining] = []
         self.inviting: dict[Node, Inviting] = {}
+        self.most_devices = self.rng.randint(LEAST_DEVICES, MOST_DEVICES)
         self._seed, self._keys = seed, 0
 
     # --- devices -------------------------------------------------------------------------------------------------------------
