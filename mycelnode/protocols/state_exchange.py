@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mycelnode.crdt.changelog import SignedHead
+from mycelnode.crdt.snapshots import Proposal as Snapshot
 from mycelnode.crdt.snapshots import decode_record
 from mycelnode.encoding import as_bytes, as_int, as_list, as_map
 from mycelnode.errors import EncodingError
@@ -36,7 +37,9 @@ class StateExchange:
         self._partial: Partial | None = None
         if partial is not None and replica.new and partial.sender is None:  # two senders would undo each other's work
             self._partial, partial.sender = partial, self
-        self._said = set[bytes]()  # snapshots that the peer was shown, or has
+        self._said: dict[
+            bytes, bool
+        ] = {}  # snapshots that the peer was shown, or has; and whether it knows that we have the state
         self._there = set[bytes]()  # snapshots whose state the peer has
         self._fetches: bytes | None = None  # the snapshot whose state we asked for
         self._wanted: tuple[bytes | None, int] | None = None  # by the peer: a state to begin with
@@ -56,14 +59,14 @@ class StateExchange:
     def greeting(self) -> list[Any]:
         """``[want, snapshots]`` of our HELLO."""
         want = None if self._partial is None else [self._partial.digest, len(self._partial.data)]
-        return [want, [p.id for p in self.replica.snapshots.grounds()]]
+        return [want, [[p.id, here] for p, here in self._complete()]]
 
     def greeted(self, want: Any, snapshots: Any) -> None:
         """The same of the peer's. Raises `EncodingError`."""
         if len(as_list(snapshots)) > MAX_SNAPSHOTS:
             raise EncodingError("more snapshots than one mesh has")
-        self._there.update(as_bytes(key, 32) for key in snapshots)
-        self._said |= self._there
+        for key, there in (as_list(item, 2) for item in snapshots):
+            self._hears(as_bytes(key, 32), there is True)
         if want is not None and self._member():
             digest, offset = as_list(want, 2)
             self._wanted = (None if digest is None else as_bytes(digest, 32), as_int(offset))
@@ -72,12 +75,23 @@ class StateExchange:
 
     def next_snapshot(self) -> list[Any] | None:
         """What stands for entries that we have no more: to be said before any log that has lost some."""
-        snapshots = self.replica.snapshots
-        for proposal in snapshots.grounds():
-            if proposal.id not in self._said:
-                self._said.add(proposal.id)
-                return [SNAPSHOT, proposal.encoded, [c.encoded for c in snapshots.records(proposal)]]
+        for proposal, here in self._complete():
+            if proposal.id not in self._said or (here and not self._said[proposal.id]):
+                self._said[proposal.id] = here
+                confirmations = self.replica.snapshots.records(proposal)
+                return [SNAPSHOT, proposal.encoded, [c.encoded for c in confirmations], here]
         return None
+
+    def _complete(self) -> list[tuple[Snapshot, bool]]:
+        """The complete snapshots, and whether we have their state; one that nobody has more of is passed on all the same."""
+        snapshots = self.replica.snapshots
+        return [(p, p.id in snapshots.states and snapshots.held(p)) for p in snapshots.complete]
+
+    def _hears(self, snapshot: bytes, there: bool) -> None:
+        """The peer has that snapshot, and its state if it is ``there``."""
+        self._said[snapshot] = self._said.get(snapshot, False) or there  # it needs no state of ours if it has it
+        if there:
+            self._there.add(snapshot)
 
     def next_want(self) -> list[Any] | None:
         """Ask for a state without which we cannot fold, one peer at a time."""
@@ -151,15 +165,14 @@ class StateExchange:
 
     def on_snapshot(self, message: Sequence[Any]) -> list[Proposal]:
         """A snapshot, with those who confirmed it."""
-        _, proposal, confirmations = as_list(message, 3)
+        _, proposal, confirmations, there = as_list(message, 4)
         if not self._member():
             return []
         if len(as_list(confirmations)) > MAX_LOGS:
             raise EncodingError("more confirmations than devices in one mesh")
         records = [decode_record(as_bytes(item)) for item in (proposal, *confirmations)]
-        self._there.add(records[0].id)
-        self._said.add(records[0].id)
-        if len(self._there) > MAX_QUEUED:
+        self._hears(records[0].id, there is True)
+        if len(self._said) > MAX_QUEUED:
             raise EncodingError("more snapshots than one mesh has")
         return [LearnRecords(records)]
 

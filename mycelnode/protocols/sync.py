@@ -142,7 +142,7 @@ class SyncSession:
         if self._greeted and not self._member():
             if not self._clone():
                 self.close("not a member")
-            elif self.ready and not self._lacking(self.peer):
+            elif self.ready and (self.peer in self._refused or not self._lacking(self.peer)):
                 self.close("this device's key was used on another copy too")
 
     def refuse(self, device: DeviceId) -> None:

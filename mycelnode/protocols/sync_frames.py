@@ -15,7 +15,7 @@ PROTOCOL: Final = "/mycel/sync/1"
 VERSION: Final = 1
 
 HELLO: Final = (
-    1  # [1, version, wall clock, null | [state digest | null, offset], [snapshot id, …]]: asks for a state; has these
+    1  # [1, version, wall clock, null | [digest | null, offset], [[snapshot id, state?], …]]: wants a state; has these
 )
 HAVE: Final = 2  # [2, {device: [[seq, hash], …]}, [statement id, …]]: on disk here; all of it first, then what is new
 STATEMENTS: Final = 3  # [3, [statement, …]]
@@ -27,7 +27,9 @@ PROBED: Final = 8  # [8, device, [[position, hash | null], …]]
 STATE: Final = 9  # [9, digest, size, offset, piece, {device: [seq, hash, signature]}]
 BYE: Final = 10  # [10, reason]
 REFUSED: Final = 11  # [11, device]: no more entries of that log are taken on this connection
-SNAPSHOT: Final = 12  # [12, proposal, [confirmation, …]]: stands for entries that are not here any more
+SNAPSHOT: Final = (
+    12  # [12, proposal, [confirmation, …], state?]: complete, stands for entries that may be gone; is its state here?
+)
 WANT: Final = 13  # [13, snapshot id, offset]: asks for its state
 LACKS: Final = 14  # [14, device, seq, hash]: the entries after this are missing, and no snapshot stands for them
 

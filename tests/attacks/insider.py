@@ -475,7 +475,7 @@ def states(attack: Attack) -> None:
                     ]
                 )
                 signed = encode([body, attack.device.sign(b"mycel-snapshot" + attack.device.root + body)])
-                line.say([SNAPSHOT, signed, []])
+                line.say([SNAPSHOT, signed, [], True])
             case 2:
                 for _ in range(300):
                     line.say([WANT, os.urandom(32), 0])

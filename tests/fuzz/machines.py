@@ -231,7 +231,7 @@ def _insider_records(data: bytes) -> None:
         if key is not None:
             record = record.signed(samples.ROOT.verify_key, lambda m, key=key: key.sign(m).signature)
         found.append(record.encoded)
-    converse(MEMBER.ready(), PHONE.verify_key, [encode([SNAPSHOT, found[0] if found else b"", found[1:]])])
+    converse(MEMBER.ready(), PHONE.verify_key, [encode([SNAPSHOT, found[0] if found else b"", found[1:], True])])
 
 
 def _lying_state(data: bytes) -> None:

@@ -6,6 +6,7 @@ What devices hold is compared with a replica that is given everything at once, w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import combinations, product
 from typing import Any
 
@@ -20,6 +21,7 @@ from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
 from mycelnode.crdt.clock import to_ms
 from mycelnode.crdt.snapshots import Confirmation
 from mycelnode.encoding import Digest
+from mycelnode.errors import BusyError
 from mycelnode.protocols.logset import MAX_BRANCHES, Row
 from mycelnode.protocols.replica import Replica
 
@@ -88,8 +90,9 @@ NAMES = ("logs", "statements", "document", "membership", "what is final")
 
 
 def holdings(replica: Replica) -> tuple[Any, ...]:
-    """What two devices in step have alike."""
-    tips = {(d, b.head) for d, branches in replica.logs.durable.items() for b in branches if b.tip is not None}
+    """What two devices in step have alike; of a log in as many versions as are kept, each may have others."""
+    few = {d: branches for d, branches in replica.logs.durable.items() if len(branches) < MAX_BRANCHES}
+    tips = {(d, b.head) for d, branches in few.items() for b in branches if b.tip is not None}
     final = dict(replica.snapshots.final)
     return frozenset(tips), frozenset(replica.statements), replica.document.digest(), replica.membership, final
 
@@ -152,7 +155,8 @@ def fold(world: World, nodes: Sequence[Node]) -> Replica:
     for node in nodes:
         for device, start, rows, head in _runs(node.device.replica):
             if (device, head.head) not in done:
-                nobody.replica.accept(device, start, [world.archive[row.hash] for row in rows], head)
+                with suppress(BusyError):  # in more versions than anybody keeps
+                    nobody.replica.accept(device, start, [world.archive[row.hash] for row in rows], head)
                 nobody.commit(lambda replica: None)
                 done.add((device, head.head))
     records = {r.id: r for node in nodes for r in node.device.disk.tables[RECORDS].values()}
