@@ -184,7 +184,7 @@ class SyncDriver:
                 await link.wake.wait()
             session.tick(now=clock.monotonic())
             if link.short and self.mesh.has_room():
-                session.reopen()
+                session.reopen(room=True)
         scope.cancel()
 
     async def _receive(self, link: Link, frames: FrameStream) -> None:

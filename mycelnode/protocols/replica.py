@@ -427,6 +427,10 @@ class Replica(Fold):
         that all devices agree, whichever they hold, nothing of such a log counts (None)."""
         return None if versions >= MAX_BRANCHES else self.logs.fork_point(device)
 
+    def takes_versions(self, device: DeviceId) -> bool:
+        """Is there place for one more version of that log?"""
+        return 1 < len(self.logs.branches(device)) < self._most_versions(device)
+
     def _most_versions(self, device: DeviceId) -> int:
         """How many versions of a log are taken: more while the one that a fence has chosen is not among those held."""
         fence = self.membership.fences.get(device)

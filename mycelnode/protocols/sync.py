@@ -152,9 +152,9 @@ class SyncSession:
             self._due.setdefault(device, self._heard_at)  # where do our versions leave the peer's?
             self._queue.append([REFUSED, device])
 
-    def reopen(self) -> None:
-        """What was in the way of refused logs may have gone: begin anew with them."""
-        if self._full:
+    def reopen(self, *, room: bool = False) -> None:
+        """Begin anew with logs that were refused, if there may be place for them now: for a version, or ``room`` on the disk."""
+        if self._full and (room or any(map(self.replica.takes_versions, self._full))):
             self.close("there may be room again")
 
     def over(self) -> None:

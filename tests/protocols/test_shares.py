@@ -172,3 +172,24 @@ def _meet(one: Device, other: Device) -> None:
         link.time += 0.3
         for session in link.sessions:
             session.tick(now=link.time)
+
+
+def test_a_refused_log_ends_no_session_until_there_is_place_for_it() -> None:
+    """Else who makes many versions of its log, and then anything that changes the membership, parts all the others for ever."""
+    honest, copies = versions(2 * MAX_BRANCHES)
+    a, b, _ = honest
+    for copy in copies[:MAX_BRANCHES]:
+        _meet(a, copy)
+    for copy in copies[-MAX_BRANCHES:]:
+        _meet(b, copy)
+    link, rng = Link(a, b), random.Random(0)
+    while link.step(rng):
+        pass
+    full = link.sessions[1]
+    assert full._full
+    b.enrol(Device(b.root))
+    full.reopen()
+    assert full.closing is None
+    b.learn(a.revoke(copies[0], copies[0].replica.head))
+    full.reopen()
+    assert full.closing is not None
