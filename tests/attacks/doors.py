@@ -100,6 +100,7 @@ class MeshDoor(Door):
         assert isinstance(addrs, list)
         super().__init__(running, addrs[0], errors)
         self.ready, self._folder, self._names = ready, folder, (f"device{number}" for number in count(1))
+        self.joined = 0
         self.friend = self._join()
 
     def invite(self) -> str:
@@ -110,6 +111,7 @@ class MeshDoor(Door):
         """Another device of the mesh."""
         data, invite = _folder(self._folder, next(self._names)), self.invite()
         trio.run(lambda: join_mesh(data, invite, data.path.name, clock=clock.system()))
+        self.joined += 1
         return data
 
     def newcomer(self) -> float:
