@@ -128,10 +128,14 @@ class Fold:
     def on_counted_chain(self, device: DeviceId, head: Head) -> bool:
         """Does that entry count, and all before it?"""
         number, limit = self.counted(device)
-        return head.seq <= limit and self.logs.hash_at(device, number, head.seq) == head.hash
+        known = head.seq <= limit and self.logs.hash_at(device, number, head.seq) == head.hash
+        return known or self.snapshots.final.get(device) == head  # by a state, whose logs may not be held
 
     def _applies(self, device: DeviceId, seq: int) -> bool:
         """May the first ``seq`` entries of ``device`` stay applied?"""
+        final = self.snapshots.final.get(device)
+        if final is not None and final == (seq, self.document.applied_hash(device)):
+            return True
         number, limit = self.counted(device)
         if self.base is not None and self.logs.tip(device, number).seq < seq:
             head = self.membership.fences.get(device, self.base.cut.get(device))
@@ -241,8 +245,8 @@ class Fold:
                     self._advance(device, now, progress)
 
     def _fill_holes(self, now: int, progress: Progress) -> None:
-        """Where entries were replaced by state, take them from the state. Where no snapshot fills a hole, others may."""
-        if self.holes and any(not self._covers(p) for p in self.snapshots.grounds()):
+        """Where entries were replaced by state, or do not come, take them from the state; others may fill what is left of holes."""
+        if any(not self.covers(p) for p in self.snapshots.grounds()):
             self.document.merge(self._ground())
             self._drop_base()
             progress.refolded = True
@@ -251,7 +255,8 @@ class Fold:
                 self._advance(device, now, progress)
         self.unfilled = {d for d in self.holes if self.document.applied.get(d, 0) >= self.snapshots.may_lack(d)}
 
-    def _covers(self, proposal: Proposal) -> bool:
+    def covers(self, proposal: Proposal) -> bool:
+        """Is all of its cut applied?"""
         return all(self.document.applied.get(device, 0) >= head.seq for device, head in proposal.cut.items())
 
     def _ground(self) -> Document:

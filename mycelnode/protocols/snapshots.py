@@ -136,17 +136,13 @@ class Snapshots:
         """Has everybody asked agreed?"""
         return proposal.asked <= self.agreed(proposal).keys()
 
-    def held(self, proposal: Proposal) -> bool:
-        """Do the logs held here, or what is left of them, reach the cut?"""
-        return all(self.logs.find(device, head) is not None for device, head in proposal.cut.items())
-
     def may_lack(self, device: DeviceId) -> int:
         """Up to which seq the entries of a log may be missing, because a complete snapshot stands for them."""
         return max((p.cut[device].seq for p in self.complete if device in p.cut), default=0)
 
     def grounds(self) -> list[Proposal]:
-        """The complete snapshots from whose state we fold: it is on our disk, and the logs reach the cut."""
-        return [p for p in self.complete if p.id in self.states and self.held(p)]
+        """The complete snapshots from whose state we fold: it is on our disk. The logs up to the cut may never come."""
+        return [p for p in self.complete if p.id in self.states]
 
     def missing(self) -> list[Proposal]:
         """The complete snapshots whose state is not on our disk."""

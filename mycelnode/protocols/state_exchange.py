@@ -5,7 +5,7 @@ A part of `SyncSession`, which asks it for frames when it may say something, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mycelnode.crdt.changelog import SignedHead
@@ -85,7 +85,7 @@ class StateExchange:
     def _complete(self) -> list[tuple[Snapshot, bool]]:
         """The complete snapshots, and whether we have their state; one that nobody has more of is passed on all the same."""
         snapshots = self.replica.snapshots
-        return [(p, p.id in snapshots.states and snapshots.held(p)) for p in snapshots.complete]
+        return [(p, p.id in snapshots.states) for p in snapshots.complete]
 
     def _hears(self, snapshot: bytes, there: bool) -> None:
         """The peer has that snapshot, and its state if it is ``there``."""
@@ -93,13 +93,15 @@ class StateExchange:
         if there:
             self._there.add(snapshot)
 
-    def next_want(self) -> list[Any] | None:
-        """Ask for a state without which we cannot fold, one peer at a time."""
+    def next_want(self, idle: Callable[[], bool]) -> list[Any] | None:
+        """Ask for a state without which we cannot fold, one peer at a time: entries were replaced, or have not come though the
+        connection is ``idle``."""
         partial = self.replica.snapshots.fetching
-        if not self.replica.holes or self._fetches is not None or partial.sender is not None:
+        if self._fetches is not None or partial.sender is not None:
             return None
         for proposal in self.replica.snapshots.missing():
-            if proposal.id in self._there:
+            lacks = proposal.id in self._there and not self.replica.covers(proposal)
+            if lacks and (self.replica.holes or idle()):
                 partial.sender, self._fetches = self, proposal.id
                 partial.begin(proposal.digest, proposal.size, {})
                 return [WANT, proposal.id, len(partial.data)]

@@ -303,7 +303,7 @@ class SyncSession:
     def _next_state(self) -> list[Any] | None:
         informed = self._heard and self.replica.knows_of(self.view.statements)
         return (
-            self._states.next_want()
+            self._states.next_want(lambda: self.ready and not self.awaiting())
             or self._next_fill()
             or self._states.next_state(informed=informed, now=self._heard_at)
         )

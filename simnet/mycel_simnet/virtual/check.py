@@ -11,7 +11,7 @@ from itertools import combinations, product
 from typing import Any
 
 from mycel_simnet.virtual.device import Device
-from mycel_simnet.virtual.disk import RECORDS, ROWS
+from mycel_simnet.virtual.disk import RECORDS, ROWS, STATES
 from mycel_simnet.virtual.keys import Broken, Key, verify
 from mycel_simnet.virtual.node import Node
 from mycel_simnet.virtual.promises import as_written, chain, copies_reported, nothing_lost, one_branch
@@ -19,6 +19,7 @@ from mycel_simnet.virtual.talk import Talk
 from mycel_simnet.virtual.world import World
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
 from mycelnode.crdt.clock import to_ms
+from mycelnode.crdt.document import Document
 from mycelnode.crdt.snapshots import Confirmation
 from mycelnode.encoding import Digest
 from mycelnode.errors import BusyError
@@ -162,6 +163,12 @@ def fold(world: World, nodes: Sequence[Node]) -> Replica:
     records = {r.id: r for node in nodes for r in node.device.disk.tables[RECORDS].values()}
     ordered = sorted(records.values(), key=lambda record: isinstance(record, Confirmation))
     nobody.commit(lambda replica: replica.learn_records(ordered))
+    for proposal in nobody.replica.snapshots.missing():
+        states = (node.device.disk.tables[STATES].get(proposal.id) for node in nodes)
+        state = next((found for found in states if found is not None), None)
+        if state is not None and not nobody.replica.covers(proposal):  # somebody's log is nowhere any more
+            document = Document.decode_state(state)
+            nobody.commit(lambda replica, p=proposal, s=state, d=document: replica.learn_state(p.id, s, d))  # type: ignore[misc]
     return nobody.replica
 
 
