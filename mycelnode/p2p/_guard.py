@@ -50,7 +50,7 @@ class Limits:
     stranger_seconds: float = 10.0  # to show that they belong here
     stranger_idle_seconds: float = 3.0  # of these without being served
     stranger_spared_seconds: float = (
-        2.0  # then it makes room for another, even while it is served: to pair takes half a second
+        1.0  # then it makes room for another, even while it is served: to pair takes half a second
     )
     connections_per_peer: int = 4  # that it has dialled and that are kept: it chooses one
     handshakes: int = (
