@@ -24,16 +24,13 @@ from mycelnode.crdt.statements import Statement
 from mycelnode.protocols.logset import LogSet
 from mycelnode.protocols.state_transfer import Partial
 
-MAX_PROPOSALS = (
-    16  # kept of one author beside the complete ones; an honest one makes another when the membership changes
-)
-
+MAX_COMPLETE = 16  # that do not extend each other: one, unless the mesh once fell apart
 MAX_JUDGED = (
-    64  # of one author's proposals to which all that it asked have agreed; an honest author's are complete then
+    64  # of one author's proposals to which all that it asked have agreed: an honest author's are complete then
 )
 MAX_OPEN_BYTES = (
     4 << 20
-)  # of one author's proposals that are not complete; an honest one makes more as the membership changes
+)  # of one author's proposals that are not complete: an honest one makes more as the membership changes
 
 
 @dataclass
@@ -118,7 +115,8 @@ class Snapshots:
         for proposal in sorted(good, key=lambda p: (-sum(head.seq for head in p.cut.values()), p.id)):
             if all(compatible(proposal.cut, other.cut, on_chain) for other in chosen):
                 chosen.append(proposal)
-        self.complete = [p for p in chosen if not any(q is not p and self._extends(q, p) for q in chosen)]
+        furthest = [p for p in chosen if not any(q is not p and self._extends(q, p) for q in chosen)]
+        self.complete = furthest[:MAX_COMPLETE]
         self.final = {}
         for proposal in self.complete:
             for device, head in proposal.cut.items():

@@ -15,10 +15,10 @@ from mycelnode.encoding import as_bytes, as_int, as_list, as_map
 from mycelnode.errors import EncodingError
 from mycelnode.protocols.logset import MAX_LOGS
 from mycelnode.protocols.replica import Replica
+from mycelnode.protocols.snapshots import MAX_COMPLETE
 from mycelnode.protocols.state_transfer import PIECE_BYTES, Draft, Offer, Partial, StateSource
 from mycelnode.protocols.sync_frames import (
     MAX_QUEUED,
-    MAX_SNAPSHOTS,
     SNAPSHOT,
     STATE,
     WANT,
@@ -63,7 +63,7 @@ class StateExchange:
 
     def greeted(self, want: Any, snapshots: Any) -> None:
         """The same of the peer's. Raises `EncodingError`."""
-        if len(as_list(snapshots)) > MAX_SNAPSHOTS:
+        if len(as_list(snapshots)) > MAX_COMPLETE:
             raise EncodingError("more snapshots than one mesh has")
         for key, there in (as_list(item, 2) for item in snapshots):
             self._hears(as_bytes(key, 32), there is True)

@@ -42,7 +42,6 @@ IDS_PER_FRAME = 4096
 PING_AFTER = 5.0  # seconds without sending
 SILENT_AFTER = 15.0  # seconds without receiving: the other end is gone or frozen
 FORWARD_DELAY = 0.25  # seconds before passing on what its author has probably pushed to everybody itself
-MAX_SNAPSHOTS = 16  # complete ones that no other extends: one, unless the mesh once fell apart
 MAX_QUEUED = 256  # control frames that a peer can make us owe it
 
 
