@@ -108,7 +108,12 @@ class Fold:
         if final is None or (limit >= final.seq and self.logs.hash_at(device, number, final.seq) == final.hash):
             return number, limit
         found = self.logs.find(device, final)
-        return (number, limit) if found is None else (found, final.seq)
+        if found is not None:
+            return found, final.seq
+        other = (
+            self.logs.tip(device, number).seq >= final.seq
+        )  # and not the version that is final: a state has what counts
+        return number, 0 if other else limit
 
     def _within_fence(self, device: DeviceId) -> tuple[int, int]:
         if device not in self.membership.enrolled:
@@ -152,6 +157,8 @@ class Fold:
             return
         number, limit = self.counted(device)
         done = self.document.applied.get(device, 0)
+        if device in self.snapshots.final and self._elsewhere(device, number, done):
+            return
         ready: Sequence[Row] = ()
         if addition is not None and addition.number == number and addition.rows[0].seq == done + 1:
             ready = addition.rows
@@ -175,6 +182,11 @@ class Fold:
         """Does it come behind a held entry? What is held need not be read again for each that joins it."""
         hold = self.held.get(device)
         return hold is not None and addition.rows[0].seq > hold.seq and hold.until > now and not self.clock_wrong(now)
+
+    def _elsewhere(self, device: DeviceId, number: int, done: int) -> bool:
+        """Was another version of the log applied, by a state whose logs are not held?"""
+        here = self.logs.hash_at(device, number, done) if done else None
+        return here is not None and here != self.document.applied_hash(device)
 
     def _apply(self, device: DeviceId, row: Row, now: int, progress: Progress) -> bool:
         clock, operations = read_entry(row.entry)
@@ -246,13 +258,8 @@ class Fold:
 
     def _fill_holes(self, now: int, progress: Progress) -> None:
         """Where entries were replaced by state, or do not come, take them from the state; others may fill what is left of holes."""
-        if any(not self.covers(p) for p in self.snapshots.grounds()):
-            self.document.merge(self._ground())
-            self._drop_base()
-            progress.refolded = True
-            self.holes.clear()
-            for device in self.logs.durable:
-                self._advance(device, now, progress)
+        if not all(map(self.covers, self.snapshots.grounds())):
+            self._refold(now, progress)  # not merged: what was applied may be of another version of a log
         self.unfilled = {d for d in self.holes if self.document.applied.get(d, 0) >= self.snapshots.may_lack(d)}
 
     def covers(self, proposal: Proposal) -> bool:

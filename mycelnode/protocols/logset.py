@@ -280,18 +280,21 @@ class LogSet:
 
     def unpruned(self, device: DeviceId, head: Head) -> list[tuple[int, int]]:
         """(branch, up to which seq) of the entries up to ``head`` that may still be held whole."""
-        found: list[tuple[int, int]] = []
-        branches, limit = self.durable.get(device, []), head.seq  # what is under way to the disk is not on it
+        found, limit = list[tuple[int, int]](), head.seq
+        for number, branch in self.lineage(device, head):
+            if limit > max(branch.base.seq, branch.pruned):
+                found.append((number, limit))
+            limit = min(limit, branch.base.seq)
+        return found
+
+    def lineage(self, device: DeviceId, head: Head) -> Iterator[tuple[int, Branch]]:
+        """The branches on disk whose entries lead to ``head``, the one that holds it first; none if it is not on disk."""
+        branches = self.durable.get(device, [])  # what is under way to the disk is not on it
         on = (n for n in range(len(branches)) if self._hash_at(device, branches, n, head.seq) == head.hash)
         number = next(on, None)
         while number is not None:
-            branch = branches[number]
-            if limit > max(branch.base.seq, branch.pruned):
-                found.append((number, limit))
-            if number == 0:
-                break
-            number, limit = branch.parent, min(limit, branch.base.seq)
-        return found
+            yield number, branches[number]
+            number = branches[number].parent if number else None
 
     def pruned(self, device: DeviceId, number: int, seq: int, freed: int) -> None:
         """The entries of a branch up to ``seq`` were replaced by state, which freed so many bytes."""

@@ -7,13 +7,13 @@ complete snapshot replaces what lies under it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from mycelnode.crdt.changelog import DeviceId, Head, digest
 from mycelnode.crdt.snapshots import Confirmation, Proposal, extends
 from mycelnode.encoding import Digest
 from mycelnode.errors import MycelError
-from mycelnode.protocols.logset import ROW_BYTES, Branch, Row
+from mycelnode.protocols.logset import ROW_BYTES, Row
 from mycelnode.protocols.replica import Pruned, Replica
 
 LEAST_GROWTH = 4 << 20  # bytes of entries that are worth a snapshot; or as much as the state takes, if that is more
@@ -64,15 +64,9 @@ def asked_now(replica: Replica) -> frozenset[DeviceId]:
 
 def growth(replica: Replica) -> int:
     """About how many bytes of entries a snapshot could replace by state."""
-    return sum(branch.size for device, head in cut_now(replica).items() for branch in _lineage(replica, device, head))
-
-
-def _lineage(replica: Replica, device: DeviceId, head: Head) -> Iterator[Branch]:
-    branches = replica.logs.durable.get(device, [])
-    number = replica.logs.find(device, head)
-    while number is not None and branches:
-        yield branches[number]
-        number = branches[number].parent if number else None
+    return sum(
+        branch.size for device, head in cut_now(replica).items() for _, branch in replica.logs.lineage(device, head)
+    )
 
 
 def cut_now(replica: Replica) -> dict[DeviceId, Head]:
