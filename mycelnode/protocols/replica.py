@@ -152,6 +152,11 @@ class Replica(Fold):
             raise ForkDetected(
                 "this device's key was used on another copy too; join again with a new key, then rescue this log"
             )
+        final = self.snapshots.final.get(self.device)
+        if final is not None and self.logs.find(self.device, final) is None:
+            raise ForkDetected(
+                "this device's disk is older than what it has agreed to with the others: let it meet one of them first"
+            )
         if self.device in self.membership.members and self.device in self.membership.fences:
             raise NotAMember(
                 "the log of this device was closed by another one; join again with a new key, then rescue it"

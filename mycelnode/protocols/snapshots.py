@@ -43,10 +43,11 @@ class Snapshots:
     proposals: dict[bytes, Proposal] = field(default_factory=dict)
     confirmations: dict[bytes, dict[DeviceId, Confirmation]] = field(default_factory=dict)
     states: set[bytes] = field(default_factory=set)
-    complete: list[Proposal] = field(default_factory=list)  # those that no other one extends
+    complete: list[Proposal] = field(default_factory=list)  # of the complete ones those that no other one extends
     final: dict[DeviceId, Head] = field(default_factory=dict)  # the cut of all complete ones together
     disputed: set[bytes] = field(default_factory=set)  # their cut folds to something else here
     pruned: set[bytes] = field(default_factory=set)  # nothing is left to replace under these
+    _chosen: list[Proposal] = field(default_factory=list)  # all complete ones
     fetching: Partial = field(default_factory=Partial)  # a state on its way to us
 
     # --- records -----------------------------------------------------------------------------------------------------
@@ -56,7 +57,9 @@ class Snapshots:
         if isinstance(record, Confirmation):
             known = self.confirmations.get(record.proposal, {}).get(record.author)
             return known is None or _order(record) < _order(known)
-        if record.id in self.proposals or record.author not in record.asked or self._covered(record.cut):
+        if record.id in self.proposals or record.author not in record.asked:
+            return False
+        if self._covered(record.cut) and self._replaced(record):
             return False
         complete = {p.id for p in self.complete}
         earlier = (p for p in self.proposals.values() if p.author == record.author and p.id not in complete)
@@ -82,13 +85,8 @@ class Snapshots:
     def superfluous(self) -> list[bytes]:
         """Ids of proposals that are covered by what is complete, and that we do not need ourselves."""
         kept = {p.id for p in self.complete}
-        return [
-            p.id
-            for p in self.proposals.values()
-            if p.id not in kept
-            and self._covered(p.cut)
-            and (p.id not in self.states or any(q.id in self.states and self._extends(q, p) for q in self.complete))
-        ]
+        covered = [p for p in self.proposals.values() if p.id not in kept and self._covered(p.cut)]
+        return [p.id for p in covered if not self.full(p) or self._replaced(p)]
 
     def drop(self, ids: Iterable[bytes]) -> None:
         """Forget proposals with all that belongs to them."""
@@ -116,6 +114,7 @@ class Snapshots:
             if all(compatible(proposal.cut, other.cut, on_chain) for other in chosen):
                 chosen.append(proposal)
         furthest = [p for p in chosen if not any(q is not p and self._extends(q, p) for q in chosen)]
+        self._chosen = chosen
         self.complete = furthest[:MAX_COMPLETE]
         self.final = {}
         for proposal in self.complete:
@@ -140,11 +139,12 @@ class Snapshots:
 
     def grounds(self) -> list[Proposal]:
         """The complete snapshots from whose state we fold: it is on our disk. The logs up to the cut may never come."""
-        return [p for p in self.complete if p.id in self.states]
+        here = [p for p in self._chosen if p.id in self.states]
+        return [p for p in here if not any(q is not p and self._extends(q, p) for q in here)]
 
     def missing(self) -> list[Proposal]:
-        """The complete snapshots whose state is not on our disk."""
-        return [p for p in self.complete if p.id not in self.states]
+        """The complete snapshots whose state is not on our disk, nor one that reaches further; the furthest first."""
+        return [p for p in self._chosen if p.id not in self.states and not self._replaced(p)]
 
     def confirmed(self) -> list[Proposal]:
         """Those that we agreed to ourselves."""
@@ -155,6 +155,10 @@ class Snapshots:
         return extends(one.cut, other.cut, on_chain) and (
             not extends(other.cut, one.cut, on_chain) or one.id < other.id
         )
+
+    def _replaced(self, proposal: Proposal) -> bool:
+        """Do we have the state of a complete one that reaches further?"""
+        return any(q.id in self.states and q.id != proposal.id and self._extends(q, proposal) for q in self._chosen)
 
     def _covered(self, cut: Mapping[DeviceId, Head]) -> bool:
         return extends(self.final, cut, self.logs.on_chain)

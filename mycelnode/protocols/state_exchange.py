@@ -63,7 +63,7 @@ class StateExchange:
 
     def greeted(self, want: Any, snapshots: Any) -> None:
         """The same of the peer's. Raises `EncodingError`."""
-        if len(as_list(snapshots)) > MAX_COMPLETE:
+        if len(as_list(snapshots)) > 2 * MAX_COMPLETE:
             raise EncodingError("more snapshots than one mesh has")
         for key, there in (as_list(item, 2) for item in snapshots):
             self._hears(as_bytes(key, 32), there is True)
@@ -83,9 +83,10 @@ class StateExchange:
         return None
 
     def _complete(self) -> list[tuple[Snapshot, bool]]:
-        """The complete snapshots, and whether we have their state; one that nobody has more of is passed on all the same."""
+        """The complete snapshots, and whether we have their state; also an earlier one, if it is from its state that we fold."""
         snapshots = self.replica.snapshots
-        return [(p, p.id in snapshots.states) for p in snapshots.complete]
+        found = {p.id: p for p in (*snapshots.complete, *snapshots.grounds())}
+        return [(p, key in snapshots.states) for key, p in found.items()]
 
     def _hears(self, snapshot: bytes, there: bool) -> None:
         """The peer has that snapshot, and its state if it is ``there``."""

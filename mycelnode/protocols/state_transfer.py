@@ -82,6 +82,7 @@ class StateSource:
     least: int = STATE_PAYS
     _offer: Offer | None = None
     _draft: Draft | None = None
+    _snapshot: Offer | None = None
     _used: float = 0.0
 
     def offer(self, asker: DeviceId, digest: bytes | None, now: float) -> Offer | Draft | None:
@@ -102,15 +103,15 @@ class StateSource:
 
     def kept(self, digest: bytes, load: Callable[[], bytes], now: float) -> Offer:
         """The state of a snapshot, which is read from the disk once for all who fetch it."""
-        if self._offer is None or self._offer.digest != digest:
-            self._offer = Offer(load(), digest, {})
+        if self._snapshot is None or self._snapshot.digest != digest:
+            self._snapshot = Offer(load(), digest, {})
         self._used = now
-        return self._offer
+        return self._snapshot
 
     def expire(self, now: float) -> None:
         """Let go of a state that nobody fetches any more."""
         if now - self._used >= KEEP_SECONDS:
-            self._offer = self._draft = None
+            self._offer = self._draft = self._snapshot = None
 
 
 @dataclass(slots=True)

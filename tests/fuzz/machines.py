@@ -44,7 +44,6 @@ from tests.protocols.world import START_MS, CheapKey, Device
 
 ANSWERS = 200  # frames said in answer to one; more is an endless loop
 PHONE = CheapKey("phone")
-logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # it has a line for every frame that it refuses
 
 
 # --- devices that are attacked -------------------------------------------------------------------------------------------------
@@ -346,7 +345,11 @@ class _Wire:
 
 
 def _yamux(data: bytes) -> None:
-    trio.run(_multiplexed, data)
+    logging.disable(logging.CRITICAL)  # libp2p has a line for every frame that it refuses
+    try:
+        trio.run(_multiplexed, data)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 async def _multiplexed(data: bytes) -> None:
