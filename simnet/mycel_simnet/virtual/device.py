@@ -166,10 +166,10 @@ class Device(Committer):
             over()
             return
 
-        before = len(self.replica.snapshots.proposals)
+        before = set(self.replica.snapshots.proposals)
 
         def tended(more: bool) -> None:
-            proposed = len(self.replica.snapshots.proposals) > before  # one is enough
+            proposed = not self.replica.snapshots.proposals.keys() <= before  # one is enough
             if more:
                 self.tend(over, may_write=may_write, least=None if proposed else least, steps=steps + 1)
             else:
