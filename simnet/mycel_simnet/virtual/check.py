@@ -20,6 +20,7 @@ from mycel_simnet.virtual.world import World
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
 from mycelnode.crdt.clock import to_ms
 from mycelnode.crdt.document import Document
+from mycelnode.crdt.membership import beyond_root_fences
 from mycelnode.crdt.snapshots import Confirmation
 from mycelnode.encoding import Digest
 from mycelnode.errors import BusyError
@@ -113,9 +114,20 @@ def judge(world: World) -> None:
         return  # copies of one key cannot meet
     one_branch(reference)
     whole = [node for node in healthy if not _lacks_what_is_gone(world, node, healthy)]
-    _alike(whole, reference)
-    if whole:
+    fallen_back = _fallen_back(reference)
+    _alike(whole, reference, NAMES[:2] if fallen_back else NAMES)
+    if whole and not fallen_back:
         as_written(world, reference, whole[0].device.replica)
+
+
+def _fallen_back(reference: Replica) -> bool:
+    """Has the phrase made a snapshot void, so that an earlier one counts, of which not everybody may know any more?"""
+    snapshots = reference.snapshots
+    beyond = beyond_root_fences(
+        reference.root, reference.statements.values(), reference.logs.on_chain, reference._common
+    )
+    agreed = [snapshots.agreed(p).items() for p in snapshots.proposals.values() if snapshots.full(p)]
+    return bool(snapshots.complete) and any(all(beyond(author, at) for author, at in found) for found in agreed)
 
 
 def _lacks_what_is_gone(world: World, node: Node, healthy: Sequence[Node]) -> bool:
@@ -187,12 +199,12 @@ def _runs(replica: Replica) -> Iterator[tuple[DeviceId, Head, list[Row], SignedH
                     start, run = Head(row.seq, row.hash), []
 
 
-def _alike(healthy: Sequence[Node], reference: Replica) -> None:
+def _alike(healthy: Sequence[Node], reference: Replica, names: Sequence[str]) -> None:
     expected = holdings(reference)
     for node in healthy:
         replica = node.device.replica
         found = zip(NAMES, holdings(replica), expected, strict=True)
-        different = [name for name, mine, theirs in found if mine != theirs]
+        different = [name for name, mine, theirs in found if mine != theirs and name in names]
         if different:
             raise Broken("differ", f"{node.name} of {[n.name for n in healthy]}: {different}")
         if replica.held or replica.cloned or to_ms(replica.clock.last) > node.device.now + DAY_MS:
