@@ -113,8 +113,9 @@ def judge(world: World) -> None:
     if len({node.device.id for node in healthy}) < 2:
         return  # copies of one key cannot meet
     one_branch(reference)
-    whole = [node for node in healthy if not _lacks_what_is_gone(world, node, healthy)]
     fallen_back = _fallen_back(reference)
+    lacking = [node for node in healthy if _lacks_what_is_gone(world, node, [] if fallen_back else healthy)]
+    whole = [node for node in healthy if node not in lacking]
     _alike(whole, reference, NAMES[:2] if fallen_back else NAMES)
     if whole and not fallen_back:
         as_written(world, reference, whole[0].device.replica)
