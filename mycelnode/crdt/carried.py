@@ -9,6 +9,7 @@ is worth nothing in another.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -18,7 +19,7 @@ from mycelnode.encoding import as_bytes, as_int, as_list, blake2b, decode, encod
 from mycelnode.errors import LogError
 
 
-class Carried:
+class Carried(ABC):
     """The base of frozen dataclasses with the fields ``author``, ``position`` and ``signature``.
 
     ``position`` is (seq of the carrying entry, chain hash before it); None for what the root signs, which stands in no log.
@@ -29,9 +30,9 @@ class Carried:
     position: Head | None
     signature: bytes
 
+    @abstractmethod
     def fields(self) -> list[Any]:
         """The signed part, as a canonical CBOR list."""
-        raise NotImplementedError  # pragma: no cover
 
     @cached_property
     def body(self) -> bytes:

@@ -42,6 +42,7 @@ class StateExchange:
         ] = {}  # snapshots that the peer was shown, or has; and whether it knows that we have the state
         self._there = set[bytes]()  # snapshots whose state the peer has
         self._fetches: bytes | None = None  # the snapshot whose state we asked for
+        self._asked = set[bytes]()  # once on a connection: what came may not have been kept, as on a full disk
         self._wanted: tuple[bytes | None, int] | None = None  # by the peer: a state to begin with
         self._sending: tuple[Offer, int] | None = None
         self.drafting = (
@@ -101,9 +102,10 @@ class StateExchange:
         if self._fetches is not None or partial.sender is not None:
             return None
         for proposal in self.replica.snapshots.missing():
-            lacks = proposal.id in self._there and not self.replica.covers(proposal)
+            lacks = proposal.id in self._there - self._asked and not self.replica.covers(proposal)
             if lacks and (self.replica.holes or idle()):
                 partial.sender, self._fetches = self, proposal.id
+                self._asked.add(proposal.id)
                 partial.begin(proposal.digest, proposal.size, {})
                 return [WANT, proposal.id, len(partial.data)]
         return None

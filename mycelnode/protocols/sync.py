@@ -153,8 +153,8 @@ class SyncSession:
             self._queue.append([REFUSED, device])
 
     def reopen(self, *, room: bool = False) -> None:
-        """Begin anew with logs that were refused, if there may be place for them now: for a version, or ``room`` on the disk."""
-        if self._full and (room or any(map(self.replica.takes_versions, self._full))):
+        """Begin anew with what was refused, if there may be place for it now: for a version of a log, or ``room`` on the disk."""
+        if room or any(map(self.replica.takes_versions, self._full)):
             self.close("there may be room again")
 
     def over(self) -> None:

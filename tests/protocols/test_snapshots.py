@@ -108,6 +108,20 @@ def test_a_newcomer_folds_the_same_document_from_what_is_left() -> None:
         assert other.replica.logs.hash_at(device, 0, seq) == a.replica.logs.hash_at(device, 0, seq)
 
 
+def test_a_state_that_cannot_be_kept_is_not_fetched_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = filled(2)
+    snapshot(a, b)
+    other = newcomer(a)
+    fetched: list[object] = []
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(type(other.replica), "learn_state", lambda replica, *state: fetched.append(state))
+        sync(a, other)
+    assert len(fetched) == 1
+    assert other.map() != a.map()
+    sync(a, other)
+    assert other.map() == a.map()
+
+
 def test_one_who_was_called_away_comes_back_with_what_it_wrote() -> None:
     a, b, c = filled(3)
     c.put("mine", "from away")
