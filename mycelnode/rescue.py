@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from mycelnode import audit
@@ -102,34 +103,48 @@ async def rescue(mesh: Mesh, device: DeviceId, found: Sequence[Rescuable]) -> in
     return len(found)
 
 
+def least_head(replica: Replica, device: DeviceId) -> Head:
+    """How far a log must count for what this device folds from to stay whole: where its author agreed to those snapshots.
+
+    A head before that could void the only copy of what lies under one (docs/decisions/0019).
+    """
+    agreed = [replica.snapshots.agreed(p).get(device) for p in replica.snapshots.grounds()]
+    none = Head(0, replica.logs.hash_at(device, 0, 0) or b"")
+    return max((head for head in agreed if head is not None), default=none, key=lambda head: head.seq)
+
+
 def head_before(replica: Replica, device: DeviceId, since_ms: int | None) -> Head:
     """The head that a revocation names: the highest held, or the last before the first entry written at ``since_ms`` or later.
 
     Of a log in several versions, which came first here says nothing about which is the good one: none is chosen, and the head lies
-    on all of them (docs/decisions/0011). A snapshot that this device folds from stays whole (docs/decisions/0019).
+    on all of them (docs/decisions/0011), unless a snapshot has chosen (`least_head`).
     """
-    agreed = [replica.snapshots.agreed(p).get(device) for p in replica.snapshots.grounds()]
-    least = max((head.seq for head in agreed if head is not None), default=0)
+    least = least_head(replica, device)
     number, _ = replica.counted(device)
     tip = replica.logs.fork_point(device) or replica.logs.tip(device, number)
     if since_ms is None:
-        return tip
+        return max(least, tip, key=lambda head: head.seq)
     head = Head(0, replica.logs.hash_at(device, number, 0) or b"")
     while head.seq < tip.seq:
         rows = replica.logs.rows(device, number, head.seq, READ_BYTES)
-        if not rows:
+        early = list(takewhile(lambda row: _written_at(row) < since_ms, rows))
+        if early:
+            head = Head(early[-1].seq, early[-1].hash)
+        if not early or len(early) < len(rows):
             break
-        for row in rows:
-            if row.seq > least and _written_at(row) >= since_ms:
-                return head
-            head = Head(row.seq, row.hash)
-    return head
+    return max(least, head, key=lambda head: head.seq)
 
 
 def held_beyond(replica: Replica, device: DeviceId, head: Head) -> int:
-    """How many entries of a log, in all its versions, are held beyond ``head``, which lies on all of them."""
-    branches = replica.logs.durable.get(device, ())
-    return sum(branch.head.seq - max(branch.base.seq, head.seq) for branch in branches if branch.head.seq > head.seq)
+    """How many entries of a log, in all its versions, are held beyond ``head``."""
+    logs = replica.logs
+    number = logs.find(device, head)
+    within = 0 if number is None else number
+    count = 0
+    for index, branch in enumerate(logs.durable.get(device, ())):
+        kept = min(head.seq, logs.common(device, within, index).seq)
+        count += max(0, branch.head.seq - max(branch.base.seq, kept))
+    return count
 
 
 def _written_at(row: Row) -> int:

@@ -48,6 +48,7 @@ class Snapshots:
     disputed: set[bytes] = field(default_factory=set)  # their cut folds to something else here
     pruned: set[bytes] = field(default_factory=set)  # nothing is left to replace under these
     _chosen: list[Proposal] = field(default_factory=list)  # all complete ones
+    _sure: list[Proposal] = field(default_factory=list)  # of these, those of which no fence by the phrase undoes a part
     fetching: Partial = field(default_factory=Partial)  # a state on its way to us
 
     # --- records -----------------------------------------------------------------------------------------------------
@@ -59,7 +60,7 @@ class Snapshots:
             return known is None or _order(record) < _order(known)
         if record.id in self.proposals or record.author not in record.asked:
             return False
-        if self._covered(record.cut) and self._replaced(record):
+        if self._covered(record.cut) and self._passed(record, self._sure):
             return False
         complete = {p.id for p in self.complete}
         earlier = (p for p in self.proposals.values() if p.author == record.author and p.id not in complete)
@@ -83,10 +84,14 @@ class Snapshots:
         return [c for device, c in self.confirmations.get(proposal.id, {}).items() if device in proposal.asked]
 
     def superfluous(self) -> list[bytes]:
-        """Ids of proposals that are covered by what is complete, and that we do not need ourselves."""
+        """Ids of proposals that are covered by what is complete, and that are of no use to anybody.
+
+        The phrase makes a snapshot void by fencing all who agreed to it, perhaps on several devices that do not know of each other.
+        Where a part of that has come true, what counts if the rest does is kept, with its state.
+        """
         kept = {p.id for p in self.complete}
         covered = [p for p in self.proposals.values() if p.id not in kept and self._covered(p.cut)]
-        return [p.id for p in covered if not self.full(p) or self._replaced(p)]
+        return [p.id for p in covered if not self.full(p) or self._passed(p, self._sure)]
 
     def drop(self, ids: Iterable[bytes]) -> None:
         """Forget proposals with all that belongs to them."""
@@ -102,19 +107,21 @@ class Snapshots:
         before = {p.id for p in self.complete}, self.final
         on_chain = self.logs.on_chain
         beyond = beyond_root_fences(self.root, statements, on_chain, common)
-        good = []
+        good, touched = [], set()
         for proposal in self._judged():
-            void = all(beyond(author, at) for author, at in self.agreed(proposal).items())
+            undone = [beyond(author, at) for author, at in self.agreed(proposal).items()]
             said = self.confirmations.get(proposal.id, {})
             held = membership_at(self.root, proposal, said, statements, on_chain, common)
-            if not void and asks_rightly(proposal, held):
+            if not all(undone) and asks_rightly(proposal, held):
                 good.append(proposal)
+            if any(undone):
+                touched.add(proposal.id)
         chosen: list[Proposal] = []
         for proposal in sorted(good, key=lambda p: (-sum(head.seq for head in p.cut.values()), p.id)):
             if all(compatible(proposal.cut, other.cut, on_chain) for other in chosen):
                 chosen.append(proposal)
         furthest = [p for p in chosen if not any(q is not p and self._extends(q, p) for q in chosen)]
-        self._chosen = chosen
+        self._chosen, self._sure = chosen, [p for p in chosen if p.id not in touched]
         self.complete = furthest[:MAX_COMPLETE]
         self.final = {}
         for proposal in self.complete:
@@ -144,7 +151,7 @@ class Snapshots:
 
     def missing(self) -> list[Proposal]:
         """The complete snapshots whose state is not on our disk, nor one that reaches further; the furthest first."""
-        return [p for p in self._chosen if p.id not in self.states and not self._replaced(p)]
+        return [p for p in self._chosen if p.id not in self.states and not self._passed(p, self._chosen)]
 
     def confirmed(self) -> list[Proposal]:
         """Those that we agreed to ourselves."""
@@ -156,9 +163,9 @@ class Snapshots:
             not extends(other.cut, one.cut, on_chain) or one.id < other.id
         )
 
-    def _replaced(self, proposal: Proposal) -> bool:
-        """Do we have the state of a complete one that reaches further?"""
-        return any(q.id in self.states and q.id != proposal.id and self._extends(q, proposal) for q in self._chosen)
+    def _passed(self, proposal: Proposal, by: Iterable[Proposal]) -> bool:
+        """Do we have the state of one of these that reaches further?"""
+        return any(q.id in self.states and q.id != proposal.id and self._extends(q, proposal) for q in by)
 
     def _covered(self, cut: Mapping[DeviceId, Head]) -> bool:
         return extends(self.final, cut, self.logs.on_chain)

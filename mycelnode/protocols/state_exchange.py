@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mycelnode.crdt.changelog import SignedHead
+from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
 from mycelnode.crdt.snapshots import Proposal as Snapshot
 from mycelnode.crdt.snapshots import decode_record
 from mycelnode.encoding import as_bytes, as_int, as_list, as_map
@@ -42,7 +42,9 @@ class StateExchange:
         ] = {}  # snapshots that the peer was shown, or has; and whether it knows that we have the state
         self._there = set[bytes]()  # snapshots whose state the peer has
         self._fetches: bytes | None = None  # the snapshot whose state we asked for
-        self._asked = set[bytes]()  # once on a connection: what came may not have been kept, as on a full disk
+        self._asked = set[
+            bytes
+        ]()  # once for each time that we are told: what came may not have been kept, as on a full disk
         self._wanted: tuple[bytes | None, int] | None = None  # by the peer: a state to begin with
         self._sending: tuple[Offer, int] | None = None
         self.drafting = (
@@ -82,6 +84,12 @@ class StateExchange:
                 confirmations = self.replica.snapshots.records(proposal)
                 return [SNAPSHOT, proposal.encoded, [c.encoded for c in confirmations], here]
         return None
+
+    def say_again(self, device: DeviceId, after: Head) -> None:
+        """The peer lacks what comes after that entry: it may have let go of a snapshot, which counts again."""
+        for key, proposal in self.replica.snapshots.proposals.items():
+            if proposal.cut.get(device, after) > after:
+                self._said.pop(key, None)
 
     def _complete(self) -> list[tuple[Snapshot, bool]]:
         """The complete snapshots, and whether we have their state; also an earlier one, if it is from its state that we fold."""
@@ -177,6 +185,7 @@ class StateExchange:
             raise EncodingError("more confirmations than devices in one mesh")
         records = [decode_record(as_bytes(item)) for item in (proposal, *confirmations)]
         self._hears(records[0].id, there is True)
+        self._asked.discard(records[0].id)
         if len(self._said) > MAX_QUEUED:
             raise EncodingError("more snapshots than one mesh has")
         return [LearnRecords(records)]

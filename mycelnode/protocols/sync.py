@@ -505,6 +505,7 @@ class SyncSession:
         _, device, seq, digest = as_list(message, 4)
         if as_bytes(device, 32) in self.replica.logs.durable and self._may_have(device):
             self._fills[device] = Head(as_int(seq, 0, MAX_SEQ), as_bytes(digest, 32))
+            self._states.say_again(device, self._fills[device])
         return []
 
     def _on_bye(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:

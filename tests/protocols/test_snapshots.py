@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from nacl.signing import SigningKey
 
 from mycel_simnet.virtual.disk import ROWS
 from mycelnode.crdt.changelog import digest
@@ -13,7 +14,8 @@ from mycelnode.crdt.statements import AWAY, ENROL, FENCE, REVOKE
 from mycelnode.encoding import Digest
 from mycelnode.protocols import tending
 from mycelnode.protocols.shadow import Shadow
-from tests.protocols.world import Device, mesh, sync
+from mycelnode.rescue import head_before, held_beyond
+from tests.protocols.world import Device, Link, mesh, sync
 
 
 def filled(count: int, writes: int = 12) -> list[Device]:
@@ -210,6 +212,97 @@ def test_entries_that_a_void_snapshot_has_replaced_come_back_from_those_who_have
     assert lagging.map() == owner.map() == {"a": 1}
     lagging.restart()
     assert lagging.map() == {"a": 1}
+
+
+def test_what_counts_again_after_two_recoveries_that_do_not_know_of_each_other_is_still_there() -> None:
+    """Each fences one of two who agreed to a snapshot; together they void it, and the one before counts again."""
+    a, b = filled(2)
+    snapshot(a, b)
+    first = a.map()
+    heads = {device.id: a.replica.logs.tip(device.id) for device in (a, b)}
+    restored = a.clone(SigningKey.generate())  # a backup from now
+    b.put("k1", "later")
+    meet(a, b)
+    snapshot(a, b)
+    joining = Device(a.root)
+    for device in (restored, joining):
+        device.learn(device.root_statement(ENROL, device.id, None))
+    joining.learn(*b.replica.statements.values())
+    b.learn(*joining.replica.statements.values())
+    sync(b, joining)  # it begins with the later one, and never has the other
+    restored.learn(restored.root_statement(REVOKE, a.id, heads[a.id]))
+    b.learn(*restored.replica.statements.values())
+    meet(restored, b, joining)
+    assert restored.map() == joining.map() == {**first, "k1": "later"}
+    for device in (restored, joining):
+        device.tend(1 << 60)
+    verdict = b.root_statement(REVOKE, b.id, heads[b.id])
+    for device in (restored, joining):
+        device.learn(verdict)
+    meet(restored, joining)
+    assert not restored.replica.holes | joining.replica.holes
+    assert restored.map() == joining.map() == first
+    for device in (restored, joining):
+        device.restart()
+        assert device.map() == first
+
+
+def test_a_snapshot_that_one_end_has_let_go_of_is_said_again_on_the_same_connection() -> None:
+    """It was superseded for one end and not for the other, when the phrase voids what superseded it."""
+    a, b = filled(2)
+    snapshot(a, b)
+    first = a.map()
+    heads = {device.id: a.replica.logs.tip(device.id) for device in (a, b)}
+    restored = a.clone(SigningKey.generate())
+    joining = Device(a.root)
+    for device in (restored, joining):
+        device.learn(device.root_statement(ENROL, device.id, None))
+    restored.learn(*joining.replica.statements.values())
+    joining.learn(*restored.replica.statements.values())
+    link = Link(restored, joining)
+    link.run()
+    assert joining.map() == first
+    seen = len(joining.progressed)
+    b.put("k1", "later")
+    meet(a, b)
+    snapshot(a, b)
+    b.learn(*joining.replica.statements.values())
+    sync(b, joining)
+    joining.tend(1 << 60)
+    assert joining.map() == {**first, "k1": "later"}
+    assert len(joining.replica.snapshots.proposals) == 1
+    for device in (a, b):
+        verdict = device.root_statement(REVOKE, device.id, heads[device.id])
+        for end in (restored, joining):
+            end.learn(verdict)
+    for progress in joining.progressed[seen:]:  # what came over other connections
+        link.progress(1, progress)
+    link.run()
+    assert not joining.replica.holes
+    assert joining.map() == restored.map() == first
+
+
+def test_a_revocation_leaves_whole_what_this_device_folds_from() -> None:
+    a, b = filled(2)
+    copy = b.clone()
+    snapshot(a, b)
+    (proposal,) = a.replica.snapshots.complete
+    agreed = a.replica.snapshots.agreed(proposal)[b.id]
+    assert head_before(a.replica, b.id, 0) == agreed  # however early the moment
+    b.put("k1", "beyond")
+    sync(a, b)
+    assert head_before(a.replica, b.id, 0) == agreed
+    assert head_before(a.replica, b.id, None) == b.replica.head
+    assert head_before(a.replica, b.id, b.now + 1) == b.replica.head
+    assert held_beyond(a.replica, b.id, agreed) == 1
+    forked = copy.replica.head
+    copy.put("k1", "copied")
+    copy.put("k1", "copied")
+    sync(a, copy)
+    assert a.replica.logs.fork_point(b.id) == forked < agreed
+    assert head_before(a.replica, b.id, None) == agreed  # the snapshot has chosen between the two
+    assert held_beyond(a.replica, b.id, agreed) == 1 + 2
+    assert held_beyond(a.replica, b.id, forked) == (b.replica.head.seq - forked.seq) + 2
 
 
 def test_a_proposal_whose_state_is_not_the_fold_of_its_cut_is_refused_and_reported(

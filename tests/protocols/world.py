@@ -117,9 +117,9 @@ class Device:
     def map(self, name: str = "m") -> dict[str, Any]:
         return dict(self.replica.document.map(name))
 
-    def clone(self) -> Device:
-        """The same key and a copy of the disk: what restoring a machine image makes."""
-        other = type(self)(self.root, self.key, self.skew_ms)
+    def clone(self, key: Any = None) -> Device:
+        """The same key and a copy of the disk: what restoring a machine image makes. With a new ``key``: what a backup makes."""
+        other = type(self)(self.root, key or self.key, self.skew_ms)
         other.wall = self.wall
         other.store = self.store.image()
         other.replica = other._replica()

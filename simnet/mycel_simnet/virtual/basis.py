@@ -8,7 +8,9 @@ from mycel_simnet.virtual.world import World
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.statements import AWAY, ENROL
 from mycelnode.protocols.admission import enrolment_chain
-from mycelnode.rescue import head_before
+from mycelnode.rescue import head_before, least_head
+
+NOTHING = Head(0, b"")
 
 
 class Steps:
@@ -45,16 +47,19 @@ class Steps:
         return len(world.nodes) > before
 
     def _say(self, node: Node, kind: str, subject: DeviceId, back: int) -> None:
-        head = None if kind == AWAY else self._head_of(node, subject, back)
+        least = least_head(node.device.replica, subject)
+        head = None if kind == AWAY else self._head_of(node, subject, back, least)
         statement = self.world.said(kind, subject, head)
         node.device.commit(lambda replica: replica.learn([statement]))
 
     @staticmethod
-    def _head_of(node: Node, device: DeviceId, back: int) -> Head | None:
-        """As the product chooses it, or so many entries before that (`--since`)."""
+    def _head_of(node: Node, device: DeviceId, back: int, least: Head = NOTHING) -> Head | None:
+        """As the product chooses it, or so many entries before that (`--since`), but not before ``least``."""
         replica = node.device.replica
         head = head_before(replica, device, None)
         seq = max(0, head.seq - back)
+        if seq <= least.seq:
+            return least if least.seq else None
         number = replica.logs.find(device, head)
         digest = replica.logs.hash_at(device, number or 0, seq)
-        return Head(seq, digest) if digest and seq else None
+        return Head(seq, digest) if digest else None

@@ -5,7 +5,7 @@ What devices hold is compared with a replica that is given everything at once, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import combinations, product
 from typing import Any
@@ -113,25 +113,26 @@ def judge(world: World) -> None:
     if len({node.device.id for node in healthy}) < 2:
         return  # copies of one key cannot meet
     one_branch(reference)
-    fallen_back = _fallen_back(reference)
-    lacking = [node for node in healthy if _lacks_what_is_gone(world, node, [] if fallen_back else healthy)]
-    whole = [node for node in healthy if node not in lacking]
-    _alike(whole, reference, NAMES[:2] if fallen_back else NAMES)
-    if whole and not fallen_back:
+    void = _void(reference)
+    whole = [node for node in healthy if not _lacks_what_is_gone(world, node, healthy, void)]
+    _alike(whole, reference)
+    if whole:
         as_written(world, reference, whole[0].device.replica)
 
 
-def _fallen_back(reference: Replica) -> bool:
-    """Has the phrase made a snapshot void, so that an earlier one counts, of which not everybody may know any more?"""
-    snapshots = reference.snapshots
-    beyond = beyond_root_fences(
-        reference.root, reference.statements.values(), reference.logs.on_chain, reference._common
-    )
-    agreed = [snapshots.agreed(p).items() for p in snapshots.proposals.values() if snapshots.full(p)]
-    return bool(snapshots.complete) and any(all(beyond(author, at) for author, at in found) for found in agreed)
+def _void(reference: Replica) -> dict[DeviceId, int]:
+    """How far snapshots that the phrase has made void reach in each log."""
+    snapshots, statements = reference.snapshots, reference.statements.values()
+    beyond = beyond_root_fences(reference.root, statements, reference.logs.on_chain, reference._common)
+    reach: dict[DeviceId, int] = {}
+    for proposal in filter(snapshots.full, snapshots.proposals.values()):
+        if all(beyond(author, at) for author, at in snapshots.agreed(proposal).items()):
+            for device, head in proposal.cut.items():
+                reach[device] = max(head.seq, reach.get(device, 0))
+    return reach
 
 
-def _lacks_what_is_gone(world: World, node: Node, healthy: Sequence[Node]) -> bool:
+def _lacks_what_is_gone(world: World, node: Node, healthy: Sequence[Node], void: Mapping[DeviceId, int]) -> bool:
     """Does it lack entries that are on no disk any more?
 
     The phrase can make a snapshot void after those who confirmed it have replaced the entries by state; if all others who had them
@@ -143,7 +144,7 @@ def _lacks_what_is_gone(world: World, node: Node, healthy: Sequence[Node]) -> bo
         applied = replica.document.applied.get(device, 0)
         for row in chain(replica, device, number):
             lacking = applied < row.seq <= limit and isinstance(row.entry, Digest)
-            if lacking and any(_whole(other, device, row) for other in healthy):
+            if lacking and (row.seq > void.get(device, 0) or any(_whole(other, device, row) for other in healthy)):
                 raise Broken("holes", f"{node.name} lacks entry {row.seq} of {world.name_of(device)}")
     return bool(replica.holes)
 
@@ -154,9 +155,15 @@ def _whole(node: Node, device: DeviceId, row: Row) -> bool:
 
 
 def fold(world: World, nodes: Sequence[Node]) -> Replica:
-    """One who never had anything is given all that ``nodes`` hold, and what they have replaced by state, and folds it."""
+    """One who never had anything is given all that ``nodes`` hold, and what they have replaced by state, and folds it.
+
+    Among what was replaced may be records of snapshots that none of them ever saw: the phrase has put out all who did. Nor does it.
+    """
     nobody = Device("nobody", world.root.public, Key("nobody"), verify, world.clock, world.rng)
     nobody.boot()
+    seen = set[bytes]().union(*(node.device.disk.records_seen for node in nodes))
+    know = nobody.replica.snapshots.know
+    nobody.replica.snapshots.know = lambda record: know(record) if record.id in seen else None  # type: ignore[method-assign]
     statements = {s.id: s for node in nodes for s in node.device.replica.statements.values()}
     while statements:
         new = nobody.replica.worth_learning(statements.values())
@@ -200,12 +207,12 @@ def _runs(replica: Replica) -> Iterator[tuple[DeviceId, Head, list[Row], SignedH
                     start, run = Head(row.seq, row.hash), []
 
 
-def _alike(healthy: Sequence[Node], reference: Replica, names: Sequence[str]) -> None:
+def _alike(healthy: Sequence[Node], reference: Replica) -> None:
     expected = holdings(reference)
     for node in healthy:
         replica = node.device.replica
         found = zip(NAMES, holdings(replica), expected, strict=True)
-        different = [name for name, mine, theirs in found if mine != theirs and name in names]
+        different = [name for name, mine, theirs in found if mine != theirs]
         if different:
             raise Broken("differ", f"{node.name} of {[n.name for n in healthy]}: {different}")
         if replica.held or replica.cloned or to_ms(replica.clock.last) > node.device.now + DAY_MS:

@@ -47,6 +47,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.tables: list[dict[Any, Any]] = [{} for _ in range(7)]
+        self.records_seen: set[bytes] = set()  # ids of all proposals and confirmations that were ever stored
         self.syncs = product_syncs()
         self._open: Sequence[Page] = ()  # the transaction under way
         self._written = 0  # pages of it that the system has
@@ -91,6 +92,8 @@ class Disk:
                 found.pop(key, None)
             else:
                 found[key] = value
+                if table == RECORDS:
+                    self.records_seen.add(key)
         return replaced
 
     def pages(self, batch: Batch, clock: int) -> list[Page]:
@@ -142,6 +145,7 @@ class Disk:
         """A copy of what is committed: a machine image, a file system's snapshot, a backup."""
         twin = Disk()
         twin.tables = [dict(table) for table in self.tables]
+        twin.records_seen = set(self.records_seen)
         return twin
 
     # --- looking ---------------------------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ def _apart(replica: Replica, device: DeviceId, head: Head) -> bool:
 
 
 def one_branch(reference: Replica) -> None:
-    """No two complete snapshots have cuts on different histories of one log."""
+    """No two complete snapshots have cuts on different histories of one log, unless only copies agreed to both."""
     snapshots, logs = reference.snapshots, reference.logs
     statements = reference.statements.values()
     beyond = beyond_root_fences(reference.root, statements, logs.on_chain, reference._common)
@@ -163,7 +163,15 @@ def one_branch(reference: Replica) -> None:
         void = all(beyond(author, at) for author, at in agreed.items())
         return proposal.asked <= agreed.keys() and not void and asks_rightly(proposal, held)
 
+    def copied(one: Proposal, other: Proposal) -> bool:
+        """Did each that agreed to both do so on two histories of its own log?"""
+        first, second = snapshots.agreed(one), snapshots.agreed(other)
+        both = first.keys() & second.keys()
+        return bool(both) and all(logs.on_chain(d, *sorted((first[d], second[d]))) is False for d in both)
+
     for one, other in combinations(filter(complete, snapshots.proposals.values()), 2):
+        if copied(one, other):
+            continue
         for device in one.cut.keys() & other.cut.keys():
             low, high = sorted((one.cut[device], other.cut[device]))
             if logs.on_chain(device, low, high) is False:

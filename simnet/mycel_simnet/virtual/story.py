@@ -230,6 +230,20 @@ def snapshot_plot(rng: random.Random, a: int, b: int, c: int, writes: Step) -> l
             gather,
             ("rescue", c, a),
         ],
+        # the phrase is used on two devices with an old backup, neither knowing of the other, and undoes a snapshot
+        [
+            *agreed,
+            ("backup", a),
+            writes,
+            gather,
+            ("snapshot", a),
+            gather,
+            ("recover", c, a, n % 2, False, -1),
+            ("meet", -1, b),
+            ("recover", c, b, 0, False, -1),
+            ("root", (REVOKE, FENCE)[n % 2], -1, c, n % 3),
+            gather,
+        ],
         # a crash between the steps
         [
             writes,
