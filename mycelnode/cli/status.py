@@ -180,6 +180,12 @@ def _history_lines(answer: Mapping[str, Any]) -> list[str]:
             f"{name} offers a snapshot that is not what this device's logs say; if {name} was not damaged, it is not honest:"
             f" `mycelnode devices revoke {name}`"
         )
+    for missing in answer["history"]["missing"]:
+        name = _reference(missing["device"], answer["devices"])
+        lines.append(
+            f"entries of {name} after number {missing['after']} are missing here: the recovery phrase undid the snapshot that stood"
+            " for them; they come as soon as this device meets one that still has them"
+        )
     return sorted(lines)
 
 

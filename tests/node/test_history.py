@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from mycelnode.beginning import root_statement
-from mycelnode.crdt.statements import AWAY
+from mycelnode.cli.status import _warnings
+from mycelnode.crdt.changelog import Head
+from mycelnode.crdt.statements import AWAY, ENROL, REVOKE
 from mycelnode.encoding import Digest, key_of_peer
 from mycelnode.errors import ControlError
 from mycelnode.identity import root_from_phrase
@@ -107,3 +109,28 @@ async def test_a_device_that_stays_away_is_named_until_the_phrase_lets_the_other
             await phone.sync()
             await alike(laptop, phone)
             assert dict(laptop.map("mine").items()) == {"kept": 1, "late": 2}
+
+
+async def test_status_says_what_is_missing_when_the_phrase_has_undone_a_snapshot(tmp_path: Path) -> None:
+    made = await init_mesh(folder(tmp_path, "laptop"), "laptop", clock=SkewedClock())
+    root = root_from_phrase(made.phrase)
+    async with running(folder(tmp_path, "laptop")) as laptop:
+        await fill(laptop)
+        await until(lambda: whole(laptop) < 50, "history is still there")
+        tablet = await let_in(tmp_path, laptop, "tablet")
+        async with running(tablet) as node:
+            await node.sync()
+            await alike(node, laptop)
+            assert node.status()["history"]["missing"] == []
+        gone, replica = laptop.device, laptop.mesh.replica
+        early = Head(5, replica.logs.hash_at(replica.device, 0, 5) or b"")
+    async with running(tablet) as node:
+        back = root_statement(root, ENROL, key_of_peer(node.device), None, "back")
+        undone = root_statement(root, REVOKE, key_of_peer(gone), early, "undone")
+        await node.mesh.commit(lambda replica: replica.learn([back, undone]))
+        status = node.status()
+    assert status["history"]["missing"] == [{"device": gone, "after": 0}]
+    (line,) = [line for line in _warnings({**status, "disk": {}, "cloned": False}) if "missing" in line]
+    assert line.startswith(
+        "! entries of laptop after number 0 are missing here: the recovery phrase undid the snapshot"
+    )
