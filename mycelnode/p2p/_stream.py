@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 WRITE_BYTES = (
     65_507  # a yamux frame of this size fits one Noise message; a full one would take two, at 3/4 of the speed
 )
+WINDOW_POLL_SECONDS = 0.01  # as libp2p does
 NEGOTIATE_SECONDS = 10.0  # for a peer that opened a stream to say what it wants
 NEGOTIATION_BYTES = 4096  # one read of it
 CLOSE_SECONDS = 1.0  # for the polite end of a stream
@@ -42,8 +43,11 @@ class Stream:
             raise ClosedError("the stream was closed here")
         try:
             with trio.fail_after(deadline):
-                for start in range(0, len(data), WRITE_BYTES):
-                    await self._inner.write(data[start : start + WRITE_BYTES])
+                sent = 0
+                while sent < len(data):
+                    part = data[sent : sent + min(WRITE_BYTES, await self._window())]
+                    await self._inner.write(part)
+                    sent += len(part)
         except trio.TooSlowError as error:
             self._cut()
             raise BrokenError(f"{self.peer} took nothing for {deadline:.0f} seconds") from error
@@ -52,6 +56,16 @@ class Stream:
         except BaseException:
             self._cut()
             raise
+
+    async def _window(self) -> int:
+        """How many bytes the peer takes now, once it takes some.
+
+        libp2p would give the stream up after five seconds in which it takes none; a device may be busy for longer.
+        """
+        muxed = self._inner.muxed_stream
+        while muxed.send_window <= 0 and not (muxed.closed or muxed.send_closed):  # noqa: ASYNC110  # libp2p sets no event
+            await trio.sleep(WINDOW_POLL_SECONDS)
+        return max(1, int(muxed.send_window))  # of a closed one, `write` says so
 
     def _failure(self) -> NetworkError:
         return (

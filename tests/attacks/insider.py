@@ -553,6 +553,39 @@ def collisions(attack: Attack) -> None:
     attack.everywhere(one)
 
 
+def stalled(attack: Attack) -> None:
+    """Not hostile: busy for 7 seconds, in which it reads nothing, while others write; then it goes on, as if nothing had been."""
+    done = threading.Semaphore(0)
+
+    def one(addr: str) -> None:
+        line = Line(attack.device, addr)
+        line.own_tip()
+        attack.on()
+        seen = 0
+
+        def until_seen(mark: bytes, within: float) -> bool:
+            nonlocal seen
+            deadline = time.monotonic() + within
+            while time.monotonic() < deadline:
+                line.listen(0.2)
+                for frame in line.others[seen:]:
+                    seen += 1
+                    line.say([HAVE, {frame[1]: [frame[5][:2]]}, []])
+                    if any(mark in entry for entry in frame[4]):
+                        return True
+            return False
+
+        until_seen(b"stall-first", 60.0)
+        time.sleep(7.0)
+        attack.saw["caught up" if until_seen(b"stall-last", 30.0) else "left behind"] += 1
+        done.release()
+        line.cut(KEEP_ON)
+
+    attack.everywhere(one)
+    for _ in attack.addresses:
+        done.acquire(timeout=35.0)
+
+
 def knock(attack: Attack) -> None:
     """Only asks to be let in."""
 

@@ -339,6 +339,20 @@ def test_lies_and_noise_keep_the_others_from_nothing(mesh: Mesh, attack: str) ->
     assert sum(seen.saw.values()) > 1
 
 
+def test_a_member_that_is_busy_for_seven_seconds_goes_on_where_it_was(mesh: Mesh) -> None:
+    """What is written meanwhile is more than a stream's window, and libp2p gives up a write after five seconds (`test_ends`)."""
+
+    def written(thief: str) -> None:
+        mesh.laptop.put("stall-first", 0)
+        for number in range(60):
+            mesh.laptop.put("stall", str(number) * 50_000)
+        mesh.laptop.put("stall-last", 0)
+        assert until(lambda: "stall-last" in mesh.phone.notes(), VISIBLE_SECONDS)
+
+    seen = under(mesh, "stalled", during=written)
+    assert seen.saw == {"caught up": 2}
+
+
 def test_the_record_says_who_was_put_out(mesh: Mesh) -> None:
     """After all of the above: the audit chain is whole, and names each of them."""
     assert mesh.laptop.ask("audit.verify")["ok"]
