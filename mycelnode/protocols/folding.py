@@ -260,7 +260,11 @@ class Fold:
         """Where entries were replaced by state, or do not come, take them from the state; others may fill what is left of holes."""
         if not all(map(self.covers, self.snapshots.grounds())):
             self._refold(now, progress)  # not merged: what was applied may be of another version of a log
-        self.unfilled = {d for d in self.holes if self.document.applied.get(d, 0) >= self.snapshots.may_lack(d)}
+        applied = self.document.applied
+        self.holes = {
+            d for d in self.holes if applied.get(d, 0) < self.counted(d)[1]
+        }  # a fence may have come before it
+        self.unfilled = {d for d in self.holes if applied.get(d, 0) >= self.snapshots.may_lack(d)}
 
     def covers(self, proposal: Proposal) -> bool:
         """Is all of its cut applied?"""

@@ -187,6 +187,39 @@ FOUND = {  # stories that once went wrong
     "a log was forgotten for ever": Story(
         115, [("online", 614449310, 20.0, "lost"), ("revoke", 1, 0, 1), ("recover", 0, 1, 2, False), ("snapshot", 1)]
     ),
+    "a log that a fence closed before a hole was still waited for": Story(
+        110000239,
+        [
+            ("burst", 2, "put", 1),
+            ("gather", 2.0),
+            ("snapshot", 2),
+            ("gather", 2.0),
+            ("backup", 2),
+            ("burst", 2, "put", 1),
+            ("gather", 2.0),
+            ("snapshot", 2),
+            ("gather", 2.0),
+            ("recover", 0, 2, 0, False, -1),
+            ("recover", 0, 1, 0, False, -1),
+            ("root", "revoke", -1, 0, 0),
+        ],
+    ),
+    "the phrase put out all who had the state of a snapshot, and nobody else was to blame": Story(
+        130000047,
+        [
+            ("recover", 4, 0, 2, False, 2),
+            ("write", 8, "append", 2, 6),
+            ("image", 2),
+            ("burst", 2, "append", 2),
+            ("gather", 2.0),
+            ("snapshot", 2),
+            ("gather", 2.0),
+            ("put_back", 2, 0),
+            ("burst", 2, "append", 2),
+            ("gather", 0.3, "reset"),
+            ("recover", 2, 0, 2, False),
+        ],
+    ),
 }
 
 

@@ -113,38 +113,41 @@ def judge(world: World) -> None:
     if len({node.device.id for node in healthy}) < 2:
         return  # copies of one key cannot meet
     one_branch(reference)
-    void = _void(reference)
-    whole = [node for node in healthy if not _lacks_what_is_gone(world, node, healthy, void)]
+    reach = _given_up(reference, healthy)
+    whole = [node for node in healthy if not _lacks_what_is_gone(world, node, healthy, reach)]
     _alike(whole, reference)
     if whole:
         as_written(world, reference, whole[0].device.replica)
 
 
-def _void(reference: Replica) -> dict[DeviceId, int]:
-    """How far snapshots that the phrase has made void reach in each log."""
+def _given_up(reference: Replica, healthy: Sequence[Node]) -> dict[DeviceId, int]:
+    """How far snapshots reach in each log that the phrase has made void, or of which it has put out all who have the state."""
     snapshots, statements = reference.snapshots, reference.statements.values()
     beyond = beyond_root_fences(reference.root, statements, reference.logs.on_chain, reference._common)
     reach: dict[DeviceId, int] = {}
     for proposal in filter(snapshots.full, snapshots.proposals.values()):
-        if all(beyond(author, at) for author, at in snapshots.agreed(proposal).items()):
+        there = any(proposal.id in node.device.disk.tables[STATES] for node in healthy)
+        if not there or all(beyond(author, at) for author, at in snapshots.agreed(proposal).items()):
             for device, head in proposal.cut.items():
                 reach[device] = max(head.seq, reach.get(device, 0))
     return reach
 
 
-def _lacks_what_is_gone(world: World, node: Node, healthy: Sequence[Node], void: Mapping[DeviceId, int]) -> bool:
-    """Does it lack entries that are on no disk any more?
+def _lacks_what_is_gone(world: World, node: Node, healthy: Sequence[Node], given_up: Mapping[DeviceId, int]) -> bool:
+    """Does it lack entries that no healthy device has any more?
 
-    The phrase can make a snapshot void after those who confirmed it have replaced the entries by state; if all others who had them
-    are gone, too, nobody can fill the holes.
+    The phrase can make a snapshot void after those who confirmed it have replaced the entries by state, or put out all who have the
+    state, without having seen it itself; if all others who had the entries are gone, too, nobody can fill the holes.
     """
     replica = node.device.replica
     for device in sorted(replica.holes):
         number, limit = replica.counted(device)
         applied = replica.document.applied.get(device, 0)
-        for row in chain(replica, device, number):
-            lacking = applied < row.seq <= limit and isinstance(row.entry, Digest)
-            if lacking and (row.seq > void.get(device, 0) or any(_whole(other, device, row) for other in healthy)):
+        gone = [r for r in chain(replica, device, number) if applied < r.seq <= limit and isinstance(r.entry, Digest)]
+        if not gone:
+            raise Broken("holes", f"{node.name} lacks nothing of {world.name_of(device)}, and thinks so")
+        for row in gone:
+            if row.seq > given_up.get(device, 0) or any(_whole(other, device, row) for other in healthy):
                 raise Broken("holes", f"{node.name} lacks entry {row.seq} of {world.name_of(device)}")
     return bool(replica.holes)
 
