@@ -118,6 +118,13 @@ class StateExchange:
                 return [WANT, proposal.id, len(partial.data)]
         return None
 
+    def stands_for(self, device: DeviceId) -> bool:
+        """Is a state on its way, or to be had from the peer, for what was replaced in that log?"""
+        snapshots = self.replica.snapshots
+        return snapshots.fetching.sender is not None or any(
+            p.id in self._there and device in p.cut for p in snapshots.missing()
+        )
+
     def next_state(self, *, informed: bool, now: float) -> list[Any] | None:
         """The next piece of what the peer asked for; to begin with, only once we are ``informed`` of all statements it knows."""
         self.drafting = False

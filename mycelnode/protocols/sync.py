@@ -309,8 +309,10 @@ class SyncSession:
         )
 
     def _next_fill(self) -> list[Any] | None:
-        """Where entries were replaced here, and no snapshot stands for them any more: ask for them. And answer who asks so."""
-        for device in self.replica.unfilled:
+        """Where entries were replaced here, and no state is to be had for them: ask for them. And answer who asks so."""
+        for device in self.replica.holes:
+            if device not in self.replica.unfilled and (not self._heard or self._states.stands_for(device)):
+                continue
             seq = self.replica.document.applied.get(device, 0)
             if self._asked.get(device) != seq:
                 self._asked[device] = seq

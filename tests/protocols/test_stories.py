@@ -220,6 +220,26 @@ FOUND = {  # stories that once went wrong
             ("recover", 2, 0, 2, False),
         ],
     ),
+    "nobody was asked for entries whose state was with none but those who are out": Story(
+        140000479,
+        [
+            ("meet", 2, 1),
+            ("away", 1, 0),
+            ("burst", 0, "add", 3),
+            ("meet", 2, 1),
+            ("meet", 2, 1),
+            ("meet", 1, 2),
+            ("gather", 2.0),
+            ("clone", 1),
+            ("burst", 1, "count", 2),
+            ("gather", 2.0),
+            ("snapshot", 1),
+            ("gather", 2.0),
+            ("write", -1, "put", 0, 0),
+            ("gather", 2.0),
+            ("recover", 1, 2, 4, False, None),
+        ],
+    ),
 }
 
 
