@@ -16,7 +16,16 @@ from mycelnode.mesh import Mesh
 from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.state_transfer import Partial, StateSource
 from mycelnode.protocols.sync import SyncSession
-from mycelnode.protocols.sync_frames import Accept, Learn, LearnRecords, LearnState, Leave, Proposal, StartFrom
+from mycelnode.protocols.sync_frames import (
+    Accept,
+    Learn,
+    LearnRecords,
+    LearnState,
+    Leave,
+    Proposal,
+    StartFrom,
+    Unproved,
+)
 
 FRAMING_BYTES = 12  # of length and hash around each frame (docs/protocols/host.md)
 
@@ -46,6 +55,8 @@ async def carry_out(mesh: Mesh, proposal: Proposal) -> None:
             await mesh.learn_state(snapshot, state)
         case StartFrom(state, cut, giver):
             await mesh.start_from(state, cut, giver)
+        case Unproved(giver):
+            await mesh.commit(lambda replica: replica.give_up_base(giver))
         case Leave(reason):
             raise AssertionError(f"a device left: {reason}")
 

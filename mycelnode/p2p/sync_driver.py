@@ -31,6 +31,7 @@ from mycelnode.protocols.sync_frames import (
     Leave,
     Proposal,
     StartFrom,
+    Unproved,
 )
 
 EXCHANGE_SECONDS = 10.0  # for one admission exchange
@@ -218,6 +219,8 @@ class SyncDriver:
                     await self.mesh.commit(lambda replica: replica.learn(statements))
                 case StartFrom(state, cut, giver):
                     await self.mesh.start_from(state, cut, giver)
+                case Unproved(giver):
+                    await self.mesh.commit(lambda replica: replica.give_up_base(giver))
                 case LearnRecords(records):
                     await self.mesh.commit(lambda replica: replica.learn_records(records))
                 case LearnState(snapshot, state):

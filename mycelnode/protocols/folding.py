@@ -69,6 +69,7 @@ class Fold:
         self.document = Document()
         self.clock = HybridClock()
         self.base: Base | None = None
+        self.base_lost = False  # its giver has not those logs any more: its disk was put back
         self._base_shadow: Shadow | None = None  # what the logs up to the base's cut fold to, as far as that has come
         self._shadow: Shadow | None = None
         self.folded = 0  # bytes of entries applied since this object was made
@@ -219,9 +220,11 @@ class Fold:
 
     @property
     def checking(self) -> bool:
-        """Do the logs reach the cut that we started from, so that `tick` should go on comparing?"""
+        """Do the logs reach the cut that we started from, or never will, so that `tick` should go on comparing?"""
         base = self.base
-        return base is not None and all(self.logs.tip(device).seq >= head.seq for device, head in base.cut.items())
+        if base is None or self.base_lost:
+            return base is not None
+        return all(self.logs.tip(device).seq >= head.seq for device, head in base.cut.items())
 
     def _check_base(self, now: int, progress: Progress) -> None:
         """Once the logs reach the cut that we started from: do they fold to the same state? A piece of them at each call."""
@@ -229,7 +232,7 @@ class Fold:
         if base is None or not self.checking:
             return
         if any(self.logs.find(device, head) is None for device, head in base.cut.items()):
-            self._refold(now, progress)  # another version of a log came first; whoever is to blame, the logs win
+            self._refold(now, progress)  # another version of a log came first, or none will; the logs win
             return
         shadow = self._base_shadow = self._base_shadow or Shadow(self.logs, base.cut, self._ground(), encode=False)
         if not shadow.step():
@@ -245,6 +248,7 @@ class Fold:
 
     def _drop_base(self) -> None:
         self.base = self._base_shadow = None
+        self.base_lost = False
 
     # --- from state ----------------------------------------------------------------------------------------------------
 

@@ -116,9 +116,8 @@ class Replica(Fold):
         self.membership = self._membership()
         self.snapshots.judge(self.statements.values(), self._common)
         self.base = base
-        if document is not None and all(self._applies(device, seq) for device, seq in document.applied.items()):
-            self.document = document
-        else:
+        self.document = document or self.document  # for `_applies`, which asks what is applied of each log
+        if document is None or not all(self._applies(device, seq) for device, seq in document.applied.items()):
             self.document, self.base = self._ground(), None
         progress = Progress(refolded=True)
         for device in list(self.logs.durable):
@@ -391,6 +390,10 @@ class Replica(Fold):
             self._advance(device, now, progress)
         self._drop_what_counts_no_more(now, progress)
         return progress
+
+    def give_up_base(self, giver: DeviceId) -> None:
+        """Nobody will prove the state that ``giver`` gave us: what the logs hold is all there is."""
+        self.base_lost = self.base is not None and self.base.giver == giver
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

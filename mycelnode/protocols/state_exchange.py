@@ -5,7 +5,7 @@ A part of `SyncSession`, which asks it for frames when it may say something, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
@@ -26,6 +26,7 @@ from mycelnode.protocols.sync_frames import (
     LearnState,
     Proposal,
     StartFrom,
+    Unproved,
 )
 
 
@@ -41,6 +42,7 @@ class StateExchange:
             bytes, bool
         ] = {}  # snapshots that the peer was shown, or has; and whether it knows that we have the state
         self._there = set[bytes]()  # snapshots whose state the peer has
+        self._base = replica.base  # that we had when this began
         self._fetches: bytes | None = None  # the snapshot whose state we asked for
         self._asked = set[
             bytes
@@ -73,6 +75,16 @@ class StateExchange:
         if want is not None and self._member():
             digest, offset = as_list(want, 2)
             self._wanted = (None if digest is None else as_bytes(digest, 32), as_int(offset))
+
+    def shown(self, tips: Mapping[DeviceId, Sequence[Head]]) -> list[Proposal]:
+        """How far the peer's logs reach. Did it give us a state whose logs it has not any more, so that nothing will prove that?"""
+        base, replica = self._base, self.replica
+        member = self._member() and replica.device in replica.membership.members  # else it does not show us all
+        if member and base is not None and base is replica.base and base.giver == self.peer:
+            here = {device: max((head.seq for head in heads), default=0) for device, heads in tips.items()}
+            if any(here.get(device, 0) < head.seq for device, head in base.cut.items()):
+                return [Unproved(self.peer)]
+        return []
 
     # --- sending, to a member that has said what it has ------------------------------------------------------------------
 

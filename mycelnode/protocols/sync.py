@@ -414,7 +414,9 @@ class SyncSession:
                 raise EncodingError("more versions of one log than are kept")
             self.view.tips[as_bytes(device, 32)] = tuple(map(_head, heads))
             self._due.setdefault(device, now)
+        found: list[Proposal] = []
         if not self._heard:
+            found = self._states.shown(self.view.tips)
             for device in self.replica.logs.durable:
                 self._due.setdefault(device, now)
         if len(self.view.tips) > MAX_LOGS or len(self.view.statements) > 2 * MAX_STATEMENTS:
@@ -422,7 +424,7 @@ class SyncSession:
         self.view.statements.update(as_bytes(item, 32) for item in ids)
         self._flight = [sent for sent in self._flight if self.view.known_seq(sent.device, sent.branch) < sent.seq]
         self._heard = True
-        return []
+        return found
 
     def _on_statements(self, message: Sequence[Any], wall: int, now: float) -> list[Proposal]:
         items = as_list(as_list(message, 2)[1])

@@ -72,6 +72,13 @@ class StartFrom:
 
 
 @dataclass(frozen=True, slots=True)
+class Unproved:
+    """Proposal: ``giver`` has not the logs any more whose state it gave us, for `Replica.give_up_base`."""
+
+    giver: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
 class LearnRecords:
     """Proposal: a snapshot and its confirmations, for `Replica.learn_records`."""
 
@@ -93,4 +100,4 @@ class Leave:
     reason: str
 
 
-Proposal = Accept | Learn | StartFrom | LearnRecords | LearnState | Leave
+Proposal = Accept | Learn | StartFrom | Unproved | LearnRecords | LearnState | Leave

@@ -240,6 +240,31 @@ FOUND = {  # stories that once went wrong
             ("recover", 1, 2, 4, False, None),
         ],
     ),
+    "a state stayed unproved for ever, as the disk of who gave it was put back": Story(
+        160000841,
+        [
+            ("burst", 6, "count", 6),
+            ("image", 0),
+            ("burst", 0, "remove", 4),
+            ("meet", 0, 1, 15),
+            ("put_back", 0, 0),
+        ],
+    ),
+    "a start went on from a checkpoint of another version of a log": Story(
+        105,
+        [
+            ("image", 0),
+            ("burst", 0, "remove", 1),
+            ("meet", 0, 1, 24),
+            ("put_back", 0, 0),
+            ("burst", 0, "remove", 1),
+            ("burst", 0, "append", 3),
+            ("meet", 0, 2),
+            ("recover", 2, 0, 2, False),
+            ("gather", 2.0),
+            ("crash", 1, True),
+        ],
+    ),
 }
 
 

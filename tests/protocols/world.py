@@ -22,7 +22,16 @@ from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.replica import Replica
 from mycelnode.protocols.state_transfer import Offer, Partial, StateSource
 from mycelnode.protocols.sync import SyncSession
-from mycelnode.protocols.sync_frames import Accept, Learn, LearnRecords, LearnState, Leave, Proposal, StartFrom
+from mycelnode.protocols.sync_frames import (
+    Accept,
+    Learn,
+    LearnRecords,
+    LearnState,
+    Leave,
+    Proposal,
+    StartFrom,
+    Unproved,
+)
 
 
 class CheapKey:
@@ -153,6 +162,8 @@ class Device:
             case StartFrom(state, cut, giver):
                 document = Document.decode_state(state)
                 self.progressed.append(self.replica.start_from(document, cut, giver, self.now))
+            case Unproved(giver):
+                self.replica.give_up_base(giver)
             case LearnRecords(records):
                 self.replica.learn_records(records)
             case LearnState(snapshot, state):

@@ -146,9 +146,9 @@ def _lacks_what_is_gone(world: World, node: Node, healthy: Sequence[Node], given
         gone = [r for r in chain(replica, device, number) if applied < r.seq <= limit and isinstance(r.entry, Digest)]
         if not gone:
             raise Broken("holes", f"{node.name} lacks nothing of {world.name_of(device)}, and thinks so")
-        for row in gone:
-            if row.seq > given_up.get(device, 0) or any(_whole(other, device, row) for other in healthy):
-                raise Broken("holes", f"{node.name} lacks entry {row.seq} of {world.name_of(device)}")
+        row = gone[0]  # without it, those after it are of no use
+        if row.seq > given_up.get(device, 0) or any(_whole(other, device, row) for other in healthy):
+            raise Broken("holes", f"{node.name} lacks entry {row.seq} of {world.name_of(device)}")
     return bool(replica.holes)
 
 

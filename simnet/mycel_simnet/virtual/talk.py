@@ -13,7 +13,16 @@ from mycelnode.errors import BusyError, EncodingError, LogError, MycelError, Pee
 from mycelnode.protocols.admission import Admission, Verdict
 from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.sync import SyncSession
-from mycelnode.protocols.sync_frames import Accept, Learn, LearnRecords, LearnState, Leave, Proposal, StartFrom
+from mycelnode.protocols.sync_frames import (
+    Accept,
+    Learn,
+    LearnRecords,
+    LearnState,
+    Leave,
+    Proposal,
+    StartFrom,
+    Unproved,
+)
 
 if TYPE_CHECKING:
     from mycel_simnet.virtual.node import Node
@@ -176,6 +185,8 @@ class Talk:
                 device.commit(lambda r: r.accept(author, start, entries, head), size=size, done=done, failed=failed)
             case Learn(statements):
                 device.commit(lambda r: r.learn(statements), done=done, failed=failed)
+            case Unproved(giver):
+                device.commit(lambda r: r.give_up_base(giver), done=done, failed=failed)
             case LearnRecords(records):
                 device.commit(lambda r: r.learn_records(records), done=done, failed=failed)
             case StartFrom(state, cut, giver):
