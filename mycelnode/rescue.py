@@ -132,7 +132,7 @@ def head_before(replica: Replica, device: DeviceId, since_ms: int | None) -> Hea
             head = Head(early[-1].seq, early[-1].hash)
         if not early or len(early) < len(rows):
             break
-    return max(least, head, key=lambda head: head.seq)
+    return max(least, min(tip, head, key=lambda head: head.seq), key=lambda head: head.seq)
 
 
 def held_beyond(replica: Replica, device: DeviceId, head: Head) -> int:

@@ -265,9 +265,8 @@ class Fold:
         if not all(map(self.covers, self.snapshots.grounds())):
             self._refold(now, progress)  # not merged: what was applied may be of another version of a log
         applied = self.document.applied
-        self.holes = {
-            d for d in self.holes if applied.get(d, 0) < self.counted(d)[1]
-        }  # a fence may have come before it
+        # A fence may have come before a hole: then nothing is lacking.
+        self.holes = {d for d in self.holes if applied.get(d, 0) < self.counted(d)[1]}
         self.unfilled = {d for d in self.holes if applied.get(d, 0) >= self.snapshots.may_lack(d)}
 
     def covers(self, proposal: Proposal) -> bool:

@@ -44,9 +44,8 @@ class StateExchange:
         self._there = set[bytes]()  # snapshots whose state the peer has
         self._base = replica.base  # that we had when this began
         self._fetches: bytes | None = None  # the snapshot whose state we asked for
-        self._asked = set[
-            bytes
-        ]()  # once for each time that we are told: what came may not have been kept, as on a full disk
+        # Asked for once each time that we are told of it: what came may not have been kept, as on a full disk.
+        self._asked = set[bytes]()
         self._wanted: tuple[bytes | None, int] | None = None  # by the peer: a state to begin with
         self._sending: tuple[Offer, int] | None = None
         self.drafting = (

@@ -301,6 +301,7 @@ def test_a_revocation_leaves_whole_what_this_device_folds_from() -> None:
     sync(a, copy)
     assert a.replica.logs.fork_point(b.id) == forked < agreed
     assert head_before(a.replica, b.id, None) == agreed  # the snapshot has chosen between the two
+    assert head_before(a.replica, b.id, b.now + 1_000_000) == agreed
     assert held_beyond(a.replica, b.id, agreed) == 1 + 2
     assert held_beyond(a.replica, b.id, forked) == (b.replica.head.seq - forked.seq) + 2
 
