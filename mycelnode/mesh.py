@@ -46,8 +46,6 @@ MAX_QUEUED = 10_000  # proposals waiting for the committer; more callers wait
 GROUP_BYTES = 256 << 10  # of proposals in one transaction: signatures stand at most this far (and one entry) apart
 HOLD_CHECK_SECONDS = 30.0  # how often held entries are looked at
 
-CLOCK_SET_MS = 60_000  # a clock that is disciplined moves by less; one that somebody sets, by more
-
 # The collections of mycelnode itself; see `shared.RESERVED`.
 CONFIG = "mycel.config"  # the mesh's layer of settings
 NAMES = "mycel.names"  # peer id → what people call the device
@@ -84,7 +82,6 @@ class Mesh:
         self.listeners: list[Callable[[Progress], None]] = []
         self.closing: list[Callable[[], None]] = []  # called when the mesh closes
         self.closed = False
-        self._set = self._clock_offset()
         self._send, self._receive = trio.open_memory_channel[_Request[Any]](MAX_QUEUED)
 
     @property
@@ -99,14 +96,9 @@ class Mesh:
 
     def now(self) -> int:
         """The wall clock, in Unix ms. A replica that learned from peers how far it is off hears when somebody sets it."""
-        offset = self._clock_offset()
-        if abs(offset - self._set) > CLOCK_SET_MS:
-            self.replica.clock_set(offset - self._set)
-            self._set = offset
-        return self.clock.wall()
-
-    def _clock_offset(self) -> int:
-        return self.clock.wall() - round(self.clock.boottime() * 1000)
+        wall = self.clock.wall()
+        self.replica.clock_reads(wall - round(self.clock.boottime() * 1000))
+        return wall
 
     def check_open(self) -> None:
         """Raise `ClosedError` once the mesh is closed."""
@@ -168,10 +160,10 @@ class Mesh:
         document = await trio.to_thread.run_sync(Document.decode_state, state)
         await self.commit(lambda replica: replica.learn_state(snapshot, state, document), size=len(state))
 
-    async def tend(self, *, may_write: bool) -> None:
+    async def tend(self) -> None:
         """Propose or confirm a snapshot, and replace what lies under one by its state, as far as that is due."""
-        while tending.needed(self.replica, may_write=may_write):
-            if not await self.commit(lambda replica: tending.tend(replica, self.now(), may_write=may_write)):
+        while tending.needed(self.replica):
+            if not await self.commit(lambda replica: tending.tend(replica, self.now())):
                 return
 
     def offer(self) -> Draft | None:

@@ -21,6 +21,7 @@ from multiaddr import Multiaddr
 from mycelnode.p2p._addresses import group_of
 from mycelnode.p2p._gate import key_of
 from mycelnode.p2p._sockets import is_open
+from mycelnode.protocols.simultaneous import keep
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,6 @@ STREAMS_ENDING = (
     4  # a peer may have this many times the streams that are served: half-closed ones, and ones that are being reset
 )
 GRACE_SECONDS = 0.25  # before a stranger that is not served makes room for another: with 64 of them, 256 a second
-SIMULTANEOUS_SECONDS = 2.0  # whose handshake began later after a connection with that peer stood: the older one is dead
 
 
 class Admission(Enum):
@@ -52,7 +52,6 @@ class Limits:
     stranger_spared_seconds: float = (
         1.0  # then it makes room for another, even while it is served: to pair takes half a second
     )
-    connections_per_peer: int = 4  # that it has dialled and that are kept: it chooses one
     handshakes: int = (
         64  # unfinished inbound ones; beyond it an old one is cut, so that a flood of silent ones shuts nobody out
     )
@@ -248,9 +247,12 @@ class Guard:
         self._hold_to_limits(entry)
         same = self._by_peer.setdefault(entry.peer, [])
         same.append(entry)
-        for loser in self._losers(same):
-            _log.debug("of two connections with %s one is kept", entry.peer)
-            loser.cut()
+        live = [c for c in same if c.live]
+        kept = keep(live, smaller=self._own_id < entry.peer)
+        for loser in live:
+            if loser not in kept:
+                _log.debug("of two connections with %s one is kept", entry.peer)
+                loser.cut()
         if spare is not None:
             spare.made_room = True
             spare.cut()
@@ -267,22 +269,6 @@ class Guard:
         )
         entry.max_streams = streams
         entry.inner.muxed_conn.hold_to(streams=STREAMS_ENDING * streams, unread=unread)
-
-    def _losers(self, same_peer: list[Connection]) -> list[Connection]:
-        """The connections with a peer that are one too many.
-
-        Nobody dials a peer with which a connection stands: who does it has lost that, or both have dialled at the same moment. Of
-        simultaneous ones both ends keep those that the smaller peer id dialled; of several dialled by one end, as when two of the
-        peer's addresses answered, that end alone chooses: it keeps the first.
-        """
-        live = [c for c in same_peer if c.live]
-        if not live:  # its line broke while libp2p took it in
-            return []
-        recent = [c for c in live if live[-1].began - c.since <= SIMULTANEOUS_SECONDS]
-        here_is_smaller = self._own_id < live[-1].peer
-        kept = [c for c in recent if c.dialled_here == here_is_smaller] or recent
-        kept = kept[: 1 if kept[0].dialled_here else self.limits.connections_per_peer]
-        return [c for c in live if c not in kept]
 
     def leave(self, conn: Any) -> None:
         """A connection is down: forget it."""

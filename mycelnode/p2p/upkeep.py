@@ -1,7 +1,6 @@
 """What a device writes into the mesh by itself: where it can be reached, the head of its audit chain, and its part in snapshots.
 
-It does so only when another device has shown how much it holds of our log. Else a device that was put back to an older state, by a
-copy of its disk, would fork its own log before it could learn of its longer one: nobody asked for that write.
+When it may, the replica says (`Replica.may_volunteer`).
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ class Upkeep:
 
     def __init__(self, mesh: Mesh, host: Host, syncing: SyncDriver) -> None:
         self.mesh, self.host, self.syncing = mesh, host, syncing
-        self._sure = False  # that no other device holds more of our log
         self._wake = trio.Event()
 
     def look(self) -> None:
@@ -37,28 +35,23 @@ class Upkeep:
 
     def on_progress(self, progress: Progress) -> None:
         """Something new is on disk: a snapshot may be due, or one may wait for us."""
-        if tending.needed(self.mesh.replica, may_write=self._sure):
+        if tending.needed(self.mesh.replica):
             self._wake.set()
 
     async def begin(self) -> None:
         """What can be done before anybody is met."""
-        if self._may_write():
+        if self.mesh.replica.may_volunteer:
             await self._write()
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            while not self._may_write():
+            while not self.mesh.replica.may_volunteer:
                 await self.syncing.moved()
             self._wake = trio.Event()
             await self._write()
             with trio.move_on_after(CHECK_SECONDS):
                 await self._wake.wait()
-
-    def _may_write(self) -> bool:
-        alone = self.mesh.replica.membership.members <= {self.mesh.identity.device}
-        self._sure = self._sure or alone or any(link.session.shown_our_log() for link in self.syncing.links.values())
-        return self._sure
 
     async def _write(self) -> None:
         addrs = list(self.host.addrs)
@@ -66,7 +59,7 @@ class Upkeep:
             if addrs and self.mesh.replica.document.map(ADDRESSES).get(self.mesh.device) != addrs:
                 await self.mesh.write([ops.map_put(ADDRESSES, self.mesh.device, addrs)])
             await anchor(self.mesh)
-            await self.mesh.tend(may_write=self._sure)
+            await self.mesh.tend()
         except MycelError as error:
             _log.warning(
                 "this device could not write its addresses, the head of its audit chain or a snapshot: %s", error

@@ -38,6 +38,7 @@ from mycelnode.protocols.folding import Base, Fold, Progress
 from mycelnode.protocols.logset import MAX_BRANCHES, MAX_CHOOSING, Addition, EntryStore, Filled, Row
 from mycelnode.protocols.shares import Shares
 
+CLOCK_SET_MS = 60_000  # a clock that is disciplined moves by less; one that somebody sets, by more
 CARRIES = b"\x82\x00"  # how an entry begins that carries a statement: a list of two, the first of them 0
 
 R = TypeVar("R", Proposal, Confirmation)
@@ -80,6 +81,8 @@ class Replica(Fold):
         self.membership: Membership = membership(root, (), self.logs.on_chain, self._common)
         self.residue = 0  # bytes of entries that the last snapshot left
         self.proposing: Mapping[DeviceId, Head] | None = None  # the cut of a snapshot that we are about to propose
+        self.own_log_shown = False  # has another device shown that it holds no more of our log than we do?
+        self._offset: int | None = None  # of our wall clock, as it was last set
         self._sign, self._verify = sign, verify
         self._own: list[Row] = []
         self.batch = Batch()
@@ -141,9 +144,22 @@ class Replica(Fold):
         """Does this device hold nothing of the others yet, so that it may begin with a peer's folded state?"""
         return self.base is None and self.document.applied.keys() <= {self.device}
 
-    def clock_set(self, by: int) -> None:
-        """Somebody set our clock, ``by`` ms ahead: what peers said of theirs is reckoned anew."""
-        self.skews = {peer: skew - by for peer, skew in self.skews.items()}
+    @property
+    def may_volunteer(self) -> bool:
+        """May we write unasked? Not before somebody has shown that we hold all of our own log.
+
+        A device that was put back to an older state, by a copy of its disk, would fork its log before it could learn of the longer
+        one.
+        """
+        return self.own_log_shown or self.membership.members <= {self.device}
+
+    def clock_reads(self, offset: int) -> None:
+        """Our wall clock is that many ms ahead of one that nobody can set. Has somebody set it? Then what peers said of theirs is
+        reckoned anew."""
+        by = offset - (offset if self._offset is None else self._offset)
+        if self._offset is None or abs(by) > CLOCK_SET_MS:
+            self._offset = offset
+            self.skews = {peer: skew - by for peer, skew in self.skews.items()}
 
     def check_writable(self) -> None:
         """Raise `ForkDetected` or `NotAMember` if we may not write any more."""

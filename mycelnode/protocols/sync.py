@@ -124,6 +124,7 @@ class SyncSession:
             raise PeerMisbehaved(f"the other device sent something malformed: {error}") from error
         if len(self._queue) > MAX_QUEUED:
             raise PeerMisbehaved("the other device asks faster than it reads the answers")
+        self._look_at_our_log()
         return proposals
 
     def progress(self, logs: Iterable[DeviceId], *, now: float) -> None:
@@ -131,6 +132,12 @@ class SyncSession:
         for device in logs:
             self._announce.add(device)
             self._due.setdefault(device, now if device == self.replica.device else now + FORWARD_DELAY)
+        self._look_at_our_log()
+
+    def _look_at_our_log(self) -> None:
+        """Has the peer said how much it holds of our own log, and do we hold all of that?"""
+        if self._heard and not self.replica.own_log_shown:
+            self.replica.own_log_shown = not self.view.unknown_tips(self.replica.device)
 
     def tick(self, *, now: float) -> None:
         """Time passes: heartbeats, giving up on a silent peer, parting from one that is no member any more."""
@@ -213,10 +220,6 @@ class SyncSession:
     def ready(self) -> bool:
         """Have both ends said what they have?"""
         return self._heard and self._told
-
-    def shown_our_log(self) -> bool:
-        """Has the peer said how much it holds of our own log, and do we hold all of that?"""
-        return self._heard and not self.view.unknown_tips(self.replica.device)
 
     def lacking(self) -> int:
         """How many entries and statements held here are not known to be on the peer's disk."""

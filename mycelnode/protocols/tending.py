@@ -22,17 +22,17 @@ MAX_BESIDE = 1024  # of a clone's statements that a proposal names
 PRUNE_BYTES = 1 << 20  # of entries looked at in one transaction
 
 
-def needed(replica: Replica, *, may_write: bool) -> bool:
+def needed(replica: Replica) -> bool:
     """Is there something for `tend` to look at? Cheap."""
     if replica.snapshots.superfluous() or _prunable(replica):
         return True
-    return may_write and (bool(_open(replica)) or _proposes(replica))
+    return replica.may_volunteer and (bool(_open(replica)) or _proposes(replica))
 
 
-def tend(replica: Replica, now: int, *, may_write: bool, least: int | None = None) -> bool:
+def tend(replica: Replica, now: int, *, least: int | None = None) -> bool:
     """One step, as tentative additions to the replica's batch; was there something to do? Then there may be more.
 
-    ``may_write``: may we write into our log without being asked? ``least``: bytes of growth that are worth a snapshot.
+    ``least``: bytes of growth that are worth a snapshot.
     """
     batch = replica.batch
     for key in replica.snapshots.superfluous():
@@ -45,7 +45,7 @@ def tend(replica: Replica, now: int, *, may_write: bool, least: int | None = Non
         replica.check_may_write(now)
     except MycelError:
         return done
-    if may_write:
+    if replica.may_volunteer:
         for proposal in _open(replica, least):
             if _confirm(replica, proposal):  # or a piece of the way there
                 return True

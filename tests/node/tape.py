@@ -16,8 +16,8 @@ from mycelnode.protocols.state_transfer import Draft, Partial, StateSource
 from mycelnode.protocols.sync import SyncSession
 
 TOLD = {
-    Replica: "load write declare accept learn worth_learning take rollback durable tick start_from clock_set",
-    SyncSession: "receive progress tick close ping mark reached refuse over next_frame next_due lacking ponged shown_our_log",
+    Replica: "load write declare accept learn worth_learning take rollback durable tick start_from clock_reads",
+    SyncSession: "receive progress tick close ping mark reached refuse over next_frame next_due lacking ponged",
     Admission: "request respond conclude",
 }
 

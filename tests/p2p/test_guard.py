@@ -362,7 +362,7 @@ async def test_many_connections_of_one_member_are_too_many() -> None:
 async def test_a_connection_that_cannot_be_entered_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     async with a_host() as victim, a_host() as one:
         with monkeypatch.context() as patch:
-            patch.setattr(Guard, "_losers", None)
+            patch.setattr(_guard, "keep", None)
             await ignoring_errors(partial(one._swarm.dial_addr, Multiaddr(victim.addrs[0]), id_of(victim.peer_id)))
             await until(lambda: not victim._swarm.get_connections())
         await until(lambda: not one.connected())

@@ -20,6 +20,7 @@ from mycelnode.errors import BrokenError, ClosedError, EncodingError, NetworkErr
 from mycelnode.p2p import _guard, _sockets
 from mycelnode.p2p._addresses import parse
 from mycelnode.p2p.host import HostConfig, Stream, open_host
+from mycelnode.protocols.simultaneous import keep
 from tests.p2p.hosts import (
     ECHO,
     LOOPBACK,
@@ -391,7 +392,7 @@ async def test_a_device_that_comes_back_replaces_its_dead_connection(
     monkeypatch: pytest.MonkeyPatch, elapsed: bool
 ) -> None:
     """Its old process is frozen, so its connection looks alive here. Within the time for simultaneous dials that would be kept."""
-    monkeypatch.setattr(_guard, "SIMULTANEOUS_SECONDS", 0.0 if elapsed else 60.0)
+    monkeypatch.setattr(_guard, "keep", partial(keep, within=0.0 if elapsed else 60.0))
     async with a_host() as one:
         own = seed(0)
         for number in range(100):  # until `one`'s dials are preferred

@@ -16,6 +16,7 @@ from mycelnode.encoding import decode, encode
 from mycelnode.errors import ForkDetected, MycelError, NotAMember, PeerMisbehaved
 from mycelnode.protocols import sync_frames as wire
 from mycelnode.protocols.folding import Progress
+from mycelnode.protocols.replica import CLOCK_SET_MS
 from mycelnode.protocols.shadow import Shadow
 from mycelnode.protocols.state_transfer import Draft, Offer
 from tests.protocols.world import Device, Link, mesh, sync
@@ -287,8 +288,11 @@ def test_a_device_whose_clock_two_peers_contradict_holds_nothing() -> None:
     assert a.replica.clock_wrong(a.now)
     a.replica.tick(a.now)
     assert a.map() == {"k": 1}
+    a.replica.clock_reads(0)
+    a.replica.clock_reads(CLOCK_SET_MS)  # disciplined
+    assert a.replica.clock_wrong(a.now)
     a.skew_ms += 3 * 24 * 3600 * 1000
-    a.replica.clock_set(3 * 24 * 3600 * 1000)
+    a.replica.clock_reads(3 * 24 * 3600 * 1000)
     assert not a.replica.clock_wrong(a.now)
 
 

@@ -145,9 +145,10 @@ class Device:
         )
 
     def tend(self, least: int = 0, *, most: int = 1000) -> None:
-        """Propose, confirm and prune until nothing is left to do."""
+        """Propose, confirm and prune until nothing is left to do, asked or not."""
+        self.replica.own_log_shown = True
         for _ in range(most):
-            if not tending.tend(self.replica, self.now, may_write=True, least=least):
+            if not tending.tend(self.replica, self.now, least=least):
                 return
             self.commit()
             least = 1 << 60  # one proposal at a time

@@ -14,7 +14,6 @@ from mycelnode.crdt.changelog import DeviceId, Head, Verify
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.snapshots import Confirmation
 from mycelnode.errors import EncodingError, MycelError
-from mycelnode.mesh import CLOCK_SET_MS
 from mycelnode.protocols import tending
 from mycelnode.protocols.folding import Base, Progress
 from mycelnode.protocols.logset import Branch
@@ -56,10 +55,10 @@ class Device(Committer):
         return self.clock.wall(self.skew_ms)
 
     def set_clock(self, skew_ms: int) -> None:
-        """Somebody sets our wall clock. (As `Mesh.now` notices.)"""
-        by, self.skew_ms = skew_ms - self.skew_ms, skew_ms
-        if self.up and abs(by) > CLOCK_SET_MS:
-            self.replica.clock_set(by)
+        """Somebody sets our wall clock."""
+        self.skew_ms = skew_ms
+        if self.up:
+            self.replica.clock_reads(skew_ms)
 
     # --- starting and ending -----------------------------------------------------------------------------------------------
 
@@ -67,6 +66,7 @@ class Device(Committer):
         """As `Mesh._load`: everything from disk."""
         self.up, self.lives = True, self.lives + 1
         self.replica = Replica(self.root, self.id, self.key.sign, self.verify, self.disk)
+        self.replica.clock_reads(self.skew_ms)
         self._queue, self._busy = [], False
         self.partial, self.source = Partial(), StateSource(self.offer, least=self.state_pays)
         branches: Mapping[tuple[DeviceId, int], Branch] = self.disk.tables[BRANCHES]
@@ -158,11 +158,11 @@ class Device(Committer):
             lambda replica: replica.learn_state(snapshot, state, document), size=len(state), done=done, failed=failed
         )
 
-    def tend(self, over: Callable[[], None], *, may_write: bool, least: int | None = None, steps: int = 0) -> None:
+    def tend(self, over: Callable[[], None], *, least: int | None = None, steps: int = 0) -> None:
         """As `Mesh.tend`; with ``least`` the first step has another bound."""
         if steps > MAX_TENDING:
             raise Broken("endless", f"{self.name} never finishes its part in snapshots")
-        if least is None and not tending.needed(self.replica, may_write=may_write):
+        if least is None and not tending.needed(self.replica):
             over()
             return
 
@@ -171,8 +171,8 @@ class Device(Committer):
         def tended(more: bool) -> None:
             proposed = not self.replica.snapshots.proposals.keys() <= before  # one is enough
             if more:
-                self.tend(over, may_write=may_write, least=None if proposed else least, steps=steps + 1)
+                self.tend(over, least=None if proposed else least, steps=steps + 1)
             else:
                 over()
 
-        self.commit(lambda replica: tending.tend(replica, self.now, may_write=may_write, least=least), done=tended)
+        self.commit(lambda replica: tending.tend(replica, self.now, least=least), done=tended)

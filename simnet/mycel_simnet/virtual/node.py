@@ -1,7 +1,7 @@
 """One started device on the network: who it talks to, whom it looks for, whom it lets in.
 
-What is decided here is what `mycelnode.p2p` decides outside the machines: which of several connections with one peer is kept
-(`_guard.py`), that a newer session replaces an older one (`sync_driver.py`), and when members are looked up anew (`node.py`).
+What is decided here is what `mycelnode.p2p` decides outside the machines: that a newer session replaces an older one
+(`sync_driver.py`), and when members are looked up anew (`node.py`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from mycelnode.crdt.changelog import DeviceId
 from mycelnode.protocols import tending
 from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.reconnect import Reconnect
-
-SIMULTANEOUS_SECONDS = 10.0  # as in `mycelnode.p2p._guard`
+from mycelnode.protocols.simultaneous import keep
 
 
 class Node:
@@ -53,7 +52,7 @@ class Node:
     def boot(self) -> None:
         """Start, from disk."""
         self.links, self.talks, self._trying = {}, [], set()
-        self._sure = self._tending = False
+        self._met = self._tending = False
         self.device.crashed = self._died
         self.device.boot()
         self.device.listeners.append(self._on_progress)
@@ -101,13 +100,10 @@ class Node:
         self.network.dial(self, place, connected, lambda: tried("no answer"), budget=budget, cut=cut, odd=odd)
 
     def _enter(self, talk: Talk) -> Talk:
-        """As `Guard.enter`: of simultaneous connections those are kept that the smaller peer dialled."""
+        """As `Guard.enter`."""
         self.talks.append(talk)
         live = [t for t in self.talks if t.peer == talk.peer and not t.ended]
-        recent = [t for t in live if talk.since - t.since <= SIMULTANEOUS_SECONDS]
-        kept = [t for t in recent if t.dialled_here == (self.device.id < talk.peer)] or recent
-        if kept[0].dialled_here:
-            kept = kept[:1]
+        kept = keep(live, smaller=self.device.id < talk.peer)
         for loser in live:
             if loser not in kept:
                 self.clock.at(0.0, lambda loser=loser: loser.end_it("another connection is kept"))  # type: ignore[misc]
@@ -134,23 +130,22 @@ class Node:
 
     def shown(self) -> None:
         """A peer may have shown how much it holds of our log."""
-        if not self._sure and any(talk.session and talk.session.shown_our_log() for talk in self.links.values()):
-            self._sure = True
+        if not self._met and self.device.replica.own_log_shown:
+            self._met = True
             self.tend()
 
     def tend(self, least: int | None = None) -> None:
-        """As `mycelnode.p2p.upkeep`: its part in snapshots, once another device has shown how much it holds of our log."""
+        """As `mycelnode.p2p.upkeep`: its part in snapshots."""
         replica, device = self.device.replica, self.device
         if not device.up or self._tending:
             return
-        self._sure = self._sure or replica.membership.members <= {device.id}
-        if least is None and not tending.needed(replica, may_write=self._sure):
+        if least is None and not tending.needed(replica):
             return
         self._tending, life = True, device.lives
 
         def begin() -> None:
             if device.up and device.lives == life:
-                device.tend(over, may_write=self._sure, least=least)
+                device.tend(over, least=least)
 
         def over() -> None:
             self._tending = False

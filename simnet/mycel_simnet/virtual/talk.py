@@ -40,7 +40,7 @@ class Talk:
         self, node: Node, line: Line, end: int, peer: DeviceId, tried: Callable[[str | None], None] = lambda why: None
     ) -> None:
         self.node, self.line, self.end, self.peer = node, line, end, peer
-        self.since = node.clock.now
+        self.since = self.began = node.clock.now
         self.session: SyncSession | None = None
         self.ended = False
         self._tried = tried  # told once: None when a session begins, else why none did
