@@ -265,6 +265,24 @@ FOUND = {  # stories that once went wrong
             ("crash", 1, True),
         ],
     ),
+    "the fifth version of a log, which nobody takes, was two signed runs long (the checker gave it to somebody)": Story(
+        330002728,
+        [
+            ("image", 1),
+            ("burst", 1, "set", 4),
+            ("meet", 1, 0, 24),
+            ("put_back", 1, 0),
+            ("burst", 1, "set", 4),
+            ("gather", 2.0),
+            ("put_back", 7, 0),
+            ("clone", 1),
+            ("burst", 1, "remove", 4),
+            ("write", -1, "put", 0, 0),
+            ("gather", 2.0),
+            ("put_back", 1, 0),
+            ("burst", 1, "count", 3),
+        ],
+    ),
 }
 
 

@@ -6,7 +6,6 @@ What devices hold is compared with a replica that is given everything at once, w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import combinations, product
 from typing import Any
 
@@ -176,11 +175,16 @@ def fold(world: World, nodes: Sequence[Node]) -> Replica:
         nobody.commit(lambda replica: None)
         statements = {key: s for key, s in statements.items() if key not in nobody.replica.statements}
     done: set[tuple[DeviceId, Head]] = set()
+    refused: set[tuple[DeviceId, Head]] = set()  # in more versions than anybody keeps
     for node in nodes:
         for device, start, rows, head in _runs(node.device.replica):
-            if (device, head.head) not in done:
-                with suppress(BusyError):  # in more versions than anybody keeps
+            if (device, start) in refused:
+                refused.add((device, head.head))
+            elif (device, head.head) not in done:
+                try:
                     nobody.replica.accept(device, start, [world.archive[row.hash] for row in rows], head)
+                except BusyError:
+                    refused.add((device, head.head))
                 nobody.commit(lambda replica: None)
                 done.add((device, head.head))
     records = {r.id: r for node in nodes for r in node.device.disk.tables[RECORDS].values()}
