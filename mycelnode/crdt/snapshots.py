@@ -166,9 +166,21 @@ def membership_at(
     What counts: the root's statements that the proposal names; of those asked, all that they said before they agreed; of the
     others, what lies within the cut. So nobody can leave out whom it has itself enrolled, and no later statement changes it.
     """
-    reach: dict[DeviceId, Head | None] = dict(proposal.cut)
-    reach.update({device: said.at for device, said in confirmations.items() if device in proposal.asked})
-    reach[proposal.author] = proposal.at
+    said = {device: confirmation.at for device, confirmation in confirmations.items()}
+    return membership_within(root, proposal, {**said, proposal.author: proposal.at}, statements, on_chain, common)
+
+
+def membership_within(
+    root: bytes,
+    proposal: Proposal,
+    agreed: Mapping[DeviceId, Head | None],
+    statements: Iterable[Statement],
+    on_chain: OnChain,
+    common: Common,
+) -> Membership:
+    """The same, if those asked agree at these places in their logs."""
+    asked = {device: at for device, at in agreed.items() if device in proposal.asked or device == proposal.author}
+    reach: dict[DeviceId, Head | None] = {**proposal.cut, **asked}
 
     def on_known_chain(device: DeviceId, at: Head, head: Head) -> bool:
         """A newcomer lacks the logs: numbers tell, but for logs in two versions. Once it has them, they do."""

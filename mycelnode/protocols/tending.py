@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mycelnode.crdt.changelog import DeviceId, Head, digest
-from mycelnode.crdt.snapshots import Confirmation, Proposal, extends
+from mycelnode.crdt.snapshots import Confirmation, Proposal, asks_rightly, extends, membership_within
 from mycelnode.encoding import Digest
 from mycelnode.errors import MycelError
 from mycelnode.protocols.logset import ROW_BYTES, Row
@@ -37,21 +37,21 @@ def tend(replica: Replica, now: int, *, least: int | None = None) -> bool:
     batch = replica.batch
     for key in replica.snapshots.superfluous():
         batch.dropped += [key, *(c.id for c in replica.snapshots.confirmations.get(key, {}).values())]
-    done = bool(batch.dropped)
     for device, number, seq in _prunable(replica)[:1]:
         batch.pruned.append(_prune(replica, device, number, seq))
-        done = True
+    if batch.dropped or batch.pruned:
+        return True  # what there is to gain by another snapshot shows only when all is gone that stands under the last
     try:
         replica.check_may_write(now)
     except MycelError:
-        return done
+        return False
     if replica.may_volunteer:
         for proposal in _open(replica, least):
             if _confirm(replica, proposal):  # or a piece of the way there
                 return True
         if _proposes(replica, least):
-            return _propose(replica) or done
-    return done
+            return _propose(replica)
+    return False
 
 
 # --- proposing ---------------------------------------------------------------------------------------------------------------
@@ -118,7 +118,10 @@ def _beside(replica: Replica, cut: Mapping[DeviceId, Head]) -> frozenset[bytes]:
 
 def _propose(replica: Replica) -> bool:
     """Propose, or go a piece of the way there; is there more to do?"""
-    cut = replica.proposing = replica.proposing or cut_now(replica)
+    cut = replica.proposing or cut_now(replica)
+    if replica.proposing is None and not _can_be_complete(replica, cut):
+        return False
+    replica.proposing = cut
     shadow = replica.towards(cut)
     if not shadow.done and shadow.possible:
         return True
@@ -126,24 +129,39 @@ def _propose(replica: Replica) -> bool:
     if not shadow.done or not all(replica.on_counted_chain(device, head) for device, head in cut.items()):
         return False
     state = shadow.state
-
-    def at(position: Head) -> Proposal:
-        return Proposal(
-            replica.device,
-            position,
-            cut,
-            _root_statements(replica),
-            dict(replica.membership.fences),
-            dict(replica.membership.forked),
-            _beside(replica, cut),
-            asked_now(replica),
-            shadow.digest,
-            len(state),
-        )
-
-    proposal = replica.enter(at)
+    proposal = replica.enter(lambda position: _drafted(replica, position, cut, shadow.digest, len(state)))
     replica.batch.states[proposal.id] = state
     return True
+
+
+def _can_be_complete(replica: Replica, cut: Mapping[DeviceId, Head]) -> bool:
+    """Would it be, if all who are asked agree?
+
+    Not where a revocation counts that stands beyond its author's fence, so in no cut: then whom it puts out would have to be asked.
+    Who is asked alone would propose again and again.
+    """
+    draft = _drafted(replica, replica.head, cut, b"", 0)
+    tips = {device: replica.logs.tip(device, replica.counted(device)[0]) for device in draft.asked}
+    held = membership_within(
+        replica.root, draft, tips, replica.statements.values(), replica.logs.on_chain, replica._common
+    )
+    return asks_rightly(draft, held)
+
+
+def _drafted(replica: Replica, position: Head, cut: Mapping[DeviceId, Head], state: bytes, size: int) -> Proposal:
+    """A proposal, of a state with that digest and size."""
+    return Proposal(
+        replica.device,
+        position,
+        cut,
+        _root_statements(replica),
+        dict(replica.membership.fences),
+        dict(replica.membership.forked),
+        _beside(replica, cut),
+        asked_now(replica),
+        state,
+        size,
+    )
 
 
 # --- confirming --------------------------------------------------------------------------------------------------------------

@@ -283,6 +283,21 @@ FOUND = {  # stories that once went wrong
             ("burst", 1, "count", 3),
         ],
     ),
+    "who was asked alone proposed without end what could not become complete": Story(
+        392, [("revoke", 0, 1, 0), ("meet", 2, 0, None), ("revoke", 2, 3, 1), ("revoke", 2, 0, 0)], grown=True
+    ),
+    "who was asked alone proposed anew before what the last snapshot freed was gone": Story(
+        278,
+        [
+            ("clone", 2),
+            ("meet", -1, 0),
+            ("snapshot", 1),
+            ("meet", 1, 0),
+            ("revoke", 1, 0, 1),
+            ("revoke", 1, 2, 1),
+        ],
+        grown=True,
+    ),
 }
 
 

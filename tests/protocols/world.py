@@ -147,11 +147,13 @@ class Device:
     def tend(self, least: int = 0, *, most: int = 1000) -> None:
         """Propose, confirm and prune until nothing is left to do, asked or not."""
         self.replica.own_log_shown = True
+        before = set(self.replica.snapshots.proposals)
         for _ in range(most):
             if not tending.tend(self.replica, self.now, least=least):
                 return
             self.commit()
-            least = 1 << 60  # one proposal at a time
+            if not self.replica.snapshots.proposals.keys() <= before:
+                least = 1 << 60  # one proposal at a time
 
     def carry_out(self, proposal: Proposal) -> None:
         """What the driver does with what a session proposes; committed by the caller."""

@@ -58,6 +58,7 @@ def a_snapshot_leaves_out_silent_devices() -> Iterator[None]:
         mock.patch.object(tending, "asked_now", heard),
         mock.patch.object(tending, "_same_view", believing),
         mock.patch.object(snapshots, "asks_rightly", return_value=True),
+        mock.patch.object(tending, "asks_rightly", return_value=True),
     ):
         yield
 

@@ -5,7 +5,7 @@ What devices hold is compared with a replica that is given everything at once, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
@@ -107,9 +107,11 @@ def judge(world: World) -> None:
         if len(left) == len(healthy):
             break
         healthy = left
+    if kept_out := _kept_out(world, reference, healthy):
+        reference = fold(world, healthy, without=kept_out)
     copies_reported(world, reference)
     nothing_lost(world, healthy, reference)
-    if len({node.device.id for node in healthy}) < 2:
+    if not healthy or (len(healthy) > 1 and len({node.device.id for node in healthy}) == 1):
         return  # copies of one key cannot meet
     one_branch(reference)
     reach = _given_up(reference, healthy)
@@ -117,6 +119,13 @@ def judge(world: World) -> None:
     _alike(whole, reference)
     if whole:
         as_written(world, reference, whole[0].device.replica)
+
+
+def _kept_out(world: World, reference: Replica, healthy: Sequence[Node]) -> set[bytes]:
+    """Snapshots that only those have who are out: the phrase has put them out, and undone the one that came after."""
+    there = {key for node in healthy for table in (STATES, RECORDS) for key in node.device.disk.tables[table]}
+    out = {key for node in world.nodes if node not in healthy for key in node.device.disk.tables[STATES]}
+    return {p.id for p in reference.snapshots.complete if p.id in out - there}
 
 
 def _given_up(reference: Replica, healthy: Sequence[Node]) -> dict[DeviceId, int]:
@@ -156,14 +165,15 @@ def _whole(node: Node, device: DeviceId, row: Row) -> bool:
     return any(r is not None and r.hash == row.hash and not isinstance(r.entry, Digest) for r in rows)
 
 
-def fold(world: World, nodes: Sequence[Node]) -> Replica:
+def fold(world: World, nodes: Sequence[Node], without: Collection[bytes] = ()) -> Replica:
     """One who never had anything is given all that ``nodes`` hold, and what they have replaced by state, and folds it.
 
-    Among what was replaced may be records of snapshots that none of them ever saw: the phrase has put out all who did. Nor does it.
+    Among what was replaced may be records of snapshots that none of them ever saw: the phrase has put out all who did. Nor does it,
+    nor those of the snapshots ``without``.
     """
     nobody = Device("nobody", world.root.public, Key("nobody"), verify, world.clock, world.rng)
     nobody.boot()
-    seen = set[bytes]().union(*(node.device.disk.records_seen for node in nodes))
+    seen = set[bytes]().union(*(node.device.disk.records_seen for node in nodes)).difference(without)
     know = nobody.replica.snapshots.know
     nobody.replica.snapshots.know = lambda record: know(record) if record.id in seen else None  # type: ignore[method-assign]
     statements = {s.id: s for node in nodes for s in node.device.replica.statements.values()}

@@ -107,12 +107,13 @@ class Place(Protocol):
 
 
 class Network:
-    """All lines, and which places see each other: those in one of ``groups``. ``free``: devices look for each other."""
+    """All lines, and which places see each other: those in one of ``groups``. ``free``: devices look for each other;
+    ``odd``: all lines are."""
 
     def __init__(self, clock: Clock, rng: random.Random) -> None:
         self.clock, self.rng = clock, rng
         self.lines: set[Line] = set()
-        self.free = False
+        self.free = self.odd = False
         self._group: dict[int, int] = {}
 
     def latency(self) -> float:
@@ -142,7 +143,7 @@ class Network:
         """Connect ``dialler`` with ``place``, in a moment. ``connected`` makes the dialler's end."""
 
         def arrive() -> None:
-            line = Line(self, budget, cut, odd=odd)
+            line = Line(self, budget, cut, odd=odd or self.odd)
             answerer = place.accept(line, dialler) if place.reachable and self.sees(dialler, place) else None
             if answerer is None:
                 failed()

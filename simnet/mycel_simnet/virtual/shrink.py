@@ -27,7 +27,7 @@ def shrink(story: Story, kind: str) -> Story:
     while size:
         start = 0
         while start < len(story.steps):
-            less = Story(story.seed, story.steps[:start] + story.steps[start + size :], tight=story.tight)
+            less = story.of(story.steps[:start] + story.steps[start + size :])
             if _kind(failure(less)) == kind:
                 story = less
             else:

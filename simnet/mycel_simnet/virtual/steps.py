@@ -79,15 +79,24 @@ class Player(MachineSteps, MembershipSteps):
         """All devices are on one network for a while."""
         for node in self.world.nodes:
             self.world.boot(node)
-        self.world.online(list(self.world.nodes), seconds, cut)
+        self.world.online([self.world.nodes], seconds, cut)
 
-    def do_online(self, seed: int, seconds: float, cut: Cut = "reset") -> None:
+    def do_online(self, seed: int, seconds: float, cut: Cut = "reset", odd: bool = False) -> None:
         """Some devices are on one network for a while."""
         rng = random.Random(seed)
         nodes = rng.sample(self.world.nodes, min(len(self.world.nodes), rng.randint(2, 5)))
         for node in nodes:
             self.world.boot(node)
-        self.world.online(nodes, seconds, cut)
+        self.world.online([nodes], seconds, cut, odd=odd)
+
+    def do_split(self, seed: int, seconds: float, cut: Cut = "reset") -> None:
+        """The network falls in two: all go on, each on its side."""
+        rng = random.Random(seed)
+        for node in self.world.nodes:
+            self.world.boot(node)
+        here = set(rng.sample(self.world.nodes, rng.randint(1, max(1, len(self.world.nodes) - 1))))
+        sides = [[node for node in self.world.nodes if (node in here) is side] for side in (True, False)]
+        self.world.online(sides, seconds, cut)
 
     def do_rescue(self, by: int, whom: int) -> None:
         """As `devices rescue`."""

@@ -19,23 +19,43 @@ MOMENTS: Final = (None, "writing", "syncing", "syncing", "synced")
 
 
 class Story:
-    """Steps, playable again and again. ``tight``: with small limits in the product, so that short stories reach them."""
+    """Steps, playable again and again, with that many devices to begin with.
 
-    def __init__(self, seed: int, steps: Sequence[Step] | None = None, *, tight: bool | None = None) -> None:
+    ``tight``: with small limits in the product, so that short stories reach them. ``grown``: a snapshot is due as soon as there is
+    something to gain, and nobody needs to be told to make one.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        steps: Sequence[Step] | None = None,
+        *,
+        tight: bool | None = None,
+        devices: int | None = None,
+        grown: bool | None = None,
+    ) -> None:
+        made = steps is None
         self.seed = seed
         self.tight = seed % 2 == 1 if tight is None else tight
+        self.devices = (2 if made and seed % 6 == 4 else 3) if devices is None else devices
+        self.grown = made and seed % 6 == 2 if grown is None else grown
         self.steps = generate(random.Random(seed)) if steps is None else list(steps)
 
     def __repr__(self) -> str:
-        return f"Story({self.seed}, {self.steps!r})"
+        devices = f", devices={self.devices}" if self.devices != 3 else ""
+        return f"Story({self.seed}, {self.steps!r}{devices}{', grown=True' if self.grown else ''})"
+
+    def of(self, steps: Sequence[Step]) -> Story:
+        """Other steps under the same conditions."""
+        return Story(self.seed, steps, tight=self.tight, devices=self.devices, grown=self.grown)
 
     def run(self) -> World:
         """Play, heal, check; returns the world for whoever wants to look. Raises `Broken`."""
-        with conditions(tight=self.tight):
+        with conditions(tight=self.tight, grown=self.grown):
             world = World(self.seed)
             try:
                 player = Player(world)
-                for step in (("enrol", 0), ("enrol", 0), *self.steps):
+                for step in (*[("enrol", 0)] * (self.devices - 1), *self.steps):
                     player.play(step)
                     world.clock.run(world.rng.random() * 0.02)
                 heal(world)
@@ -66,7 +86,8 @@ def step(rng: random.Random) -> Step:
         ("write", a, rng.choice(VERBS), b % 3, n % 100): 30,
         ("burst", a, rng.choice(VERBS), rng.randint(2, 12)): 6,
         ("meet", a, b, budget, cut, n % 8 == 0): 30,
-        ("online", n, rng.choice((0.3, 1.0, 4.0, 20.0)), cut): 5,
+        ("online", n, rng.choice((0.3, 1.0, 4.0, 20.0)), cut, n % 7 == 0): 5,
+        ("split", n, rng.choice((0.3, 1.0, 4.0)), cut): 3,
         ("gather", rng.choice((0.3, 2.0)), cut): 1,
         ("crash", a, n % 2 == 0, moment): 7,
         ("restart", a): 2,

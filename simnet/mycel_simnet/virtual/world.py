@@ -24,6 +24,7 @@ from mycelnode.protocols import admission, peer_view, replica, state_exchange, s
 
 LEAST_DEVICES, MOST_DEVICES = 4, 8  # that a story may come to
 PATIENCE_SECONDS = 60  # within which two devices that meet undisturbed are in step
+DUE_BYTES = 1500  # of entries: about ten of a story
 SMALL = {
     "PIECE_BYTES": 150,
     "STATEMENTS_PER_FRAME": 3,
@@ -155,22 +156,28 @@ class World:
             self.clock.run(5.0)
         raise Broken("stuck", f"a lost connection is not noticed in a minute: {self._between(one, other)}")
 
-    def online(self, nodes: Sequence[Node], seconds: float, cut: Cut = "reset") -> None:
-        """These are on one network for a while, and look for each other."""
-        self.network.join([nodes])
-        self.network.free = True
+    def online(
+        self, groups: Sequence[Sequence[Node]], seconds: float, cut: Cut = "reset", *, odd: bool = False
+    ) -> None:
+        """The devices of each group are on one network for a while, and look for each other."""
+        nodes = [node for group in groups for node in group]
+        self.network.join(groups)
+        self.network.free, self.network.odd = True, odd
         for node in nodes:
             node.network_changed()
         self.clock.run(seconds)
-        self.network.free = False
+        self.network.free = self.network.odd = False
         self.part(*nodes, cut=cut)
 
 
 @contextmanager
-def conditions(*, tight: bool) -> Iterator[None]:
-    """With ``tight``, small limits, so that short stories reach them. And a statement is decoded once for all devices."""
+def conditions(*, tight: bool, grown: bool = False) -> Iterator[None]:
+    """As `Story` says. And a statement is decoded once for all devices."""
     changes: dict[tuple[ModuleType, str], Any] = {(m, "decode_statement"): _decode for m in (admission, replica, sync)}
-    changes[tending, "CONFIRM_PART"] = 1 << 62  # whoever is asked confirms, however little there is to gain
+    if grown:
+        changes[tending, "LEAST_GROWTH"] = DUE_BYTES
+    else:
+        changes[tending, "CONFIRM_PART"] = 1 << 62  # whoever is asked confirms, however little there is to gain
     if tight:
         for module in (peer_view, state_exchange, sync):
             changes.update({(module, name): value for name, value in SMALL.items() if hasattr(module, name)})
