@@ -15,7 +15,7 @@ from mycel_simnet.virtual.keys import Broken, Key, verify
 from mycel_simnet.virtual.node import Node
 from mycel_simnet.virtual.promises import as_written, chain, copies_reported, nothing_lost, one_branch
 from mycel_simnet.virtual.talk import Talk
-from mycel_simnet.virtual.world import World
+from mycel_simnet.virtual.world import World, calm
 from mycelnode.crdt.changelog import DeviceId, Head, SignedHead
 from mycelnode.crdt.clock import to_ms
 from mycelnode.crdt.document import Document
@@ -49,6 +49,8 @@ def heal(world: World) -> None:
     turns = list(product(*copies.values()))  # every copy of one key meets every copy of another
     quiet = 0
     for number in range(ROUNDS * len(turns)):
+        if number == ROUNDS * len(turns) // 2:
+            calm()
         behind = _all_meet(world, turns[number % len(turns)])
         now = [holdings(node.device.replica) for node in world.nodes]
         in_step = len(turns) == 1 and not behind and _agree(world.nodes)
