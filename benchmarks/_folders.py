@@ -46,6 +46,7 @@ class Folders:
 
     def __init__(self, base: Path) -> None:
         self.base = base
+        self.phrase = ""  # of the mesh, once it is founded
 
     def data(self, name: int | str) -> DataDir:
         """The folder of a device."""
@@ -60,7 +61,7 @@ class Folders:
         from hand to hand."""
         clock = SimulatedClock(day_offset(0))
         first = _folder(self.data(0))
-        await init_mesh(first, "keeper", clock=clock)
+        self.phrase = (await init_mesh(first, "keeper", clock=clock)).phrase
         async with open_mesh(first, clock=clock) as keeper:
             for number in (*range(1, devices), *["newcomer"] * newcomer):
                 data = _folder(self.data(number))
@@ -74,7 +75,7 @@ class Folders:
                 statements = list(keeper.replica.statements.values())
                 await begin(data, keeper.root, statements, "mesh.join", f"device {number}", clock)
 
-    def copy(self, source: int, name: str, key: int | None = None) -> DataDir:
+    def copy(self, source: int | str, name: str, key: int | str | None = None) -> DataDir:
         """A copy of a device's folder that is not in use; with the ``key`` of another device, who would hold the same if the two
         had been in step."""
         target = self.data(name)

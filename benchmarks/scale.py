@@ -13,7 +13,7 @@ from os.path import relpath
 from pathlib import Path
 
 from benchmarks import _scenes, install
-from benchmarks._scenes import Point
+from benchmarks._points import Point
 
 ENTRIES, DEVICES, MEGABYTES = 20_000, 8, 20
 FULL = {"entries": 1_000_000, "devices": 50, "megabytes": 200}
@@ -23,8 +23,9 @@ VALUES_DEVICES = 5
 BAR = 30
 PARTS = {
     "history": "history grows, the document does not; by entries",
+    "changes": "two devices meet after changes at one of them; by changes",
     "loopback": "two nodes over Noise and yamux on loopback, beside that; by entries",
-    "away": "a device that was away for the year; by the entries that it missed",
+    "away": "a device that was away, for the whole year at the last point; by the entries that it missed",
     "devices": "devices in the mesh",
     "crowd": "all connected with all; by devices",
     "values": "the document grows; by MB of values of 1 KiB",
@@ -131,13 +132,13 @@ def rewrite(page: Path, text: str) -> None:
 
 
 def _draw(points: Iterable[Point], folder: Path) -> list[Path]:
-    """Raises `install.Missing`."""
+    """The pictures, in the order in which they are to be looked at. Raises `install.Missing`."""
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         file.writelines(json.dumps(row(point)) + "\n" for point in points)
         file.flush()
         command = [install.python(), str(Path(__file__).parent / "scale_plots.py"), file.name, str(folder)]
-        subprocess.run(command, check=True)
-    return sorted(folder.glob("scale-*.png"))
+        drawn = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return list(map(Path, drawn.splitlines()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
