@@ -25,7 +25,8 @@ class Broken(AssertionError):
 class Target:
     """A decoder: ``run`` gives it one input, and may raise only ``promised``; it raises `Broken` where the outcome is wrong.
 
-    ``seeds`` makes real inputs, from which others are made.
+    ``seeds`` makes real inputs, from which others are made. ``refused``: parts of the sentences with which some of them are
+    refused, because they are meant for somebody else.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Target:
     seeds: Callable[[], Sequence[bytes]]
     per_byte: int = BYTES_PER_BYTE
     flat: int = FLAT_BYTES
+    refused: tuple[str, ...] = ()
     slow: bool = False  # more than a millisecond an input
 
     def __str__(self) -> str:
@@ -67,6 +69,16 @@ class Target:
         if peak - before > self.flat + self.per_byte * len(data):
             raise Broken(f"{self.name}: {peak - before:,} bytes of memory for {len(data)} bytes: {shown(data)}")
         return accepted
+
+
+def text(data: bytes) -> str:
+    """Bytes as the text that a person or a file may hold."""
+    return data.decode("utf-8", "replace")
+
+
+def texts(*items: str) -> Callable[[], Sequence[bytes]]:
+    """Texts as seeds."""
+    return lambda: [item.encode() for item in items]
 
 
 def shown(data: bytes) -> str:

@@ -392,11 +392,29 @@ def _muxed_frames() -> list[bytes]:
 _MISBEHAVED = (PeerMisbehaved, EncodingError)
 _EVENTS = [[0, "a", ["/ip4/10.0.0.2/tcp/4"]], [7, "c", ["x"]], [8, "b", []], [3, "a", ["y"]], [4, "", []], [9, "b", []]]
 
+# of real sessions, what was said to a device that stood elsewhere, or that had asked for something else
+_UNASKED, _UNSENT, _ELSEWHERE = "was not asked for", "was not sent", "does not connect"
+
 MACHINES: Sequence[Target] = (
-    Target("sync-frame", _frame, _MISBEHAVED, samples.frames, slow=True),
-    Target("sync-session", _session, _MISBEHAVED, samples.sessions, slow=True),
-    Target("sync-stranger", _stranger, _MISBEHAVED, samples.sessions, slow=True),
-    Target("sync-newcomer", _new_session, _MISBEHAVED, samples.sessions, slow=True, per_byte=2048),
+    Target(
+        "sync-frame",
+        _frame,
+        _MISBEHAVED,
+        samples.frames,
+        refused=("a greeting comes first", _UNASKED, _UNSENT, _ELSEWHERE),
+        slow=True,
+    ),
+    Target("sync-session", _session, _MISBEHAVED, samples.sessions, refused=(_UNASKED, _ELSEWHERE), slow=True),
+    Target("sync-stranger", _stranger, _MISBEHAVED, samples.sessions, refused=(_UNASKED, _UNSENT), slow=True),
+    Target(
+        "sync-newcomer",
+        _new_session,
+        _MISBEHAVED,
+        samples.sessions,
+        refused=(_UNSENT, _ELSEWHERE),
+        slow=True,
+        per_byte=2048,
+    ),
     Target("insider-log", _insider_log, _MISBEHAVED, samples.logs, slow=True),
     Target(
         "insider-statements",
@@ -408,7 +426,13 @@ MACHINES: Sequence[Target] = (
     Target("insider-records", _insider_records, _MISBEHAVED, lambda: [encode(samples.records())], slow=True),
     Target("lying-state", _lying_state, _MISBEHAVED, _offered, slow=True, per_byte=2048),
     Target("admission-request", _admission, (PeerMisbehaved,), lambda: samples.world().admissions),
-    Target("admission-answer", _admission_answer, (PeerMisbehaved,), lambda: samples.world().admissions),
+    Target(
+        "admission-answer",
+        _admission_answer,
+        (PeerMisbehaved,),
+        lambda: samples.world().admissions,
+        refused=("without a decision",),  # the requests
+    ),
     Target("pairing-inviter", _inviter, _MISBEHAVED, lambda: [encode(samples.pairing()[0])]),
     Target("pairing-joiner", _joiner, (*_MISBEHAVED, PairingRefused), lambda: [encode(samples.pairing()[1])]),
     Target("reconnect", _reconnect, (EncodingError,), lambda: [encode(_EVENTS)]),

@@ -11,17 +11,14 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import zeroconf
-
 from mycelnode import audit, backup, checkpoints, schema
 from mycelnode.config import Settings
 from mycelnode.config_keys import KEYS, parse_duration, parse_value
-from mycelnode.control import error_from, parse_request
 from mycelnode.crdt import columns, fold
 from mycelnode.crdt.changelog import SignedHead, decode_entry
 from mycelnode.crdt.contents import Contents
@@ -33,33 +30,23 @@ from mycelnode.crdt.values import pack, unpack
 from mycelnode.encoding import as_list, base32, blake2b, decode, encode, from_base32, key_of_peer, peer_id
 from mycelnode.errors import (
     BackupError,
-    BrokenError,
     ConfigError,
-    ControlError,
     EncodingError,
     InviteError,
     KeyFileError,
     LogError,
-    MycelError,
-    NetworkError,
-    PeerMisbehaved,
     PhraseError,
-    Unsupported,
     ValueRefused,
 )
 from mycelnode.identity import Identity, new_phrase, read_key, root_from_phrase, write_key
-from mycelnode.p2p import _addresses, _mdns, _multistream, framing
 from mycelnode.paths import DataDir
 from mycelnode.protocols.pairing import PREFIX, clean_name, parse_invite
 from tests.fuzz import samples
-from tests.fuzz.guard import Broken, Target, same
+from tests.fuzz.guard import Broken, Target, same, text, texts
+from tests.fuzz.handshakes import HANDSHAKES, IDENTITIES
 from tests.fuzz.machines import MACHINES
+from tests.fuzz.network import NETWORK
 from tests.protocols.world import START_MS, cheap_verify
-
-
-def text(data: bytes) -> str:
-    """Bytes as the text that a person or a file may hold."""
-    return data.decode("utf-8", "replace")
 
 
 @cache
@@ -324,101 +311,6 @@ def _tables() -> sqlite3.Connection:
     return connection
 
 
-# --- the network -------------------------------------------------------------------------------------------------------------
-
-
-def _framing(data: bytes) -> None:
-    """Frames, where the first byte tells how the bytes are cut."""
-    size = data[0] + 1 if data else 1
-    decoder, found = framing.FrameDecoder(4096), list[bytes]()
-    for at in range(1, len(data), size):
-        found += decoder.feed(data[at : at + size])
-        if decoder.pending > 4096 + 12 + size:
-            raise Broken("framing: more is held than a frame")
-    again = b"".join(framing.encode_frame(payload, 4096) for payload in found) + (framing.END if decoder.ended else b"")
-    same("framing", again, data[1 : 1 + len(again)])
-
-
-class _Line:
-    """A line that says ``data`` and takes what is written."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.written = data, 0
-
-    async def read_exactly(self, size: int) -> bytes:
-        taken, self.data = self.data[:size], self.data[size:]
-        if len(taken) < size:
-            raise BrokenError
-        return taken
-
-    async def write(self, data: bytes) -> None:
-        self.written += len(data)
-        if self.written > 1 << 16:
-            raise Broken("multistream: it says more than it heard")
-
-
-def _agree(data: bytes) -> None:
-    _now(_multistream.agree(_Line(data), {"/mycel/sync/1", "/noise"}))
-
-
-def _propose(data: bytes) -> None:
-    _now(_multistream.propose(_Line(data), "/mycel/sync/1"))
-
-
-def _now(coroutine: Any) -> None:
-    """Run what never waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    raise Broken("it waits for more than there is")
-
-
-def _address(data: bytes) -> None:
-    endpoint = _addresses.parse(text(data))
-    assert _addresses.parse(str(endpoint)) == endpoint
-    assert _addresses.usable([text(data)]) in ([], [str(endpoint)])
-    if endpoint.kind in ("ip4", "ip6"):
-        _addresses.is_public(endpoint.host)
-        _addresses.group_of(endpoint.host, wide=True)
-        _mdns.dialable([text(data)])
-
-
-def _addresses_claimed(data: bytes) -> None:
-    """What a peer says in the shared register of addresses."""
-    claimed = decode(data)
-    if isinstance(claimed, list):
-        assert len(_addresses.usable(claimed)) <= _addresses.MAX_ADDRESSES
-
-
-def _mdns_text(data: bytes) -> None:
-    found = _mdns.read_record(data)
-    if found is not None:
-        key_of_peer(found[0])
-        assert 0 < len(found[1]) <= _addresses.MAX_ADDRESSES
-
-
-def _mdns_packet(data: bytes) -> None:
-    """A packet as it comes from the local network: zeroconf takes it apart, and hands the text records to us."""
-    for record in zeroconf.DNSIncoming(data[: zeroconf.const._MAX_MSG_ABSOLUTE]).answers():
-        if record.type == _mdns.TYPE_TXT and record.key.endswith(f".{_mdns.SERVICE}"):
-            _mdns_text(record.text)
-
-
-def _request(data: bytes) -> None:
-    request = parse_request(data)
-    assert isinstance(request["type"], str)
-
-
-def _answer(data: bytes) -> None:
-    try:
-        answer = json.loads(data)
-    except (ValueError, RecursionError):
-        return
-    if isinstance(answer, dict):
-        assert isinstance(error_from(answer), MycelError)
-
-
 # what `mycelnode.backup` turns into "something that this version does not understand"
 _STRANGE = (sqlite3.Error, LookupError, TypeError, ValueError)
 
@@ -426,40 +318,11 @@ _STRANGE = (sqlite3.Error, LookupError, TypeError, ValueError)
 # --- the registry ------------------------------------------------------------------------------------------------------------
 
 
-def _texts(*items: str) -> Callable[[], Sequence[bytes]]:
-    return lambda: [item.encode() for item in items]
-
-
 def _keys() -> list[bytes]:
     path = folder().path / "written"
     path.unlink(missing_ok=True)
     write_key(path, bytes(32))
     return [path.read_bytes()]
-
-
-def _framed() -> list[bytes]:
-    return [b"\x10" + b"".join(map(framing.encode_frame, samples.frames()[:3])) + framing.END, b"\xff" + framing.END]
-
-
-def _mdns_texts() -> list[bytes]:
-    record = _mdns.service_record(
-        peer_id(samples.world().laptop.id), ["/ip4/192.168.1.5/tcp/4101", "/ip6/fd00::1/tcp/2"]
-    )
-    return [record.text]
-
-
-def _packets() -> list[bytes]:
-    info = _mdns.service_record(peer_id(samples.world().laptop.id), ["/ip4/192.168.1.5/tcp/4101"])
-    out = zeroconf.DNSOutgoing(0x8400)
-    out.add_answer_at_time(info.dns_text(), 0)
-    out.add_answer_at_time(info.dns_pointer(), 0)
-    out.add_answer_at_time(info.dns_service(), 0)
-    return out.packets()
-
-
-def _tokens() -> list[bytes]:
-    version = b"\x13/multistream/1.0.0\n"
-    return [version + b"\x0e/mycel/sync/1\n", version + b"\x03na\n\x03ls\n", version + b"\x07/noise\n"]
 
 
 def _records() -> list[bytes]:
@@ -510,7 +373,7 @@ def _headers() -> list[bytes]:
 
 DECODERS: Sequence[Target] = (
     Target("cbor", _cbor, (EncodingError,), lambda: [*samples.entries(), *samples.frames(), *samples.statements()]),
-    Target("base32", _base32, (EncodingError,), _texts("abcdefgh", "mfrgg", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")),
+    Target("base32", _base32, (EncodingError,), texts("abcdefgh", "mfrgg", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")),
     Target("peer-id", _peer_id, (EncodingError,), lambda: [peer_id(samples.world().laptop.id).encode()]),
     Target("head", _head, (EncodingError,), samples.heads),
     Target("entry", _entry, (EncodingError, LogError), samples.entries),
@@ -541,21 +404,21 @@ DECODERS: Sequence[Target] = (
     Target(
         "invite-inside", _invite_inside, (InviteError,), lambda: [from_base32(str(samples.invite())[len(PREFIX) :])]
     ),
-    Target("name", _name, (), _texts("Anna's phone", "👩‍👩‍👧 family", "a\nb\x1b[31m\u202e")),
+    Target("name", _name, (), texts("Anna's phone", "👩‍👩‍👧 family", "a\nb\x1b[31m\u202e")),
     Target("phrase", _phrase, (PhraseError,), lambda: [new_phrase(bytes(32)).encode()], slow=True),
     Target("key-file", _key_file, (KeyFileError,), _keys),
-    Target("config.toml", _config, (ConfigError,), _texts(_TOML, "user.x = 1"), flat=2 << 20),
+    Target("config.toml", _config, (ConfigError,), texts(_TOML, "user.x = 1"), flat=2 << 20),
     Target(
         "config.toml-edit",
         _config_edit,
         (ConfigError,),
-        _texts(_TOML, "user.x = 1"),
+        texts(_TOML, "user.x = 1"),
         slow=True,
         flat=4 << 20,
         per_byte=1024,
     ),
     Target("setting", _setting, (), lambda: list(map(encode, _settings))),
-    Target("duration", _duration, (ConfigError,), _texts("10m", "1h30m", "500ms", "90", "1.5d")),
+    Target("duration", _duration, (ConfigError,), texts("10m", "1h30m", "500ms", "90", "1.5d")),
     Target("audit-event", _audit_event, (EncodingError,), lambda: [decode(rows)[0][1] for rows in _audit_rows()]),
     Target("audit-chain", _audit_chain, (EncodingError,), _audit_rows),
     Target(
@@ -567,28 +430,7 @@ DECODERS: Sequence[Target] = (
     Target("backup-inside", _backup_inside, (BackupError,), _headers),
     Target("backup-records", _backup_records, (EncodingError, BackupError, *_STRANGE), _records, flat=8 << 20),
     Target("checkpoint", _checkpoint, (EncodingError,), _checkpoints, per_byte=1024),
-    Target("framing", _framing, (PeerMisbehaved,), _framed),
-    Target("multistream-agree", _agree, (PeerMisbehaved, BrokenError), _tokens),
-    Target("multistream-propose", _propose, (PeerMisbehaved, BrokenError, Unsupported), _tokens),
-    Target(
-        "address",
-        _address,
-        (NetworkError,),
-        _texts("/ip4/192.168.1.5/tcp/4101", "/ip6/::ffff:1.2.3.4/tcp/1/p2p/x", "/dns4/a.b/tcp/443"),
-    ),
-    Target(
-        "addresses", _addresses_claimed, (EncodingError,), lambda: [encode(["/ip4/10.0.0.1/tcp/1", "/dns/x/tcp/2", 5])]
-    ),
-    Target("mdns-text", _mdns_text, (), _mdns_texts),
-    Target("mdns-packet", _mdns_packet, (), _packets),
-    Target(
-        "control-request",
-        _request,
-        (ControlError,),
-        _texts('{"type": "config.get", "key": "mesh.lan"}', '{"type":"x","y":[1,{}]}'),
-    ),
-    Target("control-answer", _answer, (), _texts('{"type": "error", "error": "DiskFull", "message": "full"}')),
+    *NETWORK,
+    *IDENTITIES,
 )
-
-
-TARGETS: dict[str, Target] = {target.name: target for target in (*DECODERS, *MACHINES)}
+TARGETS: dict[str, Target] = {target.name: target for target in (*DECODERS, *MACHINES, *HANDSHAKES)}

@@ -31,10 +31,23 @@ def seeds(name: str) -> list[bytes]:
 
 @every_target
 def test_real_inputs_are_accepted(target: Target) -> None:
-    """So what is made from them gets deep enough."""
+    """So what is made from them gets deep enough. Only what is marked as meant for somebody else is refused."""
     with traced():
-        accepted = [target.feed_within_memory(data) for data in seeds(target.name)]
-    assert any(accepted)  # not all: of a session with a newcomer, a member refuses the state
+        refusals = [_refusal(target, data) for data in seeds(target.name)]
+    assert None in refusals
+    said = [refusal for refusal in refusals if refusal is not None]
+    assert [refusal for refusal in said if not any(part in refusal for part in target.refused)] == []
+    assert [
+        part for part in target.refused if not any(part in refusal for refusal in said)
+    ] == []  # nothing is marked in vain
+
+
+def _refusal(target: Target, data: bytes) -> str | None:
+    if target.feed_within_memory(data):
+        return None
+    with pytest.raises(target.promised) as found:
+        target.run(data)
+    return str(found.value)
 
 
 @every_target
