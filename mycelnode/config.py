@@ -18,6 +18,7 @@ from mycelnode.errors import ConfigError
 from mycelnode.paths import DataDir, unusable, write_durably
 
 MAX_FILE_BYTES = 1 << 20
+MAX_DOTS = 5000  # in one line: more than any text of ours has; tomllib keeps each part of a key with all before it
 ENVIRONMENT, FILE, MESH, DEFAULT = "environment", "config.toml", "mesh", "default"
 
 Watcher = Callable[["Setting"], None]
@@ -155,6 +156,10 @@ class Settings:
             raise unusable(self._path, "read", error) from error
         if len(content) > MAX_FILE_BYTES:
             raise ConfigError(f"{self._path} is larger than {MAX_FILE_BYTES} bytes; it cannot be a file of settings")
+        if any(line.count(b".") > MAX_DOTS for line in content.split(b"\n")):
+            raise ConfigError(
+                f"{self._path} has a line with more than {MAX_DOTS} dots; correct it or move the file away"
+            )
         try:
             return content.decode("utf-8")
         except UnicodeDecodeError as error:

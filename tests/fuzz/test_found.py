@@ -13,7 +13,7 @@ import trio
 from mycelnode import backup, checkpoints, logstore
 from mycelnode.clock import SystemClock
 from mycelnode.commands import device_name
-from mycelnode.config import Settings
+from mycelnode.config import MAX_DOTS, Settings
 from mycelnode.crdt.operations import map_put
 from mycelnode.crdt.statements import ENROL
 from mycelnode.encoding import blake2b, encode, peer_id
@@ -39,6 +39,13 @@ def test_a_checkpoint_with_a_header_of_another_shape_is_malformed_and_no_crash(h
 def test_a_setting_nested_a_thousand_deep_is_refused_with_a_sentence() -> None:
     folder().config.write_text(".".join("a" * 1200) + " = 1")
     with pytest.raises(ConfigError):
+        Settings(folder(), environ={})
+
+
+def test_a_name_of_thousands_of_parts_in_the_settings_is_refused_before_it_is_taken_apart() -> None:
+    """tomllib keeps each part with all before it: a file of 200 KB, a fifth of what is allowed, took all memory there was."""
+    folder().config.write_text("a." * (MAX_DOTS + 1) + "a = 1")
+    with pytest.raises(ConfigError, match="dots"):  # without the cure it says that this is nested too deeply
         Settings(folder(), environ={})
 
 
