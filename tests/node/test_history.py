@@ -97,6 +97,8 @@ async def test_a_device_that_stays_away_is_named_until_the_phrase_lets_the_other
         await until(lambda: waits() == [away], f"waits for {waits()}")
         before = whole(laptop)
         assert laptop.status()["history"]["bytes"] > GROWTH
+        (line,) = [line for line in _warnings({**laptop.status(), "disk": {}, "cloned": False}) if "of history" in line]
+        assert "stay on every device until phone is back: `mycelnode devices away phone`" in line
         with pytest.raises(ControlError):
             await ask(laptop, "devices.away", device=away, statement="00")
         said = root_statement(root, AWAY, key_of_peer(away), None, "away")
