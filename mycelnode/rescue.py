@@ -148,13 +148,13 @@ def held_beyond(replica: Replica, device: DeviceId, head: Head) -> int:
 
 
 def _written_at(row: Row) -> int:
-    """When an entry was written, in Unix ms by its device's clock; 0 if it does not say."""
+    """When an entry was written, in Unix ms by its device's clock; 0 if it does not say, or says what no ``--since`` could come before."""
     try:
         clock, first, *_ = decode_entry(row.entry)
         time = to_ms(clock) if clock else decode_statement(first).info.get(TIME, 0)
     except MycelError:
         return 0
-    return time if type(time) is int else 0
+    return max(time, 0) if type(time) is int else 0
 
 
 def _is_own_upkeep(operation: Any) -> bool:
