@@ -148,7 +148,7 @@ def held_beyond(replica: Replica, device: DeviceId, head: Head) -> int:
 
 
 def _written_at(row: Row) -> int:
-    """When an entry was written, in Unix ms by its device's clock; 0 if it does not say, or says what no ``--since`` could come before."""
+    """When an entry was written, in Unix ms by its device's clock; 0 if it does not say, or says that it was before 1970."""
     try:
         clock, first, *_ = decode_entry(row.entry)
         time = to_ms(clock) if clock else decode_statement(first).info.get(TIME, 0)

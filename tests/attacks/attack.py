@@ -25,8 +25,7 @@ def main(name: str, addr: str, *options: str) -> None:
     target = Target(addr, **dict(option.split("=", 1) for option in options))  # type: ignore[arg-type]
     getattr(import_module(f"attackers.{module}"), attack)(target)
     target.on()
-    shared = sorted(set(wire.alone.FOREIGN) & {module.partition(".")[0] for module in sys.modules})
-    print(json.dumps({**target.saw, "shared": shared}), flush=True)
+    print(json.dumps({**target.saw, "shared": wire.alone.shared()}), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ Table = dict[str, dict[str, str]]
 _TABLE = pytest.StashKey[Table]()
 COLUMNS = ("stock", "mesh", "open")
 NEWCOMERS = 50
-LASTING_MIB = 64.0  # that all attacks on a door together may leave behind
+LASTING_MIB = 80.0  # that all attacks on a door together may leave behind; measured: up to 14
 LASTING_FILES = 3
 AnyDoor = TypeVar("AnyDoor", bound=Door)
 
@@ -97,6 +97,7 @@ def _calm(door: AnyDoor) -> AnyDoor:
 
 def check_little_is_left(door: Door) -> None:
     """Of all attacks together."""
+    print(f"{door.name}: {door.memory - door.calm_memory:.0f} MiB of all attacks together")
     assert door.memory < door.calm_memory + LASTING_MIB
     assert door.files <= door.calm_files + LASTING_FILES
 

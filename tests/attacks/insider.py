@@ -1,7 +1,8 @@
 """An enrolled device turned hostile: ``python -I insider.py ATTACK SEED ROOT ADDRESS…``, where SEED is its real key (hex).
 
 It speaks the mesh's own protocols, each byte by its own code (`member`). Prints ``on`` in full swing, keeps on until its standard
-input ends, and then prints what it saw as one JSON object. It shares no code with what it attacks: see `wire.alone`.
+input ends, and then prints what it saw as one JSON object; ``went on`` in it is what it has done since. It shares no code with what
+it attacks: see `wire.alone`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import wire  # noqa: I001  # first of all: from here on mycelnode and libp2p cannot be imported
 
+import wire.alone
 from member import (
     BYE,
     ENTRIES,
@@ -39,7 +41,7 @@ from member import (
     encode,
 )
 
-RUN_BYTES = 500 << 10  # of entries under one signature: the most that is taken
+Tip = tuple[int, bytes]
 KEEP_ON = 1000.0  # seconds; whoever started it will have told it to stop by then
 
 
@@ -51,6 +53,7 @@ class Attack:
         self.saw: Counter[str] = Counter()
         self.stopped = threading.Event()
         self._on = threading.Event()
+        self.before = 0  # of what is `done`, until it was on
 
     def going(self) -> bool:
         return not self.stopped.is_set()
@@ -58,6 +61,12 @@ class Attack:
     def on(self) -> None:
         """The attack is in full swing."""
         self._on.set()
+
+    def done(self) -> int:
+        """How much of it took place; what the victims refused or cut is not counted again."""
+        return sum(
+            count for what, count in self.saw.items() if what.partition(":")[0] not in ("refused", "cut", "failed")
+        )
 
     def everywhere(self, one: Callable[[str], None]) -> None:
         """On all victims at once, again and again, until it is told to stop."""
@@ -79,6 +88,7 @@ class Attack:
         for addr in self.addresses:
             threading.Thread(target=loop, args=(addr,), daemon=True).start()
         self._on.wait(30)
+        self.before = self.done()
         print("on", flush=True)
         sys.stdin.read()
         self.stopped.set()
@@ -159,11 +169,16 @@ def replayed(attack: Attack) -> None:
     attack.everywhere(one)
 
 
-def _pour(attack: Attack, make: Callable[[int], list[bytes]]) -> None:
-    """Runs of entries, well-formed and signed, as fast as they are taken, the same log to all victims."""
+def _pour(
+    attack: Attack, make: Callable[[int, Tip, Line], list[bytes]], on: tuple[str, int] = ("bytes", 2 << 20)
+) -> None:
+    """Runs of entries, well-formed and signed, as fast as they are taken, the same log to all victims.
+
+    ``make`` is given the number of the run, where the log ends, and a connection with a victim; ``on`` is when the attack is.
+    """
     runs: list[list[Any]] = []
     lock = threading.Lock()
-    tip: list[tuple[int, bytes]] = []
+    tip: list[Tip] = []
 
     def one(addr: str) -> None:
         line = Line(attack.device, addr)
@@ -175,7 +190,7 @@ def _pour(attack: Attack, make: Callable[[int], list[bytes]]) -> None:
         while attack.going():
             with lock:
                 while len(runs) <= place:
-                    frame, tip[0] = attack.device.run(tip[0], make(len(runs)))
+                    frame, tip[0] = attack.device.run(tip[0], make(len(runs), tip[0], line))
                     runs.append(frame)
             frame = runs[place]
             place += 1
@@ -189,7 +204,7 @@ def _pour(attack: Attack, make: Callable[[int], list[bytes]]) -> None:
                 line.close()
                 attack.stopped.wait(0.5)
                 return
-            if attack.saw["bytes"] > 2 << 20:
+            if attack.saw[on[0]] > on[1]:
                 attack.on()
 
     attack.everywhere(one)
@@ -197,24 +212,26 @@ def _pour(attack: Attack, make: Callable[[int], list[bytes]]) -> None:
 
 def flood(attack: Attack) -> None:
     """Small entries, without end."""
-    _pour(attack, lambda run: [transaction([2, "flood", f"flood-{run % 50}-{n}", "x" * 60]) for n in range(3000)])
+    _pour(attack, lambda run, *_: [transaction([2, "flood", f"flood-{run % 50}-{n}", "x" * 60]) for n in range(3000)])
 
 
 def huge(attack: Attack) -> None:
     """Entries as large as any may be."""
     body = os.urandom(255 << 10)
-    _pour(attack, lambda run: [transaction([1, f"huge-{run % 4}", body])])
+    _pour(attack, lambda run, *_: [transaction([1, f"huge-{run % 4}", body])])
 
 
 def deletions(attack: Attack) -> None:
     """Every key that the others may have, removed, again and again."""
-    _pour(attack, lambda run: [transaction(*([2, "notes", f"key-{n}"] for n in range(200))) for _ in range(40)])
+    _pour(attack, lambda *_: [transaction(*([2, "notes", f"key-{n}"] for n in range(200))) for _ in range(40)])
 
 
 def ahead(attack: Attack) -> None:
     """Writes dated in two years, to win against whatever the others write."""
     later = round((time.time() + 2 * 365 * 86400) * 1000) << 16
-    _pour(attack, lambda run: [transaction([2, "notes", f"key-{n}", "mine"], clock=later + run) for n in range(2000)])
+    _pour(
+        attack, lambda run, *_: [transaction([2, "notes", f"key-{n}", "mine"], clock=later + run) for n in range(2000)]
+    )
 
 
 def versions(attack: Attack) -> None:
@@ -240,41 +257,38 @@ def versions(attack: Attack) -> None:
 # --- statements --------------------------------------------------------------------------------------------------------------
 
 
+def _stated(device: Device, tip: Tip, said: Iterable[tuple[str, bytes, Any, Any]]) -> list[bytes]:
+    """Statements of ours, one after another in our log: (kind, subject, head, info) of each."""
+    made: list[bytes] = []
+    for kind, subject, head, info in said:
+        made.append(encode([0, device.statement(kind, subject, head, (tip[0] + 1, tip[1]), info)]))
+        tip = (tip[0] + 1, chained(tip[1], made[-1]))
+    return made
+
+
 def enrolments(attack: Attack) -> None:
     """New devices enrolled without end, each an entry of our log."""
 
-    def entries(tip: tuple[int, bytes], count: int) -> tuple[list[bytes], tuple[int, bytes]]:
-        made = []
-        for _ in range(count):
-            statement = attack.device.statement(
-                "enrol", os.urandom(32), None, (tip[0] + 1, tip[1]), {"name": "x", "time": 1}
-            )
-            made.append(encode([0, statement]))
-            tip = (tip[0] + 1, chained(tip[1], made[-1]))
-        return made, tip
+    def run(_: int, tip: Tip, line: Line) -> list[bytes]:
+        made = (("enrol", os.urandom(32), None, {"name": "x", "time": 1}) for _ in range(100))
+        return _stated(attack.device, tip, made)
 
-    lock, runs, tips = threading.Lock(), list[list[Any]](), list[tuple[int, bytes]]()
+    _pour(attack, run, ("entries", 500))
 
-    def one(addr: str) -> None:
-        line = Line(attack.device, addr)
-        start = line.own_tip()
-        with lock:
-            if not tips:
-                tips.append(start)
-        place = 0
-        while attack.going():
-            with lock:
-                while len(runs) <= place:
-                    made, tip = entries(tips[0], 100)
-                    runs.append(attack.device.run(tips[0], made)[0])
-                    tips[0] = tip
-            line.say(runs[place])
-            attack.saw["enrolled"] += 100
-            place += 1
-            if attack.saw["enrolled"] > 500:
-                attack.on()
 
-    attack.everywhere(one)
+def revocations(attack: Attack) -> None:
+    """Everybody put out, at whatever place in their logs, at whatever time; and again."""
+    times = [-(1 << 40), 1, round(time.time() * 1000), 1 << 60]
+
+    def run(number: int, tip: Tip, line: Line) -> list[bytes]:
+        others = [(key, tips[0]) for key, tips in line.tips.items() if key != attack.device.key]
+        return _stated(
+            attack.device,
+            tip,
+            [("revoke", key, head, {"time": times[number % len(times)]}) for key, head in others for _ in range(10)],
+        )
+
+    _pour(attack, run, ("entries", 500))
 
 
 def statements(attack: Attack) -> None:
@@ -321,39 +335,38 @@ def lies(attack: Attack) -> None:
 
 
 def states(attack: Attack) -> None:
-    """Folded states that nobody asked for, snapshots that nobody confirmed, and requests for states without end."""
+    """States that nobody asked for, snapshots that nobody confirmed, requests for states without end, and what came of it."""
     state = b"\x01" + os.urandom(1000)
+    numbers = iter(range(1 << 60))
+
+    def unasked(line: Line) -> None:
+        line.say([STATE, blake(state), len(state), 0, state, {}])
+
+    def unconfirmed(line: Line) -> None:
+        cut = {key: tips[0] for key, tips in line.tips.items()}
+        us = attack.device.key
+        body = encode(["snapshot", us, [1 << 30, bytes(32)], cut, [], {}, {}, [us], bytes(32), 9])
+        line.say(
+            [SNAPSHOT, encode([body, attack.device.sign(b"mycel-snapshot" + attack.device.root + body)]), [], True]
+        )
+
+    def wanted(line: Line) -> None:
+        for _ in range(300):
+            line.say([WANT, os.urandom(32), 0])
 
     def one(addr: str) -> None:
         line = Line(attack.device, addr)
         line.own_tip()
-        match attack.saw["offered"] % 3:
-            case 0:
-                line.say([STATE, blake(state), len(state), 0, state, {}])
-            case 1:
-                cut = {key: tips[0] for key, tips in line.tips.items()}
-                body = encode(
-                    [
-                        "snapshot",
-                        attack.device.key,
-                        [1 << 30, bytes(32)],
-                        cut,
-                        [],
-                        {},
-                        {},
-                        [attack.device.key],
-                        bytes(32),
-                        9,
-                    ]
-                )
-                signed = encode([body, attack.device.sign(b"mycel-snapshot" + attack.device.root + body)])
-                line.say([SNAPSHOT, signed, [], True])
-            case 2:
-                for _ in range(300):
-                    line.say([WANT, os.urandom(32), 0])
-        attack.saw["offered"] += 1
-        attack.on()
-        line.cut(2.0)
+        number = next(numbers)
+        lie = (unasked, unconfirmed, wanted)[number % 3]
+        try:
+            lie(line)
+            cut = line.cut(2.0)
+        except (wire.Broken, OSError):
+            cut = True
+        attack.saw[f"{lie.__name__}, {'cut' if cut else 'ignored'}"] += 1
+        if number >= 3:
+            attack.on()
         line.close()
 
     attack.everywhere(one)
@@ -416,10 +429,13 @@ def collisions(attack: Attack) -> None:
 
     def one(addr: str) -> None:
         line = Line(attack.device, addr)
-        line.say(frames[attack.saw["sent"] % len(frames)])
+        frame = frames[attack.saw["sent"] % len(frames)]
+        line.say(frame)
         attack.saw["sent"] += 1
+        attack.saw["bytes"] += len(frame)
         attack.on()
-        line.cut(10.0)
+        if not line.cut(10.0):
+            attack.saw["believed"] += 1
         line.close()
 
     attack.everywhere(one)
@@ -470,5 +486,8 @@ if __name__ == "__main__":
     name, seed, root, *addresses = sys.argv[1:]
     running = Attack(Device(bytes.fromhex(seed), bytes.fromhex(root)), addresses)
     globals()[name](running)
-    print(json.dumps(running.saw), flush=True)
+    print(
+        json.dumps({**running.saw, "went on": running.done() - running.before, "shared": wire.alone.shared()}),
+        flush=True,
+    )
     os._exit(0)

@@ -86,6 +86,16 @@ class Victim:
         """MiB in use."""
         return float(self._process.memory_info().rss) / MIB
 
+    def forget_peak(self) -> None:
+        """From now on `peak` is of what comes."""
+        Path(f"/proc/{self.running.pid}/clear_refs").write_text("5")
+
+    @property
+    def peak(self) -> float:
+        """The most MiB that were in use at any moment, as the kernel has counted them."""
+        status = Path(f"/proc/{self.running.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
     @property
     def files(self) -> int:
         """Open ones, sockets among them."""
@@ -118,12 +128,12 @@ class Attacker:
         finally:
             watch.cancel()
 
-    def stop(self) -> dict[str, Any]:
-        """Tell it to stop; returns what it saw, if it lives to tell."""
+    def stop(self, within: float = END_SECONDS) -> dict[str, Any]:
+        """Tell it to stop; returns what it saw, if it lives to tell, which it must within so many seconds."""
         assert self.running.stdin is not None
         assert self.running.stdout is not None
         self.running.stdin.close()
-        watch = threading.Timer(END_SECONDS, self.running.kill)
+        watch = threading.Timer(within, self.running.kill)
         watch.start()
         said = self.running.stdout.read().strip()
         self.running.wait()

@@ -26,7 +26,9 @@ async def test_the_phrase_undoes_what_a_thief_did_from_the_moment_of_the_theft(t
         await thief.map("notes").put("theirs", 1)
         await thief.revoke("laptop")
         await thief.connect(third.device, third.addresses)
-        assert third.device in (await thief.sync(SOON)).synced  # its log too: only what the desk holds of that is named below
+        assert (
+            third.device in (await thief.sync(SOON)).synced
+        )  # its log too: only what the desk holds of that is named below
         assert any(device.revoked for device in third.devices())
     answer = await recover_mesh(desk, phrase, clock=late, revoke=["phone"], blind=True)
     assert [out["name"] for out in answer["still_out"]] == ["laptop"]  # type: ignore[attr-defined]

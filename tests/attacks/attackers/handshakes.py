@@ -119,7 +119,7 @@ def flood(target: Target) -> None:
         line.patience(10.0)
         Peer().secure(line)
         line.close()
-        target.count("handshakes")
+        target.count("struck")
         return line
 
     crowd = Crowd(target, 0, one)

@@ -67,6 +67,7 @@ def _one_after_another(target: Target, size: int, who: Callable[[], Peer], *, ru
             if number % 10 == 0:
                 session.open(target.protocol).close()
         target.count("came_in")
+        target.count("struck")
         if rude and number % 4 == 0:
             session.secure.line.reset()
         else:
@@ -108,14 +109,15 @@ def unread_streams(target: Target) -> None:
         session = target.session(number)
         session.secure.line.patience(3.0)
         said = VERSION + token(target.deaf)
-        for each in range(32):
-            session.frame(DATA, SYN, 1 + 2 * each, body=said)
-            for _ in range(32):
-                session.frame(DATA, 0, 1 + 2 * each, body=CHUNK)
-                target.saw["megabytes"] += len(CHUNK) / MIB
-        target.on()
-        while target.going(0.5):
-            session.frame(PING, SYN, 0, 1)
+        with suppress(*FAILED):
+            for each in range(32):
+                session.frame(DATA, SYN, 1 + 2 * each, body=said)
+                for _ in range(32):
+                    session.frame(DATA, 0, 1 + 2 * each, body=CHUNK)
+                    target.saw["megabytes"] += len(CHUNK) / MIB
+            target.on()
+            while target.going(0.5):
+                session.frame(PING, SYN, 0, 1)
         session.close()
 
     target.keep_on(one)
@@ -129,12 +131,13 @@ def window_overrun(target: Target) -> None:
         session = target.session(number)
         session.secure.line.patience(5.0)
         session.frame(DATA, SYN, 1, body=VERSION + token(target.deaf))
-        for _ in range(300 * MIB // len(CHUNK)):
-            session.frame(DATA, 0, 1, body=CHUNK)
-            target.saw["megabytes"] += len(CHUNK) / MIB
-        target.on()
-        while target.going(0.5):
-            session.frame(PING, SYN, 0, 1)
+        with suppress(*FAILED):
+            for _ in range(300 * MIB // len(CHUNK)):
+                session.frame(DATA, 0, 1, body=CHUNK)
+                target.saw["megabytes"] += len(CHUNK) / MIB
+            target.on()
+            while target.going(0.5):
+                session.frame(PING, SYN, 0, 1)
         session.close()
 
     target.keep_on(one)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from wire import DATA, SYN, VERSION, Broken, accept, message, token
+from wire import DATA, SYN, VERSION, Broken, Refused, accept, message, token
 from wire.bits import varint
 
 from .target import FAILED, Target
@@ -107,13 +107,18 @@ def identify_questions(target: Target) -> None:
 
 
 def libp2p_pings(target: Target) -> None:
-    """`/ipfs/ping/1.0.0` without end, on as many streams as it is given."""
+    """`/ipfs/ping/1.0.0` without end, on as many streams as it is given; or asked for again and again, where it is not served."""
     ping = bytes(32)
 
     def one(number: int) -> None:
         session = target.session(number)
         session.secure.line.patience(2.0)
-        streams = [session.open("/ipfs/ping/1.0.0") for _ in range(3)]
+        try:
+            streams = [session.open("/ipfs/ping/1.0.0") for _ in range(3)]
+        except Refused:
+            target.count("refused")
+            session.close()
+            return
         target.on()
         while target.going():
             for stream in streams:

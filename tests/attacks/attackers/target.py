@@ -64,13 +64,17 @@ class Target:
         return not self._over
 
     def keep_on(self, strike: Callable[[int], object], pause: float = 0.0) -> None:
-        """Strike again and again; what the victim does about it is no reason to stop."""
-        number = 0
+        """Strike again and again; what the victim does about it is no reason to stop.
+
+        ``struck``: the strikes that were carried out, of which the first says that the attack is on.
+        """
+        number = self.saw["struck"] = 0
         while self.going(pause):
             with suppress(*FAILED):
                 strike(number)
+                self.count("struck")
+                self.on()
             number += 1
-            self.on()
         self.saw["strikes"] = number
 
     def line(self, number: int) -> Line:
@@ -111,7 +115,7 @@ class Crowd:
         """Hold them until the attack is over; ``each`` is done to every one of them now and then."""
         self.gather(range(len(self.lines), self.size))
         self._opened = self.size
-        self.target.saw["held"] = len(self.lines)
+        self.target.saw["held"] = self.target.saw["struck"] = len(self.lines)
         self.target.on()
         while self.target.going(every):
             self.lines = [line for line in self.lines if line.socket.fileno() >= 0]
@@ -133,8 +137,10 @@ class Crowd:
                 if time.monotonic() > until:
                     break
             missing = min(self.size - len(self.lines), WAVE)
+            held = len(self.lines)
             self.gather(range(self._opened, self._opened + missing))
             self._opened += missing
+            self.target.count("struck", len(self.lines) - held)
         self.target.saw["opened"] = self._opened
 
 

@@ -21,6 +21,11 @@ class _Wall:
         return None
 
 
+def shared() -> list[str]:
+    """What of `FOREIGN` this process has imported all the same."""
+    return sorted(set(FOREIGN) & {module.partition(".")[0] for module in sys.modules})
+
+
 def stay_alone() -> None:
     """From now on importing any of `FOREIGN` fails; does nothing in a process that has imported them."""
     if not any(name in sys.modules for name in FOREIGN):
