@@ -166,13 +166,21 @@ def _warnings(answer: Mapping[str, Any]) -> list[str]:
 
 def _history_lines(answer: Mapping[str, Any]) -> list[str]:
     """Who holds the clean-up of history back, and what may help."""
-    away = {device["device"] for device in answer["devices"] if not device["connected"]}
+    connected = {device["device"] for device in answer["devices"] if device["connected"]}
+    history = f"{megabytes(answer['history']['bytes'])} of history stay on every device until"
     lines = []
-    for device in away.intersection(answer["history"]["waits_for"]):
+    for device in answer["history"]["waits_for"]:
         name = _reference(device, answer["devices"])
+        back = "has agreed to a snapshot; if it does not, though it is connected" if device in connected else "is back"
         lines.append(
-            f"{megabytes(answer['history']['bytes'])} of history stay on every device until {name} is back: `mycelnode devices"
-            f" away {name}` (with the recovery phrase) lets the others go on, `mycelnode devices revoke {name}` puts it out"
+            f"{history} {name} {back}: `mycelnode devices away {name}` (with the recovery phrase) lets the others go on,"
+            f" `mycelnode devices revoke {name}` puts it out"
+        )
+    if answer["history"]["unsettled"]:
+        names = [_reference(device, answer["devices"]) for device in answer["history"]["unsettled"]]
+        lines.append(
+            f"{history} the recovery phrase has put out {', '.join(names)}, too, whom devices put out that were out themselves:"
+            f" `mycelnode recover {' '.join(f'--revoke {name}' for name in names)}`"
         )
     for device in answer["history"]["disputed"]:
         name = _reference(device, answer["devices"])

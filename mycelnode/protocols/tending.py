@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mycelnode.crdt.changelog import DeviceId, Head, digest
+from mycelnode.crdt.membership import Membership
 from mycelnode.crdt.snapshots import Confirmation, Proposal, asks_rightly, extends, membership_within
 from mycelnode.encoding import Digest
 from mycelnode.errors import MycelError
@@ -87,9 +88,18 @@ def waits_for(replica: Replica, least: int | None = None) -> list[DeviceId]:
     proposal = pending(replica)
     if proposal is not None:
         return sorted(proposal.asked - replica.snapshots.agreed(proposal).keys())
-    if asked_now(replica) and _grown(replica, least):
+    if asked_now(replica) and _grown(replica, least) and not unsettled(replica, least):
         return [min(asked_now(replica))]
     return []
+
+
+def unsettled(replica: Replica, least: int | None = None) -> list[DeviceId]:
+    """Who is out by a revocation that no snapshot can hold: it stands beyond its author's fence. Until the phrase says it, too,
+    clean-up waits (docs/decisions/0019)."""
+    if pending(replica) is not None or not _grown(replica, least):
+        return []
+    _, held = _agreed_by_all(replica, cut_now(replica))
+    return sorted(held.members - held.away - asked_now(replica))
 
 
 def _grown(replica: Replica, least: int | None = None, part: int = 1) -> bool:
@@ -140,12 +150,17 @@ def _can_be_complete(replica: Replica, cut: Mapping[DeviceId, Head]) -> bool:
     Not where a revocation counts that stands beyond its author's fence, so in no cut: then whom it puts out would have to be asked.
     Who is asked alone would propose again and again.
     """
+    return asks_rightly(*_agreed_by_all(replica, cut))
+
+
+def _agreed_by_all(replica: Replica, cut: Mapping[DeviceId, Head]) -> tuple[Proposal, Membership]:
+    """A proposal of that cut, and the membership on which it would stand."""
     draft = _drafted(replica, replica.head, cut, b"", 0)
     tips = {device: replica.logs.tip(device, replica.counted(device)[0]) for device in draft.asked}
     held = membership_within(
         replica.root, draft, tips, replica.statements.values(), replica.logs.on_chain, replica._common
     )
-    return asks_rightly(draft, held)
+    return draft, held
 
 
 def _drafted(replica: Replica, position: Head, cut: Mapping[DeviceId, Head], state: bytes, size: int) -> Proposal:

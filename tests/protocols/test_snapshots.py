@@ -425,3 +425,27 @@ def test_devices_that_write_meet_propose_and_prune_at_random_end_alike(seed: int
     alone = newcomer(devices[0])
     sync(devices[0], alone, rng)
     assert alone.map() == devices[0].map()
+
+
+def test_a_revocation_that_no_snapshot_can_hold_is_named_until_the_phrase_says_it_too() -> None:
+    """Two put each other out, and one of them a third, beyond its fence: who is left can clean up nothing by itself."""
+    a, b, c, d = filled(4)
+    a.revoke(b)
+    b.revoke(c)
+    b.revoke(a)
+    meet(a, b, c, d)
+    assert d.replica.membership.members == {d.id}
+    before = left(d)
+    d.tend()
+    assert not d.replica.snapshots.proposals
+    unsettled = tending.unsettled(d.replica, 0)
+    assert c.id in unsettled
+    assert tending.waits_for(d.replica, 0) == []
+    assert tending.unsettled(d.replica) == []  # as long as it is not worth a snapshot
+    for device in unsettled:
+        tip = d.replica.logs.tip(device, d.replica.counted(device)[0])
+        d.learn(d.root_statement(REVOKE, device, tip))
+    assert tending.unsettled(d.replica, 0) == []
+    d.tend()
+    d.tend(1 << 60)
+    assert left(d) < before
