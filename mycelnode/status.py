@@ -85,9 +85,11 @@ def _fenced(mesh: Mesh) -> list[dict[str, Any]]:
 
 
 def _history(mesh: Mesh) -> dict[str, Any]:
-    """Bytes of entries that a snapshot could replace; the devices for which that waits; those whom the phrase must put out, too, before
-    it can be; those whose snapshot is not true here; and the logs in which entries are missing, because the phrase undid the snapshot
-    that stood for them."""
+    """What could be replaced by a snapshot, and what keeps it from that.
+
+    ``bytes`` of entries; the devices for which that waits; those whom the phrase must put out, too, before it can be; those whose
+    snapshot is not true here; the logs in which entries are missing, because the phrase undid the snapshot that stood for them.
+    """
     replica = mesh.replica
     waiting = [device for device in tending.waits_for(replica) if device != replica.device]
     disputed = {p.author for key, p in replica.snapshots.proposals.items() if key in replica.snapshots.disputed}

@@ -37,7 +37,9 @@ def marks(fox: Program) -> dict[str, bool]:
 
 
 def lines(connected: bool = False, **history: Any) -> list[str]:
-    devices = [{"device": key, "name": name, "connected": connected} for key, name in (("k1", "owl"), ("k2", "my phone"))]
+    devices = [
+        {"device": key, "name": name, "connected": connected} for key, name in (("k1", "owl"), ("k2", "my phone"))
+    ]
     empty: dict[str, Any] = {"bytes": 7 << 20, "waits_for": [], "unsettled": [], "disputed": [], "missing": []}
     return _history_lines({"devices": devices, "history": {**empty, **history}})
 
@@ -48,12 +50,17 @@ def test_nothing_is_said_while_nothing_waits() -> None:
 
 def test_who_holds_history_back_is_named_with_what_helps() -> None:
     (line,) = lines(waits_for=["k2"])
-    assert line.startswith("7.3 MB of history stay on every device until 'my phone' is back: `mycelnode devices away 'my phone'`")
+    assert line.startswith(
+        "7.3 MB of history stay on every device until 'my phone' is back: `mycelnode devices away 'my phone'`"
+    )
 
 
 def test_who_is_connected_and_does_not_agree_is_named_too() -> None:
     (line,) = lines(connected=True, waits_for=["k1"])
-    assert "until owl has agreed to a snapshot; if it does not, though it is connected: `mycelnode devices away owl`" in line
+    assert (
+        "until owl has agreed to a snapshot; if it does not, though it is connected: `mycelnode devices away owl`"
+        in line
+    )
 
 
 def test_what_only_the_phrase_can_settle_is_said() -> None:
