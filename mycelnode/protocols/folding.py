@@ -28,6 +28,7 @@ class Hold:
     """A log not applied from ``seq`` on, because that entry's clock is more than a day ahead; ``until`` is Unix ms."""
 
     seq: int
+    hash: bytes
     until: int
 
 
@@ -154,10 +155,10 @@ class Fold:
 
     def _advance(self, device: DeviceId, now: int, progress: Progress, addition: Addition | None = None) -> None:
         """Apply what counts and is not applied yet, up to an entry that must be held."""
-        if addition is not None and self._waits(device, addition, now):
-            return
         number, limit = self.counted(device)
         done = self.document.applied.get(device, 0)
+        if self._still_held(device, number, done + 1, limit, now):
+            return
         if device in self.snapshots.final and self._elsewhere(device, number, done):
             return
         ready: Sequence[Row] = ()
@@ -179,10 +180,12 @@ class Fold:
                 done = row.seq
         self.held.pop(device, None)
 
-    def _waits(self, device: DeviceId, addition: Addition, now: int) -> bool:
-        """Does it come behind a held entry? What is held need not be read again for each that joins it."""
+    def _still_held(self, device: DeviceId, number: int, seq: int, limit: int, now: int) -> bool:
+        """Is the next entry that counts the one that is held? Then it need not be read again for whatever joins the logs."""
         hold = self.held.get(device)
-        return hold is not None and addition.rows[0].seq > hold.seq and hold.until > now and not self.clock_wrong(now)
+        if hold is None or hold.seq != seq or seq > limit or hold.until <= now or self.clock_wrong(now):
+            return False
+        return self.logs.hash_at(device, number, seq) == hold.hash
 
     def _elsewhere(self, device: DeviceId, number: int, done: int) -> bool:
         """Was another version of the log applied, by a state whose logs are not held?"""
@@ -192,7 +195,7 @@ class Fold:
     def _apply(self, device: DeviceId, row: Row, now: int, progress: Progress) -> bool:
         clock, operations = read_entry(row.entry)
         if to_ms(clock) > now + MAX_SKEW_MS and not self.clock_wrong(now):
-            self.held[device] = Hold(row.seq, to_ms(clock) - MAX_SKEW_MS)
+            self.held[device] = Hold(row.seq, row.hash, to_ms(clock) - MAX_SKEW_MS)
             return False
         if clock:
             self.clock.observe(clock, now)

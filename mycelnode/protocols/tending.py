@@ -18,7 +18,10 @@ from mycelnode.protocols.logset import ROW_BYTES, Row
 from mycelnode.protocols.replica import Pruned, Replica
 
 LEAST_GROWTH = 4 << 20  # bytes of entries that are worth a snapshot; or as much as the state takes, if that is more
-CONFIRM_PART = 4  # a part of that is enough to confirm one: nobody can make us write states without end
+CONFIRM_SHARE = 0.25  # of that is enough to confirm one: nobody can make us write states without end
+OVERDUE_SHARE = (
+    2.0  # of that shows that nobody has proposed: what counts as growth is not quite the same on all devices
+)
 MAX_BESIDE = 1024  # of a clone's statements that a proposal names
 PRUNE_BYTES = 1 << 20  # of entries looked at in one transaction
 
@@ -88,7 +91,7 @@ def waits_for(replica: Replica, least: int | None = None) -> list[DeviceId]:
     proposal = pending(replica)
     if proposal is not None:
         return sorted(proposal.asked - replica.snapshots.agreed(proposal).keys())
-    if asked_now(replica) and _grown(replica, least) and not unsettled(replica, least):
+    if asked_now(replica) and _grown(replica, least, OVERDUE_SHARE) and not unsettled(replica, least):
         return [min(asked_now(replica))]
     return []
 
@@ -102,9 +105,9 @@ def unsettled(replica: Replica, least: int | None = None) -> list[DeviceId]:
     return sorted(held.members - held.away - asked_now(replica))
 
 
-def _grown(replica: Replica, least: int | None = None, part: int = 1) -> bool:
-    enough = max((p.size for p in replica.snapshots.complete), default=0)
-    return growth(replica) - replica.residue >= (max(LEAST_GROWTH, enough) // part if least is None else least)
+def _grown(replica: Replica, least: int | None = None, share: float = 1.0) -> bool:
+    enough = max((LEAST_GROWTH, *(p.size for p in replica.snapshots.complete)))
+    return growth(replica) - replica.residue >= (enough * share if least is None else least)
 
 
 def _proposes(replica: Replica, least: int | None = None) -> bool:
@@ -185,7 +188,7 @@ def _drafted(replica: Replica, position: Head, cut: Mapping[DeviceId, Head], sta
 def _open(replica: Replica, least: int | None = None) -> list[Proposal]:
     """Proposals that ask us, that we have not answered or found wrong, and that are worth the trouble."""
     snapshots = replica.snapshots
-    if not snapshots.proposals or not _grown(replica, None if least is None else 0, CONFIRM_PART):
+    if not snapshots.proposals or not _grown(replica, None if least is None else 0, CONFIRM_SHARE):
         return []
     return [
         p

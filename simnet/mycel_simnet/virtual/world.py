@@ -177,7 +177,7 @@ def conditions(*, tight: bool, grown: bool = False) -> Iterator[None]:
     if grown:
         changes[tending, "LEAST_GROWTH"] = DUE_BYTES
     else:
-        changes[tending, "CONFIRM_PART"] = 1 << 62  # whoever is asked confirms, however little there is to gain
+        changes[tending, "CONFIRM_SHARE"] = 0.0  # whoever is asked confirms, however little there is to gain
     if tight:
         for module in (peer_view, state_exchange, sync):
             changes.update({(module, name): value for name, value in SMALL.items() if hasattr(module, name)})
