@@ -371,6 +371,7 @@ def _headers() -> list[bytes]:
     return [encode([1, bytes(16), 3, 1 << 28, bytes(24), "mesh", START_MS])]
 
 
+# the settings have 1024 bytes a byte, too: tomllib keeps two sets and two dictionaries for each part of a section's name
 DECODERS: Sequence[Target] = (
     Target("cbor", _cbor, (EncodingError,), lambda: [*samples.entries(), *samples.frames(), *samples.statements()]),
     Target("base32", _base32, (EncodingError,), texts("abcdefgh", "mfrgg", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")),
@@ -407,7 +408,7 @@ DECODERS: Sequence[Target] = (
     Target("name", _name, (), texts("Anna's phone", "👩‍👩‍👧 family", "a\nb\x1b[31m\u202e")),
     Target("phrase", _phrase, (PhraseError,), lambda: [new_phrase(bytes(32)).encode()], slow=True),
     Target("key-file", _key_file, (KeyFileError,), _keys),
-    Target("config.toml", _config, (ConfigError,), texts(_TOML, "user.x = 1"), flat=2 << 20),
+    Target("config.toml", _config, (ConfigError,), texts(_TOML, "user.x = 1"), flat=2 << 20, per_byte=1024),
     Target(
         "config.toml-edit",
         _config_edit,
