@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +19,14 @@ from mycelnode.errors import ConfigError
 from mycelnode.paths import DataDir, unusable, write_durably
 
 MAX_FILE_BYTES = 1 << 20
-MAX_DOTS = 5000  # in one line: more than any text of ours has; tomllib keeps each part of a key with all before it
+MAX_DOTS = 64  # in one line, besides those in texts and comments: no name has as many parts
 ENVIRONMENT, FILE, MESH, DEFAULT = "environment", "config.toml", "mesh", "default"
+
+# texts and comments of TOML; one that does not end goes to the end of its line, or of the file, where tomllib gives up
+_QUOTED = re.compile(
+    rb'''"""(?s:[^"\\]|\\.|"(?!""))*+"{0,5}|"(?:[^"\\\n]|\\.)*+"?|'''
+    rb"""'''(?s:[^']|'(?!''))*+'{0,5}|'[^'\n]*+'?|#[^\n]*+"""
+)
 
 Watcher = Callable[["Setting"], None]
 log = logging.getLogger(__name__)
@@ -156,9 +163,11 @@ class Settings:
             raise unusable(self._path, "read", error) from error
         if len(content) > MAX_FILE_BYTES:
             raise ConfigError(f"{self._path} is larger than {MAX_FILE_BYTES} bytes; it cannot be a file of settings")
-        if any(line.count(b".") > MAX_DOTS for line in content.split(b"\n")):
+        # tomllib keeps each part of a name with all parts before it, and walks down those of its section for each line
+        if any(line.count(b".") > MAX_DOTS for line in _QUOTED.sub(b"", content).split(b"\n")):
             raise ConfigError(
-                f"{self._path} has a line with more than {MAX_DOTS} dots; correct it or move the file away"
+                f"{self._path} has a line with more than {MAX_DOTS} dots besides those in texts; "
+                "correct it or move the file away"
             )
         try:
             return content.decode("utf-8")

@@ -25,10 +25,10 @@ MAX_INT = (1 << 63) - 1
 MIN_INT = -(1 << 63)
 
 
-def encode(value: Value) -> bytes:
-    """The canonical CBOR of ``value``; `EncodingError` if it is not a plain, bounded value."""
+def encode(value: Value, *, max_depth: int = MAX_DEPTH) -> bytes:
+    """The canonical CBOR of ``value``; `EncodingError` if it is not a plain, bounded value, nested at most ``max_depth`` deep."""
     if type(value) not in _SIMPLE:
-        check(value)
+        check(value, max_depth)
     return cbor2.dumps(value, canonical=True)
 
 

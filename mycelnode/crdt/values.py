@@ -5,20 +5,17 @@ from __future__ import annotations
 
 import cbor2
 
-from mycelnode.encoding import Value, check, encode
+from mycelnode.encoding import Value, encode
 from mycelnode.errors import EncodingError, ValueRefused
 
 MAX_VALUE_DEPTH = 16  # nesting: a rescue of a rescue of a rescue of the value must still fit into an entry
-_CONTAINERS = frozenset((list, tuple, dict))
 ABSENT = b""  # no value has an empty encoding
 
 
 def pack(value: Value) -> bytes:
     """The canonical bytes of ``value``; `ValueRefused` if the mesh does not carry it."""
     try:
-        if type(value) in _CONTAINERS:
-            check(value, MAX_VALUE_DEPTH)
-        return encode(value)
+        return encode(value, max_depth=MAX_VALUE_DEPTH)
     except (EncodingError, UnicodeError) as error:
         raise ValueRefused(f"the value cannot be shared: {error}") from error
 

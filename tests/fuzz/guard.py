@@ -6,15 +6,17 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from mycelnode.encoding import MAX_BYTES
 from mycelnode.errors import MycelError
 
 FLAT_BYTES = 1 << 20  # of memory that any input may cost
 BYTES_PER_BYTE = 256  # and for each of its bytes: an empty list is 56 bytes, a pair of them in a map near 200
 SECONDS = 0.5  # of CPU that any input may cost
 SECONDS_PER_BYTE = 5e-6  # and for each of its bytes
+TRACED_SLOWER = 8  # times at most, while memory is traced
 
 
 class Broken(AssertionError):
@@ -26,7 +28,7 @@ class Target:
     """A decoder: ``run`` gives it one input, and may raise only ``promised``; it raises `Broken` where the outcome is wrong.
 
     ``seeds`` makes real inputs, from which others are made. ``refused``: parts of the sentences with which some of them are
-    refused, because they are meant for somebody else.
+    refused, because they are meant for somebody else. ``largest``: in bytes; what is larger is refused unread, or never sent.
     """
 
     name: str
@@ -35,11 +37,17 @@ class Target:
     seeds: Callable[[], Sequence[bytes]]
     per_byte: int = BYTES_PER_BYTE
     flat: int = FLAT_BYTES
+    seconds_per_byte: float = SECONDS_PER_BYTE
+    largest: int = MAX_BYTES
     refused: tuple[str, ...] = ()
     slow: bool = False  # more than a millisecond an input
 
     def __str__(self) -> str:
         return self.name
+
+    def unhurried(self) -> Target:
+        """The same with time enough for large inputs while memory is traced."""
+        return replace(self, seconds_per_byte=TRACED_SLOWER * self.seconds_per_byte)
 
     def feed(self, data: bytes) -> bool:
         """One input; True if it was accepted. Raises `Broken` for a crash, a hang, or a wrong outcome."""
@@ -56,7 +64,7 @@ class Target:
         except BaseException as error:
             raise Broken(f"{self.name}: {type(error).__name__} for {shown(data)}: {error}") from error
         took = time.thread_time() - started
-        if took > SECONDS + SECONDS_PER_BYTE * len(data):
+        if took > SECONDS + self.seconds_per_byte * len(data):
             raise Broken(f"{self.name}: {took:.2f} s of CPU for {len(data)} bytes: {shown(data)}")
         return accepted
 

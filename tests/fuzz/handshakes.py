@@ -162,8 +162,14 @@ def _payloads() -> Sequence[bytes]:
 
 
 IDENTITIES: Sequence[Target] = (
-    Target("identity-key", _identity, (HandshakeFailure,), lambda: [THEIRS.public_key.serialize()]),
-    Target("noise-payload", _payload, (HandshakeFailure, ValueError), _payloads),
+    Target(
+        "identity-key",
+        _identity,
+        (HandshakeFailure,),
+        lambda: [THEIRS.public_key.serialize()],
+        largest=_gate.MAX_HANDSHAKE_BYTES,
+    ),
+    Target("noise-payload", _payload, (HandshakeFailure, ValueError), _payloads, largest=_gate.MAX_HANDSHAKE_BYTES),
 )
 HANDSHAKES: Sequence[Target] = (
     Target("handshake-inbound", lambda data: _meet(data, _inbound), _NOTHING, lambda: [heard(True)], slow=True),

@@ -156,12 +156,13 @@ NETWORK: Sequence[Target] = (
         _address,
         (NetworkError,),
         texts("/ip4/192.168.1.5/tcp/4101", "/ip6/::ffff:1.2.3.4/tcp/1/p2p/x", "/dns4/a.b/tcp/443"),
+        largest=_addresses.MAX_ADDRESS_CHARS,
     ),
     Target(
         "addresses", _addresses_claimed, (EncodingError,), lambda: [encode(["/ip4/10.0.0.1/tcp/1", "/dns/x/tcp/2", 5])]
     ),
-    Target("mdns-text", _mdns_text, (), _mdns_texts),
-    Target("mdns-packet", _mdns_packet, (), _packets),
+    Target("mdns-text", _mdns_text, (), _mdns_texts, largest=_mdns.MAX_TEXT),
+    Target("mdns-packet", _mdns_packet, (), _packets, largest=zeroconf.const._MAX_MSG_ABSOLUTE),
     Target(
         "control-request",
         _request,

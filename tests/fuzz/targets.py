@@ -20,12 +20,12 @@ from mycelnode import audit, backup, checkpoints, schema
 from mycelnode.config import Settings
 from mycelnode.config_keys import KEYS, parse_duration, parse_value
 from mycelnode.crdt import columns, fold
-from mycelnode.crdt.changelog import SignedHead, decode_entry
+from mycelnode.crdt.changelog import MAX_ENTRY, SignedHead, decode_entry
 from mycelnode.crdt.contents import Contents
 from mycelnode.crdt.document import Document
 from mycelnode.crdt.operations import describe, dot_groups, plain_json, read_dots
-from mycelnode.crdt.snapshots import decode_record
-from mycelnode.crdt.statements import decode_statement
+from mycelnode.crdt.snapshots import MAX_RECORD, decode_record
+from mycelnode.crdt.statements import MAX_STATEMENT, decode_statement
 from mycelnode.crdt.values import pack, unpack
 from mycelnode.encoding import as_list, base32, blake2b, decode, encode, from_base32, key_of_peer, peer_id
 from mycelnode.errors import (
@@ -38,7 +38,15 @@ from mycelnode.errors import (
     PhraseError,
     ValueRefused,
 )
-from mycelnode.identity import Identity, new_phrase, read_key, root_from_phrase, write_key
+from mycelnode.identity import (
+    MAX_KEY_FILE_BYTES,
+    MAX_PHRASE_CHARS,
+    Identity,
+    new_phrase,
+    read_key,
+    root_from_phrase,
+    write_key,
+)
 from mycelnode.paths import DataDir
 from mycelnode.protocols.pairing import PREFIX, clean_name, parse_invite
 from tests.fuzz import samples
@@ -176,7 +184,8 @@ def _block(data: bytes) -> None:
 
 def _value(data: bytes) -> None:
     value = decode(data)
-    same("value", pack(unpack(pack(value))), pack(value))
+    packed = pack(value)
+    same("value", pack(unpack(packed)), packed)
     fold.packed(value)
 
 
@@ -371,16 +380,40 @@ def _headers() -> list[bytes]:
     return [encode([1, bytes(16), 3, 1 << 28, bytes(24), "mesh", START_MS])]
 
 
+# the settings have 1024 bytes a byte, too: tomllib keeps two sets and two dictionaries for each part of a section's name
 DECODERS: Sequence[Target] = (
     Target("cbor", _cbor, (EncodingError,), lambda: [*samples.entries(), *samples.frames(), *samples.statements()]),
-    Target("base32", _base32, (EncodingError,), texts("abcdefgh", "mfrgg", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")),
+    Target(
+        "base32",
+        _base32,
+        (EncodingError,),
+        texts("abcdefgh", "mfrgg", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
+        largest=4096,
+    ),
     Target("peer-id", _peer_id, (EncodingError,), lambda: [peer_id(samples.world().laptop.id).encode()]),
     Target("head", _head, (EncodingError,), samples.heads),
-    Target("entry", _entry, (EncodingError, LogError), samples.entries),
-    Target("statement", _statement, (EncodingError, LogError), samples.statements),
-    Target("record", _record, (EncodingError, LogError), samples.records),
-    Target("operations", _operations, (EncodingError, LogError), samples.entries, slow=True),
-    Target("rescue", _rescue, (EncodingError, LogError), samples.entries, slow=True),
+    Target("entry", _entry, (EncodingError, LogError), samples.entries, largest=MAX_ENTRY),
+    Target("statement", _statement, (EncodingError, LogError), samples.statements, largest=MAX_STATEMENT),
+    Target("record", _record, (EncodingError, LogError), samples.records, largest=MAX_RECORD),
+    # these two do more than a node does with an entry: they apply it twice, and write, read, show and re-issue what it says
+    Target(
+        "operations",
+        _operations,
+        (EncodingError, LogError),
+        samples.entries,
+        slow=True,
+        seconds_per_byte=2e-5,
+        largest=MAX_ENTRY,
+    ),
+    Target(
+        "rescue",
+        _rescue,
+        (EncodingError, LogError),
+        samples.entries,
+        slow=True,
+        seconds_per_byte=6e-5,
+        largest=MAX_ENTRY - 256,
+    ),
     Target("dots", _dots, (EncodingError,), lambda: [encode([[bytes(32), 1, 0, 1, 2], [b"\x01" * 32, 0, 7]])]),
     Target("state", _state, (EncodingError,), samples.states, per_byte=1024),
     Target(
@@ -398,16 +431,31 @@ DECODERS: Sequence[Target] = (
         per_byte=1024,
     ),
     Target("state-merged", _merged, (EncodingError, LogError), samples.states, per_byte=1024),
-    Target("block", _block, (EncodingError,), samples.blocks, per_byte=1024),
-    Target("value", _value, (EncodingError, ValueRefused), lambda: [encode(["x", {"a": [1, 2.5, b"y"]}, {1: None}])]),
-    Target("invite", _invite, (InviteError,), lambda: [str(samples.invite()).encode()]),
+    # every column is read in five ways, of which a node knows which one it wants
+    Target("block", _block, (EncodingError,), samples.blocks, per_byte=1024, seconds_per_byte=1e-5),
+    # packed three times, by a node once
     Target(
-        "invite-inside", _invite_inside, (InviteError,), lambda: [from_base32(str(samples.invite())[len(PREFIX) :])]
+        "value",
+        _value,
+        (EncodingError, ValueRefused),
+        lambda: [encode(["x", {"a": [1, 2.5, b"y"]}, {1: None}])],
+        seconds_per_byte=2e-5,
+        largest=MAX_ENTRY,
+    ),
+    Target("invite", _invite, (InviteError,), lambda: [str(samples.invite()).encode()], largest=4096),
+    Target(
+        "invite-inside",
+        _invite_inside,
+        (InviteError,),
+        lambda: [from_base32(str(samples.invite())[len(PREFIX) :])],
+        largest=2560,
     ),
     Target("name", _name, (), texts("Anna's phone", "👩‍👩‍👧 family", "a\nb\x1b[31m\u202e")),
-    Target("phrase", _phrase, (PhraseError,), lambda: [new_phrase(bytes(32)).encode()], slow=True),
-    Target("key-file", _key_file, (KeyFileError,), _keys),
-    Target("config.toml", _config, (ConfigError,), texts(_TOML, "user.x = 1"), flat=2 << 20),
+    Target(
+        "phrase", _phrase, (PhraseError,), lambda: [new_phrase(bytes(32)).encode()], slow=True, largest=MAX_PHRASE_CHARS
+    ),
+    Target("key-file", _key_file, (KeyFileError,), _keys, largest=MAX_KEY_FILE_BYTES),
+    Target("config.toml", _config, (ConfigError,), texts(_TOML, "user.x = 1"), flat=2 << 20, per_byte=1024),
     Target(
         "config.toml-edit",
         _config_edit,
@@ -416,18 +464,27 @@ DECODERS: Sequence[Target] = (
         slow=True,
         flat=4 << 20,
         per_byte=1024,
+        seconds_per_byte=8e-5,  # tomlkit, in which every blank is an object; it sees this device's own file only, in `config set`
     ),
-    Target("setting", _setting, (), lambda: list(map(encode, _settings))),
+    # tried under each of the names, and shown in the sentence that refuses it
+    Target("setting", _setting, (), lambda: list(map(encode, _settings)), seconds_per_byte=2e-5, largest=MAX_ENTRY),
     Target("duration", _duration, (ConfigError,), texts("10m", "1h30m", "500ms", "90", "1.5d")),
-    Target("audit-event", _audit_event, (EncodingError,), lambda: [decode(rows)[0][1] for rows in _audit_rows()]),
+    Target(
+        "audit-event",
+        _audit_event,
+        (EncodingError,),
+        lambda: [decode(rows)[0][1] for rows in _audit_rows()],
+        largest=audit.MAX_EVENT_BYTES,
+    ),
     Target("audit-chain", _audit_chain, (EncodingError,), _audit_rows),
     Target(
         "backup-header",
         _backup_header,
         (BackupError,),
         lambda: [backup.MAGIC + len(h).to_bytes(4, "big") + h for h in _headers()],
+        largest=backup.MAX_HEADER_BYTES,
     ),
-    Target("backup-inside", _backup_inside, (BackupError,), _headers),
+    Target("backup-inside", _backup_inside, (BackupError,), _headers, largest=backup.MAX_HEADER_BYTES),
     Target("backup-records", _backup_records, (EncodingError, BackupError, *_STRANGE), _records, flat=8 << 20),
     Target("checkpoint", _checkpoint, (EncodingError,), _checkpoints, per_byte=1024),
     *NETWORK,

@@ -13,7 +13,7 @@ import trio
 from mycelnode import backup, checkpoints, logstore
 from mycelnode.clock import SystemClock
 from mycelnode.commands import device_name
-from mycelnode.config import MAX_DOTS, Settings
+from mycelnode.config import MAX_DOTS, MAX_FILE_BYTES, Settings
 from mycelnode.crdt.operations import map_put
 from mycelnode.crdt.statements import ENROL
 from mycelnode.encoding import blake2b, encode, peer_id
@@ -24,6 +24,7 @@ from mycelnode.mesh import NAMES, open_mesh
 from mycelnode.paths import DataDir
 from mycelnode.protocols.pairing import Invite
 from mycelnode.status import status
+from tests.fuzz.guard import traced
 from tests.fuzz.targets import TARGETS, folder
 from tests.node.nodes import folder as new_folder
 
@@ -45,8 +46,46 @@ def test_a_setting_nested_a_thousand_deep_is_refused_with_a_sentence() -> None:
 def test_a_name_of_thousands_of_parts_in_the_settings_is_refused_before_it_is_taken_apart() -> None:
     """tomllib keeps each part with all before it: a file of 200 KB, a fifth of what is allowed, took all memory there was."""
     folder().config.write_text("a." * (MAX_DOTS + 1) + "a = 1")
-    with pytest.raises(ConfigError, match="dots"):  # without the cure it says that this is nested too deeply
+    with pytest.raises(ConfigError, match="dots"):  # without the cure it says that there is no such setting
         Settings(folder(), environ={})
+
+
+@pytest.mark.parametrize("dots", [200, 2000])
+def test_many_names_of_many_parts_in_the_settings_are_refused_before_they_take_memory(dots: int) -> None:
+    """Lines of 2,000 dots, less than was allowed, took 4 GB for a file of 1 MiB; here it would be 100 MB for 24 KB."""
+    line = b"a." * dots + b"a = 1\n"
+    lines = b"".join(b"a%d." % number + line for number in range(12_000 // dots))
+    with traced():
+        assert not TARGETS["config.toml"].feed_within_memory(lines)
+    with pytest.raises(ConfigError, match="dots"):
+        Settings(folder(), environ={})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'user.x = "{}"',
+        "user.x = '{}'",
+        'user.x = """{}"""',
+        "user.x = '''{}'''",
+        'user.x = "\\"{}\\\\" # it\'s',
+        'user.x = """"{}\\""""',
+        "user.x = 1 # it's \"{}",
+        "user.y = '\"{0}'\nuser.x = \"'{0}\"",
+    ],
+)
+def test_dots_in_texts_and_comments_are_no_parts_of_names(line: str) -> None:
+    name = "\nuser." + "a." * MAX_DOTS + "a = 1"
+    folder().config.write_text(line.format("." * 1000))
+    assert Settings(folder(), environ={}).get("user.x")
+    folder().config.write_text(line.format("." * 1000) + name)
+    with pytest.raises(ConfigError, match="dots"):
+        Settings(folder(), environ={})
+
+
+def test_texts_that_do_not_end_cost_no_more_than_others() -> None:
+    for part in (b'"\\"', b"'", b'"', b'"""x', b"#'\n", b'"\\\n', b"\\"):
+        TARGETS["config.toml"].feed((part * MAX_FILE_BYTES)[:MAX_FILE_BYTES])
 
 
 def test_a_backup_of_many_small_pieces_costs_no_more_than_one_of_few() -> None:
