@@ -418,14 +418,21 @@ def returns(attack: Attack) -> None:
 
 
 def collisions(attack: Attack) -> None:
-    """Frames of one megabyte that look small to decode: keys that all have one hash, lists in lists, lengths that lie."""
+    """Frames of one megabyte that are slow to decode: keys that all have one hash, lists in lists, lengths that lie, a million members."""
 
     def keys() -> Iterator[bytes]:
         for number in range(55_000):
             yield b"\x90" + bytes(0x20 + (number >> bit & 1) for bit in range(16)) + b"\x00"
 
     slow = b"\xb9" + (55_000).to_bytes(2, "big") + b"".join(keys())
-    frames = [slow, b"\x9b" + b"\xff" * 8, b"\x81" * (1 << 20), b"\x82\x04" + b"\xb9\xff\xff" + slow[3:900_000]]
+    many = b"\x9a" + ((1 << 20) - 64).to_bytes(4, "big")
+    frames = [
+        slow,
+        b"\x9b" + b"\xff" * 8,
+        b"\x81" * (1 << 20),
+        b"\x82\x04" + b"\xb9\xff\xff" + slow[3:900_000],
+        *(many + kind * ((1 << 20) - 64) for kind in (b"\x80", b"\xa0", b"\x40")),
+    ]
 
     def one(addr: str) -> None:
         line = Line(attack.device, addr)

@@ -1,4 +1,4 @@
-"""`make soak N=… SEED=…`: inputs as large as each decoder takes them, up to 1 MiB: a round of shapes for each 1,000 of N."""
+"""`make soak N=… SEED=…`: inputs as large as each decoder takes them, up to 1 MiB: a round of shapes for each 5,000 of N."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from tests.fuzz.targets import DECODERS
 
 RUNS = int(os.environ.get("MYCEL_SOAK_RUNS", "400"))
 SEED = int(os.environ.get("MYCEL_SOAK_SEED", "1"))
-ROUNDS = -(-RUNS // 1000)
-
-
+ROUNDS = -(-RUNS // 5000)
 WATCHED = 3  # inputs of a round whose memory is traced, which takes long
 
 
