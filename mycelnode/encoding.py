@@ -44,14 +44,17 @@ _SIMPLE: Final = frozenset((bytes, str, bool, type(None)))  # kinds of values th
 _BYTES, _TEXT, _ARRAY, _MAP, _TAG = range(2, 7)  # major types (RFC 8949 §3.1)
 
 
-def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> Value:
+def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH, max_items: int = MAX_BYTES) -> Value:
     """Decode one canonical CBOR item that fills ``data`` exactly.
 
-    Arguments: ``max_bytes`` bounds the input, ``max_depth`` the nesting. Raises `EncodingError` for anything else: too long,
-    too deep, trailing bytes, tags, non-canonical forms, duplicate keys.
+    Arguments: ``max_bytes`` bounds the input, ``max_depth`` the nesting, ``max_items`` how many items there are in all, since one
+    byte may be an empty map, which takes two hundred in memory. Raises `EncodingError` for anything else: too long, too deep, too
+    many, trailing bytes, tags, non-canonical forms, duplicate keys.
     """
     if len(data) > max_bytes:
         raise EncodingError(f"{len(data)} bytes are more than the {max_bytes} allowed here")
+    if len(data) > max_items:
+        _look_over(data, max_depth + 1, max_items)
     value = read(data, max_depth + 1)
     check(value, max_depth)
     try:
@@ -72,7 +75,7 @@ def read(data: bytes, max_depth: int) -> Value:
         try:
             return _loads(data, max_depth=max_depth, strict_hashable_types=True)
         except cbor2.CBORDecodeError:
-            _check_keys(data, max_depth)
+            _look_over(data, max_depth, MAX_BYTES)
             return _loads(data, max_depth=max_depth)
     except EncodingError:
         raise
@@ -80,14 +83,14 @@ def read(data: bytes, max_depth: int) -> Value:
         raise EncodingError(f"not valid CBOR: {error}") from error
 
 
-def _check_keys(data: bytes, max_depth: int) -> None:
-    """Refuse map keys that are no text, bytes or integers before anything hashes them. Raises `EncodingError`.
+def _look_over(data: bytes, max_depth: int, max_items: int) -> None:
+    """Refuse too many items, and map keys that are no text, bytes or integers, before anything is made of them.
 
-    Python's hashes of tuples are no secret: in a megabyte of keys such as ``[-1, -2, -1, …]``, all with one hash, cbor2 looks
-    for half a minute for the place of the last. cbor2 can refuse all but text and bytes by itself; this is for maps with integers
-    as keys, whose hashes hardly collide.
+    Raises `EncodingError`. Python's hashes of tuples are no secret: in a megabyte of keys such as ``[-1, -2, -1, …]``, all with one
+    hash, cbor2 looks for half a minute for the place of the last. cbor2 can refuse all but text and bytes by itself; this is for
+    maps with integers as keys, whose hashes hardly collide.
     """
-    place, open_items = 0, [(1, False)]  # of each container: how many items are to come, and is it a map?
+    place, count, open_items = 0, 1, [(1, False)]  # of each container: how many items are to come, and is it a map?
     while open_items:
         left, is_map = open_items.pop()
         if not left:
@@ -106,7 +109,11 @@ def _check_keys(data: bytes, max_depth: int) -> None:
         if major in (_BYTES, _TEXT):
             place += argument
         elif major in (_ARRAY, _MAP):
-            open_items.append((argument * (major - _ARRAY + 1), major == _MAP))
+            inside = argument * (major - _ARRAY + 1)
+            count += inside
+            if count > max_items:
+                raise EncodingError(f"more than {max_items} items")
+            open_items.append((inside, major == _MAP))
         elif major == _TAG:
             open_items.append((1, False))
 

@@ -140,3 +140,19 @@ def test_peer_ids_come_back(key: bytes) -> None:
     for damaged in (text[:-1], text + "1", text.replace(text[20], "l"), "x" + text[1:], ""):
         with pytest.raises(EncodingError):
             key_of_peer(damaged)
+
+
+@pytest.mark.parametrize("item", [b"\x80", b"\xa0", b"\x40", b"\x01", b"\xf6"], ids=["list", "map", "bytes", "int", "null"])
+def test_many_items_in_few_bytes_are_refused_before_anything_is_made_of_them(item: bytes) -> None:
+    count = 1000
+    made = b"\x99" + count.to_bytes(2, "big") + item * count
+    assert decode(made, max_items=count + 1) == decode(made)
+    with pytest.raises(EncodingError, match=f"more than {count} items"):
+        decode(made, max_items=count)
+    nested = b"\x82" + made + made
+    assert decode(nested, max_items=2 * count + 3) == decode(nested)
+    with pytest.raises(EncodingError, match="items"):
+        decode(nested, max_items=2 * count)
+    declared = b"\x9a\xff\xff\xff\xff" + item * count  # more than there are
+    with pytest.raises(EncodingError, match="items"):
+        decode(declared, max_items=count)

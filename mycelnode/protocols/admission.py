@@ -22,6 +22,7 @@ from mycelnode.protocols.replica import Replica
 PROTOCOL: Final = "/mycel/membership/1"
 VERSION: Final = 1
 MAX_MESSAGE = 64 << 10  # bytes
+MAX_ITEMS = 4096  # in a message
 SHOWN_BYTES = MAX_MESSAGE - 1024  # of statements; what comes first matters most
 MAX_SHOWN = 1024  # statements in a message
 
@@ -97,7 +98,7 @@ class Admission:
 
     def _read(self, message: bytes) -> tuple[list[Statement], bool | None]:
         try:
-            version, items, admitted = as_list(decode(message, max_bytes=MAX_MESSAGE, max_depth=3), 3)
+            version, items, admitted = as_list(decode(message, max_bytes=MAX_MESSAGE, max_depth=3, max_items=MAX_ITEMS), 3)
             as_int(version, 1)
             if len(as_list(items)) > MAX_SHOWN or admitted not in (None, True, False):
                 raise EncodingError("too many statements, or no clear decision")

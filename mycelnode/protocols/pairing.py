@@ -47,6 +47,7 @@ NONCE_BYTES: Final = 32
 MAX_ADDRESSES: Final = 16
 MAX_ADDRESS: Final = 128  # characters of one multiaddr
 MAX_MESSAGE: Final = 64 << 10  # bytes
+MAX_ITEMS: Final = 4096  # in a message
 MAX_OPEN: Final = 8  # invites open at a time
 WRONG_PER_MINUTE: Final = 10  # wrong proofs answered per minute; a 128-bit secret is not guessed, but CPU is not free
 USED_KEPT_SECONDS: Final = 24 * 3600  # how long a used invite still answers its own device, and tells others
@@ -335,7 +336,7 @@ _LENGTHS: Final = {HELLO: 2, HELLO_BACK: 2, PROOF: 3, WELCOME: 4, REFUSED: 3, DO
 
 def _read(frame: bytes, *codes: int) -> Sequence[Any]:
     try:
-        message = as_list(decode(frame, max_bytes=MAX_MESSAGE, max_depth=4))
+        message = as_list(decode(frame, max_bytes=MAX_MESSAGE, max_depth=4, max_items=MAX_ITEMS))
         if not message or message[0] not in codes:
             raise EncodingError("a message out of turn")
         return as_list(message, _LENGTHS[message[0]])

@@ -36,6 +36,7 @@ from mycelnode.protocols.sync_frames import (
     LACKS,
     MAX_BATCH_BYTES,
     MAX_FRAME,
+    MAX_ITEMS,
     MAX_QUEUED,
     PING,
     PING_AFTER,
@@ -114,7 +115,7 @@ class SyncSession:
         """Handle one frame. Raises `PeerMisbehaved`: the driver cuts the connection."""
         self._heard_at = now
         try:
-            message = as_list(decode(frame, max_bytes=MAX_FRAME, max_depth=6))
+            message = as_list(decode(frame, max_bytes=MAX_FRAME, max_depth=6, max_items=MAX_ITEMS))
             code = as_int(message[0] if message else None, 0, 255)
             if (code == HELLO) == self._greeted:
                 raise EncodingError("a greeting comes first, and once")

@@ -34,6 +34,7 @@ WANT: Final = 13  # [13, snapshot id, offset]: asks for its state
 LACKS: Final = 14  # [14, device, seq, hash]: the entries after this are missing, and no snapshot stands for them
 
 MAX_FRAME = 1 << 20  # bytes
+MAX_ITEMS = 100_000  # in a frame: more than entries of ten bytes each, of which there are no shorter ones, fill it with
 BATCH_BYTES = MAX_RUN_BYTES  # entries per frame; in any log, signatures stand at most this far apart
 MAX_BATCH_BYTES = MAX_FRAME - (64 << 10)  # room for the framing of small entries
 WINDOW_BYTES = 4 << 20  # sent, and not yet known to be on the peer's disk
