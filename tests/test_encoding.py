@@ -142,7 +142,9 @@ def test_peer_ids_come_back(key: bytes) -> None:
             key_of_peer(damaged)
 
 
-@pytest.mark.parametrize("item", [b"\x80", b"\xa0", b"\x40", b"\x01", b"\xf6"], ids=["list", "map", "bytes", "int", "null"])
+@pytest.mark.parametrize(
+    "item", [b"\x80", b"\xa0", b"\x40", b"\x01", b"\xf6"], ids=["list", "map", "bytes", "int", "null"]
+)
 def test_many_items_in_few_bytes_are_refused_before_anything_is_made_of_them(item: bytes) -> None:
     count = 1000
     made = b"\x99" + count.to_bytes(2, "big") + item * count

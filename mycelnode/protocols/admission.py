@@ -98,7 +98,9 @@ class Admission:
 
     def _read(self, message: bytes) -> tuple[list[Statement], bool | None]:
         try:
-            version, items, admitted = as_list(decode(message, max_bytes=MAX_MESSAGE, max_depth=3, max_items=MAX_ITEMS), 3)
+            version, items, admitted = as_list(
+                decode(message, max_bytes=MAX_MESSAGE, max_depth=3, max_items=MAX_ITEMS), 3
+            )
             as_int(version, 1)
             if len(as_list(items)) > MAX_SHOWN or admitted not in (None, True, False):
                 raise EncodingError("too many statements, or no clear decision")

@@ -216,9 +216,10 @@ def flood(attack: Attack) -> None:
 
 
 def huge(attack: Attack) -> None:
-    """Entries as large as any may be."""
-    body = os.urandom(255 << 10)
-    _pour(attack, lambda run, *_: [transaction([1, f"huge-{run % 4}", body])])
+    """Entries as large as any may be: of bytes, and of as many values as there can be in them."""
+    bodies: list[Any] = [os.urandom(255 << 10), [{}] * (255 << 10)]
+    entries = [transaction([1, f"huge-{number}", bodies[number % 2]]) for number in range(4)]
+    _pour(attack, lambda run, *_: [entries[run % 4]])
 
 
 def deletions(attack: Attack) -> None:
@@ -418,7 +419,7 @@ def returns(attack: Attack) -> None:
 
 
 def collisions(attack: Attack) -> None:
-    """Frames of one megabyte that are slow to decode: keys that all have one hash, lists in lists, lengths that lie, a million members."""
+    """Frames of one megabyte, slow to decode: keys that all have one hash, lists in lists, lengths that lie, a million members."""
 
     def keys() -> Iterator[bytes]:
         for number in range(55_000):
