@@ -368,7 +368,9 @@ class Replica(Fold):
         fenced = not progress.logs.isdisjoint(self._fenced)  # what lies beyond a fence may show only now
         if batch.statements or progress.forked or fenced:
             self._reconsider(now, progress)
-        if self.snapshots.proposals and (batch.records or batch.statements or progress.forked or fenced or self.holes):
+        come = any(self.snapshots.awaits(a.device, a.rows[0].seq, a.branch.head.seq) for a in batch.additions)
+        changed = batch.records or batch.statements or progress.forked or fenced or come
+        if self.snapshots.proposals and (changed or self.holes):
             self._judge_snapshots(now, progress)
         for addition in batch.additions:
             self._advance(addition.device, now, progress, addition)

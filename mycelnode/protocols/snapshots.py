@@ -49,6 +49,7 @@ class Snapshots:
     pruned: set[bytes] = field(default_factory=set)  # nothing is left to replace under these
     _chosen: list[Proposal] = field(default_factory=list)  # all complete ones
     _sure: list[Proposal] = field(default_factory=list)  # of these, those of which no fence by the phrase undoes a part
+    _awaited: dict[DeviceId, set[int]] = field(default_factory=dict)  # places that judging had to guess about
     fetching: Partial = field(default_factory=Partial)  # a state on its way to us
 
     # --- records -----------------------------------------------------------------------------------------------------
@@ -108,7 +109,9 @@ class Snapshots:
         on_chain = self.logs.on_chain
         beyond = beyond_root_fences(self.root, statements, on_chain, common)
         good, touched = [], set()
+        self._awaited = {}
         for proposal in self._judged():
+            self._await(proposal)
             undone = [beyond(author, at) for author, at in self.agreed(proposal).items()]
             said = self.confirmations.get(proposal.id, {})
             held = membership_at(self.root, proposal, said, statements, on_chain, common)
@@ -117,7 +120,7 @@ class Snapshots:
             if any(undone):
                 touched.add(proposal.id)
         chosen: list[Proposal] = []
-        for proposal in sorted(good, key=lambda p: (-sum(head.seq for head in p.cut.values()), p.id)):
+        for proposal in sorted(good, key=self._rank):
             if all(compatible(proposal.cut, other.cut, on_chain) for other in chosen):
                 chosen.append(proposal)
         furthest = [p for p in chosen if not any(q is not p and self._extends(q, p) for q in chosen)]
@@ -128,6 +131,25 @@ class Snapshots:
             for device, head in proposal.cut.items():
                 self.final[device] = max(head, self.final.get(device, head))
         return before != ({p.id for p in self.complete}, self.final)
+
+    def _rank(self, proposal: Proposal) -> tuple[int, int, bytes]:
+        """Of two on different histories, which only copies of keys can make, the lower one counts.
+
+        Who was never copied has agreed to one of them at most, and may have let go of what lies under it.
+        """
+        single = sum(len(self.logs.branches(device)) < 2 for device in proposal.asked)
+        return -single, -sum(head.seq for head in proposal.cut.values()), proposal.id
+
+    def _await(self, proposal: Proposal) -> None:
+        """Until an entry that it names is held, sequence numbers tell what lies before it; then its chain does."""
+        for named in (proposal.cut, self.agreed(proposal), proposal.forked):
+            for device, head in named.items():
+                if self.logs.find(device, head) is None:
+                    self._awaited.setdefault(device, set()).add(head.seq)
+
+    def awaits(self, device: DeviceId, first: int, last: int) -> bool:
+        """May entries at these places of a log change what is complete?"""
+        return any(first <= seq <= last for seq in self._awaited.get(device, ()))
 
     def _judged(self) -> list[Proposal]:
         by_author: dict[DeviceId, list[Proposal]] = {}

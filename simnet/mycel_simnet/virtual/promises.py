@@ -151,7 +151,8 @@ def _apart(replica: Replica, device: DeviceId, head: Head) -> bool:
 
 
 def one_branch(reference: Replica) -> None:
-    """No two complete snapshots have cuts on different histories of one log, unless only copies agreed to both."""
+    """No two complete snapshots have cuts on different histories of one log, unless only copies agreed to both, or one is of copies
+    alone: of such as agreed on another history of their log than the one that the other snapshot goes on from."""
     snapshots, logs = reference.snapshots, reference.logs
     statements = reference.statements.values()
     beyond = beyond_root_fences(reference.root, statements, logs.on_chain, reference._common)
@@ -169,8 +170,16 @@ def one_branch(reference: Replica) -> None:
         both = first.keys() & second.keys()
         return bool(both) and all(logs.on_chain(d, *sorted((first[d], second[d]))) is False for d in both)
 
+    def aside(one: Proposal, other: Proposal) -> bool:
+        """Do all agree to ``one`` on histories of their logs that ``other`` has passed by?"""
+        ends = {**other.cut, **snapshots.agreed(other)}
+        return all(
+            device in ends and logs.on_chain(device, *sorted((at, ends[device]))) is False
+            for device, at in snapshots.agreed(one).items()
+        )
+
     for one, other in combinations(filter(complete, snapshots.proposals.values()), 2):
-        if copied(one, other):
+        if copied(one, other) or aside(one, other) or aside(other, one):
             continue
         for device in one.cut.keys() & other.cut.keys():
             low, high = sorted((one.cut[device], other.cut[device]))
