@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.membership import Common, beyond_root_fences
@@ -142,10 +143,10 @@ class Snapshots:
 
     def _await(self, proposal: Proposal) -> None:
         """Until an entry that it names is held, sequence numbers tell what lies before it; then its chain does."""
-        for named in (proposal.cut, self.agreed(proposal), proposal.forked):
-            for device, head in named.items():
-                if self.logs.find(device, head) is None:
-                    self._awaited.setdefault(device, set()).add(head.seq)
+        named = (proposal.cut, self.agreed(proposal), proposal.forked)
+        for device, head in chain.from_iterable(heads.items() for heads in named):
+            if head is not None and self.logs.find(device, head) is None:
+                self._awaited.setdefault(device, set()).add(head.seq)
 
     def awaits(self, device: DeviceId, first: int, last: int) -> bool:
         """May entries at these places of a log change what is complete?"""
