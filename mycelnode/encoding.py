@@ -54,7 +54,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPT
     if len(data) > max_bytes:
         raise EncodingError(f"{len(data)} bytes are more than the {max_bytes} allowed here")
     if len(data) > max_items:
-        _look_over(data, max_depth + 1, max_items)
+        look_over(data, max_depth + 1, max_items)
     value = read(data, max_depth + 1)
     check(value, max_depth)
     try:
@@ -75,7 +75,7 @@ def read(data: bytes, max_depth: int) -> Value:
         try:
             return _loads(data, max_depth=max_depth, strict_hashable_types=True)
         except cbor2.CBORDecodeError:
-            _look_over(data, max_depth, MAX_BYTES)
+            look_over(data, max_depth, MAX_BYTES)
             return _loads(data, max_depth=max_depth)
     except EncodingError:
         raise
@@ -83,7 +83,7 @@ def read(data: bytes, max_depth: int) -> Value:
         raise EncodingError(f"not valid CBOR: {error}") from error
 
 
-def _look_over(data: bytes, max_depth: int, max_items: int) -> None:
+def look_over(data: bytes, max_depth: int, max_items: int) -> None:
     """Refuse too many items, and map keys that are no text, bytes or integers, before anything is made of them.
 
     Raises `EncodingError`. Python's hashes of tuples are no secret: in a megabyte of keys such as ``[-1, -2, -1, …]``, all with one
@@ -176,6 +176,7 @@ def from_base32(text: str, *, max_chars: int = 4096) -> bytes:
     return data
 
 
+MAX_BASE58_CHARS = 128
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _PEER_PREFIX = bytes(
     (0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
@@ -193,14 +194,25 @@ def peer_id(key: bytes) -> str:
     return "1" + text  # the prefix's first byte is zero, and only that one
 
 
+def from_base58(text: str) -> bytes:
+    """The bytes of base58, as libp2p and IPFS write it; `EncodingError` if it is not.
+
+    For short ids only: the time that it takes grows with the square of the length.
+    """
+    if len(text) > MAX_BASE58_CHARS or any(char not in _BASE58 for char in text):
+        raise EncodingError("not valid base58")
+    number = 0
+    for char in text:
+        number = number * 58 + _BASE58.index(char)
+    zeros = len(text) - len(text.lstrip(_BASE58[0]))
+    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
 def key_of_peer(text: str) -> bytes:
     """The Ed25519 public key inside a peer id; `EncodingError` if it is not one."""
     if not 40 <= len(text) <= 60 or any(c not in _BASE58 for c in text):
         raise EncodingError("not a peer id")
-    number = 0
-    for char in text:
-        number = number * 58 + _BASE58.index(char)
-    data = number.to_bytes(45, "big")[-38:] if number < 1 << 304 else b""
+    data = from_base58(text)[-38:]
     if not data.startswith(_PEER_PREFIX) or peer_id(data[6:]) != text:
         raise EncodingError("not the peer id of an Ed25519 key")
     return data[6:]

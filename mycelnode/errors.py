@@ -77,6 +77,14 @@ class EncodingError(MycelError):
     """The bytes are not the canonical encoding of an acceptable value."""
 
 
+class CidRefused(MycelError):
+    """What was given is no CID, or one of a kind that is not used here."""
+
+
+class PatternRefused(MycelError):
+    """A pattern is not what one must be; the sentence names the field."""
+
+
 class ValueRefused(MycelError):
     """A value is of a kind or size that the mesh does not carry."""
 
