@@ -35,11 +35,11 @@ def encode(value: Value) -> bytes:
     return block
 
 
-def decode(block: bytes) -> Value:
-    """The value of a block from anyone. Raises `EncodingError` for anything that `encode` would not have written."""
+def decode(block: bytes, *, max_items: int = MAX_ITEMS) -> Value:
+    """The value of a block from anyone, of ``max_items`` in all. `EncodingError` for what `encode` would not have written."""
     if len(block) > MAX_BLOCK:
         raise EncodingError(f"{len(block)} bytes are more than the {MAX_BLOCK} of a block")
-    look_over(block, MAX_DEPTH + 1, MAX_ITEMS)
+    look_over(block, MAX_DEPTH + 1, max_items)
     value = _linked(read(block, MAX_DEPTH + 2))
     if encode(value) != block:
         raise EncodingError("not the canonical encoding")

@@ -54,6 +54,7 @@ from tests.fuzz.guard import Broken, Target, same, text, texts
 from tests.fuzz.handshakes import HANDSHAKES, IDENTITIES
 from tests.fuzz.machines import MACHINES
 from tests.fuzz.network import NETWORK
+from tests.fuzz.patterns import PATTERNS
 from tests.protocols.world import START_MS, cheap_verify
 
 
@@ -489,5 +490,6 @@ DECODERS: Sequence[Target] = (
     Target("checkpoint", _checkpoint, (EncodingError,), _checkpoints, per_byte=1024),
     *NETWORK,
     *IDENTITIES,
+    *PATTERNS,
 )
 TARGETS: dict[str, Target] = {target.name: target for target in (*DECODERS, *MACHINES, *HANDSHAKES)}
