@@ -16,6 +16,7 @@ _HIDDEN: Final = frozenset(
 )  # control, format (bidirectional too), half characters, private
 _JOINERS: Final = "\u200c\u200d"  # format characters that names and emoji need
 T = TypeVar("T")
+Extra = Mapping[str, Any]  # fields that nobody here knows, kept as they are
 
 
 class Fields:
@@ -90,7 +91,7 @@ class Fields:
         """Whatever it is."""
         return self._left.pop(name, default)
 
-    def rest(self) -> Mapping[str, Any]:
+    def rest(self) -> Extra:
         """What nobody asked for: fields of a newer writer, to be kept."""
         return self._left
 

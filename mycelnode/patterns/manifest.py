@@ -7,7 +7,7 @@ over `mycel-manifest ‖ DAG-CBOR(content)`. Other fields of the content are sig
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from mycelnode.errors import EncodingError, PatternRefused
 from mycelnode.identity import verify
 from mycelnode.patterns import dagcbor
 from mycelnode.patterns.cid import DAG_CBOR, Cid
-from mycelnode.patterns.fields import Fields
+from mycelnode.patterns.fields import Extra, Fields
 from mycelnode.patterns.pattern import Pattern
 
 MAX_ITEMS: Final = 10_000  # values in a manifest: ten times what the fields that are known here can hold
@@ -45,7 +45,7 @@ class Privacy:
     epsilon: str = ""
     delta: str = ""
     version: int = 0
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Extra = field(default_factory=dict)
 
     @classmethod
     def read(cls, value: Any) -> Privacy:
@@ -80,7 +80,7 @@ class Manifest:
     near: str | None  # the account that is paid
     signature: bytes
     block: bytes
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Extra = field(default_factory=dict)
 
     @property
     def cid(self) -> Cid:

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from mycelnode.errors import PatternRefused
 from mycelnode.patterns.cid import Cid
-from mycelnode.patterns.fields import Fields, present
-from mycelnode.patterns.solutions import MAX_LINE_CHARS, MAX_TEXT_CHARS, READERS, Extra, Solution
+from mycelnode.patterns.fields import Extra, Fields, present
+from mycelnode.patterns.solutions import MAX_LINE_CHARS, MAX_TEXT_CHARS, READERS, Solution
 
 FORMAT: Final = "mycel-pattern"
 MAJOR, MINOR = 1, 0

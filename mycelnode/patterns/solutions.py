@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 from mycelnode.errors import PatternRefused
 from mycelnode.patterns.cid import Cid
-from mycelnode.patterns.fields import Fields, present
+from mycelnode.patterns.fields import Extra, Fields, present
 
 MAX_TEMPLATE_CHARS: Final = 256 << 10
 MAX_CODE_CHARS: Final = 512 << 10
@@ -24,8 +24,6 @@ SLOT: Final = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_]{0,63}) *\}\}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _CODE_LANGUAGE: Final = re.compile(r"[a-z0-9][a-z0-9+#._-]{0,31}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-
-Extra = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
