@@ -19,7 +19,9 @@ Value = Any  # None | bool | int | float | str | bytes | Cid | list | dict[str, 
 
 MAX_BLOCK: Final = 1 << 20  # bytes
 MAX_DEPTH: Final = 32
-MAX_ITEMS: Final = 100_000  # in a block: a byte may be an empty map, which takes two hundred in memory
+MAX_ITEMS: Final = (
+    10_000  # in a block, ten times what a pattern holds: a byte may be an empty map, which costs far more
+)
 MAX_INT: Final = (1 << 64) - 1
 MIN_INT: Final = -(1 << 64)
 _LINK: Final = 42
@@ -35,11 +37,11 @@ def encode(value: Value) -> bytes:
     return block
 
 
-def decode(block: bytes, *, max_items: int = MAX_ITEMS) -> Value:
-    """The value of a block from anyone, of ``max_items`` in all. `EncodingError` for what `encode` would not have written."""
+def decode(block: bytes) -> Value:
+    """The value of a block from anyone, of `MAX_ITEMS` in all. `EncodingError` for what `encode` would not have written."""
     if len(block) > MAX_BLOCK:
         raise EncodingError(f"{len(block)} bytes are more than the {MAX_BLOCK} of a block")
-    look_over(block, MAX_DEPTH + 1, max_items)
+    look_over(block, MAX_DEPTH + 1, MAX_ITEMS)
     value = _linked(read(block, MAX_DEPTH + 2))
     if encode(value) != block:
         raise EncodingError("not the canonical encoding")

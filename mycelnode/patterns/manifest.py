@@ -18,7 +18,6 @@ from mycelnode.patterns.cid import DAG_CBOR, Cid
 from mycelnode.patterns.fields import Extra, Fields
 from mycelnode.patterns.pattern import Pattern
 
-MAX_ITEMS: Final = 10_000  # values in a manifest: ten times what the fields that are known here can hold
 MAX_STATEMENT_CHARS: Final = 64
 MAX_STATEMENT_VERSION: Final = 1_000_000
 SIGNATURE_BYTES: Final = 64
@@ -103,7 +102,7 @@ class Manifest:
     def read(cls, block: bytes) -> Manifest:
         """From a block of anyone. Raises `PatternRefused` in a sentence, also where the signature is not its creator's."""
         try:
-            whole = Fields(dagcbor.decode(block, max_items=MAX_ITEMS), "a manifest")
+            whole = Fields(dagcbor.decode(block), "a manifest")
         except EncodingError as error:
             raise PatternRefused(f"this block is no manifest: {error}") from error
         content, signature = whole.any("content"), whole.binary("signature", SIGNATURE_BYTES)

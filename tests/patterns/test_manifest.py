@@ -15,7 +15,7 @@ from mycelnode.errors import EncodingError, PatternRefused
 from mycelnode.identity import KeyPair
 from mycelnode.patterns import dagcbor
 from mycelnode.patterns.cid import DAG_CBOR
-from mycelnode.patterns.manifest import MAX_ITEMS, Manifest, Privacy
+from mycelnode.patterns.manifest import Manifest, Privacy
 from mycelnode.patterns.pattern import Pattern
 from mycelnode.patterns.solutions import Code
 from tests.patterns.strategies import EXTRA, PATTERNS
@@ -113,6 +113,6 @@ def test_a_pattern_larger_than_a_block_cannot_be_published() -> None:
         Manifest.sign(large, CREATOR.sign)
     with pytest.raises(EncodingError):
         dagcbor.encode(large.write())
-    many = replace(PLAIN, extra={"numbers": [0] * MAX_ITEMS})
+    many = replace(PLAIN, extra={"numbers": [0] * dagcbor.MAX_ITEMS})
     with pytest.raises(PatternRefused, match="more than 10000 items"):
         Manifest.sign(many, CREATOR.sign)
