@@ -19,9 +19,8 @@ Value = Any  # None | bool | int | float | str | bytes | Cid | list | dict[str, 
 
 MAX_BLOCK: Final = 1 << 20  # bytes
 MAX_DEPTH: Final = 32
-MAX_ITEMS: Final = (
-    10_000  # in a block, ten times what a pattern holds: a byte may be an empty map, which costs far more
-)
+# in a block, ten times what a pattern holds: a byte may be an empty map, which costs far more
+MAX_ITEMS: Final = 10_000
 MAX_INT: Final = (1 << 64) - 1
 MIN_INT: Final = -(1 << 64)
 _LINK: Final = 42

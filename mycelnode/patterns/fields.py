@@ -11,9 +11,8 @@ from mycelnode.errors import PatternRefused
 from mycelnode.patterns.cid import Cid
 
 MAX_NAME_CHARS: Final = 64  # of a field
-_HIDDEN: Final = frozenset(
-    ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-)  # control, format (bidirectional too), half characters, private
+# categories of characters: control, format (what turns a line around is among them), half ones, private, ends of lines
+_HIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
 _JOINERS: Final = "\u200c\u200d"  # format characters that names and emoji need
 T = TypeVar("T")
 Extra = Mapping[str, Any]  # fields that nobody here knows, kept as they are

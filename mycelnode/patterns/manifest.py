@@ -25,9 +25,8 @@ NO_PRIVACY: Final = "none"
 
 _SIGNED: Final = b"mycel-manifest"
 _DECIMAL: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?(e-[1-9][0-9]?)?")
-_ACCOUNT: Final = re.compile(
-    r"(?=.{2,64}\Z)(([a-z0-9]+[-_])*[a-z0-9]+\.)*([a-z0-9]+[-_])*[a-z0-9]+"
-)  # nomicon, account ids
+# https://nomicon.io/DataStructures/Account
+_ACCOUNT: Final = re.compile(r"(?=.{2,64}\Z)(([a-z0-9]+[-_])*[a-z0-9]+\.)*([a-z0-9]+[-_])*[a-z0-9]+")
 
 Sign = Callable[[bytes], bytes]
 

@@ -22,9 +22,9 @@ ENTER_SECONDS = 2.0  # the promise, to newcomers and to known devices
 TRIES = 3  # of which most must be in time: the machine has other work, too
 BACK_SECONDS = 15.0  # the promise, for memory and sockets
 BACK_FILES = 3  # that a node may have opened meanwhile for itself
-BACK_MIB = 60.0  # what Python does not give back of what it used; measured: up to 11
-MOST_MIB = 60.0  # that we take at any moment of an attack; measured: up to 11
-MOST_FILES = 400  # that are opened; measured: up to 73
+BACK_MIB = 60.0  # what Python does not give back of what it used; measured: up to 10
+MOST_MIB = 60.0  # that we take at any moment of an attack; measured: up to 10
+MOST_FILES = 400  # that are opened; measured: up to 72
 LAST_SECONDS = 1.0  # that an attack lasts at least, in full swing
 HARM_SECONDS = 10.0  # until it shows
 
