@@ -54,15 +54,15 @@ def endless_length(target: Target) -> None:
 
     def one(number: int) -> None:
         line = target.line(number)
-        line.patience(1.0)
-        line.write(ENDLESS)
+        line.patience(10.0)  # a victim that takes it all is slow to do so
         with suppress(*FAILED):
+            line.write(ENDLESS)
             for _ in range(256):
                 line.write(bytes(1 << 20))
                 target.count("megabytes")
-        target.on()
-        while target.going(0.5) and not line.hung_up(0.0):
-            pass
+            target.on()
+            while target.going(0.5) and not line.hung_up(0.0):
+                pass
         line.close()
 
     target.keep_on(one)
