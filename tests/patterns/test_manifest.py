@@ -15,7 +15,7 @@ from mycelnode.errors import EncodingError, PatternRefused
 from mycelnode.identity import KeyPair
 from mycelnode.patterns import dagcbor
 from mycelnode.patterns.cid import DAG_CBOR
-from mycelnode.patterns.manifest import Manifest, Privacy
+from mycelnode.patterns.manifest import Manifest, Privacy, Succession
 from mycelnode.patterns.pattern import Pattern
 from mycelnode.patterns.solutions import Code
 from tests.patterns.strategies import EXTRA, PATTERNS
@@ -49,6 +49,19 @@ def test_a_manifest_with_any_bit_changed_is_refused(data: st.DataObject) -> None
     block[place] ^= 1 << bit
     with pytest.raises(PatternRefused):
         Manifest.read(bytes(block))
+
+
+def test_a_creators_former_keys_speak_for_the_ones_after_them() -> None:
+    middle = KeyPair(b"m" * 32)
+    chain = (
+        Succession.sign(middle.public, middle.sign, CREATOR.public),
+        Succession.sign(OTHER.public, OTHER.sign, middle.public),
+    )
+    made = Manifest.sign(PLAIN, CREATOR.sign, succeeds=chain)
+    assert Manifest.read(made.block).succeeds == chain
+    for wrong in (chain[::-1], chain[1:], (*chain, chain[0]), chain * 9):
+        with pytest.raises(PatternRefused, match="'succeeds' must be"):
+            Manifest.sign(PLAIN, CREATOR.sign, succeeds=wrong)
 
 
 @given(st.binary(max_size=200))
