@@ -85,6 +85,10 @@ class PatternRefused(MycelError):
     """A pattern is not what one must be; the sentence names the field."""
 
 
+class CreatorKeyMissing(MycelError):
+    """The key that signs your patterns is on your other devices and has not come to this one yet; `mycelnode sync` brings it."""
+
+
 class ValueRefused(MycelError):
     """A value is of a kind or size that the mesh does not carry."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nacl.exceptions import CryptoError
+from nacl.public import SealedBox
 from nacl.signing import SigningKey, VerifyKey
 
 from mycelnode.encoding import base32, blake2b, from_base32, peer_id
@@ -47,6 +48,17 @@ def verify(key: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
+def seal(key: bytes, message: bytes) -> bytes:
+    """``message``, for whoever has the secret of the Ed25519 key ``key`` alone; 48 bytes more.
+
+    libsodium's sealed box, to the X25519 key that belongs to it. Raises `EncodingError` if ``key`` is none.
+    """
+    try:
+        return SealedBox(VerifyKey(key).to_curve25519_public_key()).encrypt(message)
+    except (CryptoError, ValueError, TypeError, RuntimeError) as error:
+        raise EncodingError("nothing can be sealed to what is no Ed25519 key") from error
+
+
 class KeyPair:
     """An Ed25519 key pair made from its 32-byte seed."""
 
@@ -60,6 +72,13 @@ class KeyPair:
     def sign(self, message: bytes) -> bytes:
         """The signature of ``message``, 64 bytes."""
         return self._key.sign(message).signature
+
+    def unseal(self, sealed: bytes) -> bytes | None:
+        """What was sealed to this key; None if ``sealed`` was not."""
+        try:
+            return SealedBox(self._key.to_curve25519_private_key()).decrypt(sealed)
+        except (CryptoError, ValueError, TypeError):
+            return None
 
 
 class RootKey(KeyPair):

@@ -1,4 +1,5 @@
-"""What a device writes into the mesh by itself: where it can be reached, the head of its audit chain, and its part in snapshots.
+"""What a device writes into the mesh by itself: where it can be reached, the head of its audit chain, the creator key
+for newcomers, and its part in snapshots.
 
 When it may, the replica says (`Replica.may_volunteer`).
 """
@@ -9,6 +10,7 @@ import logging
 
 import trio
 
+from mycelnode import creator
 from mycelnode.anchors import CHECK_SECONDS, anchor
 from mycelnode.commands import ADDRESSES
 from mycelnode.crdt import document as ops
@@ -35,7 +37,7 @@ class Upkeep:
 
     def on_progress(self, progress: Progress) -> None:
         """Something new is on disk: a snapshot may be due, or one may wait for us."""
-        if tending.needed(self.mesh.replica):
+        if tending.needed(self.mesh.replica) or (progress.membership_changed and creator.to_share(self.mesh)):
             self._wake.set()
 
     async def begin(self) -> None:
@@ -59,8 +61,9 @@ class Upkeep:
             if addrs and self.mesh.replica.document.map(ADDRESSES).get(self.mesh.device) != addrs:
                 await self.mesh.write([ops.map_put(ADDRESSES, self.mesh.device, addrs)])
             await anchor(self.mesh)
+            await creator.share(self.mesh)
             await self.mesh.tend()
         except MycelError as error:
             _log.warning(
-                "this device could not write its addresses, the head of its audit chain or a snapshot: %s", error
+                "this device could not write its addresses, the head of its audit chain, a key or a snapshot: %s", error
             )
