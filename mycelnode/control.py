@@ -26,7 +26,8 @@ from mycelnode.paths import DataDir
 if TYPE_CHECKING:
     import trio
 
-MAX_LINE = 1 << 20  # bytes of one request or answer
+MAX_LINE = 1 << 20  # bytes of one request
+MAX_ANSWER = 8 << 20  # bytes of one answer: a block of a pattern has a MiB, and JSON writes some of that as six characters a byte
 MAX_CLIENTS = 64
 WRITE_SECONDS = 10.0  # for one answer: a client that does not read is dropped
 CONNECT_SECONDS = 5.0
@@ -174,7 +175,7 @@ async def _send(stream: trio.SocketStream, answer: Mapping[str, Any]) -> None:
     import trio
 
     line = json.dumps(answer, ensure_ascii=False).encode() + b"\n"
-    if len(line) > MAX_LINE:
+    if len(line) > MAX_ANSWER:
         line = json.dumps(_error(ControlError("the answer is too long for one line"))).encode() + b"\n"
     with trio.move_on_after(WRITE_SECONDS) as scope:
         await stream.send_all(line)
@@ -236,7 +237,7 @@ class ControlClient:
         raise NodeNotRunning("the node stopped while it was answering")
 
     def _read(self) -> dict[str, Any]:
-        line = self._file.readline(MAX_LINE + 1)
+        line = self._file.readline(MAX_ANSWER + 1)
         if not line.endswith(b"\n"):
             raise NodeNotRunning("the node stopped while it was answering")
         answer = json.loads(line)

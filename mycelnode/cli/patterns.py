@@ -1,0 +1,273 @@
+"""`mycelnode pattern`: make patterns public, find them, use them, and carry them in and out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mycelnode.cli._common import (
+    ConfirmationNeeded,
+    Declined,
+    Options,
+    ask,
+    command,
+    group,
+    local_time,
+    megabytes,
+    plural,
+    show,
+    table,
+)
+from mycelnode.cli._progress import ask_with_progress
+
+KINDS = ("prompt", "code", "adapter", "workflow")
+FORMATS = ("skill", "json", "markdown", "car")
+SHOWN_LINES = 40  # of a solution, before it is made public; --json and `show` have all of it
+YOCTO = 10**24
+
+
+@group(name="pattern", short_help="Patterns: publish, search, use, rate.")
+def pattern(options: Options) -> None:
+    """Patterns: what was learned and can be used again. Those that you keep are on all your devices."""
+
+
+@command(pattern, name="publish")
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option("--consent", is_flag=True, help="Do not ask: all that the file says may be public, for ever.")
+@click.option(
+    "--new-key", is_flag=True, help="Sign with a new creator key, which the one until now names as its successor."
+)
+def publish(options: Options, file: Path, consent: bool, new_key: bool) -> None:
+    """Make the pattern in FILE public: JSON, Markdown with front matter, or the folder of a skill.
+
+    Shows first what will be public, and asks. What is public stays so: others may have it by then.
+    """
+    path = str(file.absolute())
+    draft = ask(options, "pattern.preview", path=path)
+    if not consent:
+        if sys.stdin.isatty() or not options.as_json:
+            _say_draft(draft)
+        if not sys.stdin.isatty():
+            raise ConfirmationNeeded(
+                "this cannot be taken back and there is no terminal to ask on; say --consent to go ahead"
+            )
+        if not click.confirm("Make this public, for ever?", err=True):
+            raise Declined("nothing was made public")
+    answer = ask(options, "pattern.publish", path=path, digest=draft["digest"], new_key=new_key)
+    show(options, answer, _say_published)
+
+
+@command(pattern, name="search")
+@click.argument("query", nargs=-1, required=True)
+@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="At most so many.")
+@click.option("--domain", help="Of this domain.")
+@click.option("--language", metavar="TAG", help="In this language: pt also finds pt-BR.")
+@click.option("--kind", type=click.Choice(KINDS), help="Of this kind.")
+@click.option("--max-price", metavar="NEAR", help="For at most so much for each use, such as 0.1.")
+@click.option("--creator", help="By this creator.")
+@click.option("--min-reputation", type=click.IntRange(0, 1000), help="By creators with at least this reputation.")
+@click.option("--explain", is_flag=True, help="Say how each came to its score.")
+def search(options: Options, query: Sequence[str], max_price: str | None, explain: bool, **filters: Any) -> None:
+    """Find patterns by what they are for: those that you keep, and those that your node has heard of."""
+    if max_price is not None:
+        filters["max_price"] = str(_yocto(max_price))
+    wanted = {name: value for name, value in filters.items() if value is not None}
+    answer = ask(options, "pattern.search", query=" ".join(query), **wanted)
+    show(options, answer, partial(_say_results, explain))
+
+
+@command(pattern, name="show")
+@click.argument("cid")
+def show_(options: Options, cid: str) -> None:
+    """Everything that a pattern says, checked against its name and its creator's signature."""
+    show(options, ask_with_progress(options, "pattern.show", cid=cid), _say_pattern)
+
+
+@command(pattern, name="list")
+@click.option("--seen", is_flag=True, help="Also those that the node has heard of, besides the ones that you keep.")
+def list_(options: Options, seen: bool) -> None:
+    """The patterns that you keep, on whichever device."""
+    show(options, ask(options, "pattern.list", seen=seen), _say_list)
+
+
+@command(pattern, name="use")
+@click.argument("cid")
+@click.option("--var", "variables", metavar="NAME=VALUE", multiple=True, help="Fill in a variable of the template.")
+def use(options: Options, cid: str, variables: Sequence[str]) -> None:
+    """Print what a pattern gives: its template filled in, its code (which is never run), its steps. From then on you keep it."""
+    answer = ask_with_progress(options, "pattern.use", cid=cid, variables=dict(map(_variable, variables)))
+    show(options, answer, lambda found: print(found["output"]))
+
+
+@command(pattern, name="rate")
+@click.argument("cid")
+@click.option("--success", type=click.Choice(("yes", "no")), required=True, help="Did it do what it is for?")
+@click.option("--stars", type=click.IntRange(1, 5), help="How good it is.")
+def rate(options: Options, cid: str, success: str, stars: int | None) -> None:
+    """Say how it went. It stays among your devices, and ranks what you find from then on."""
+    answer = ask(options, "pattern.rate", cid=cid, success=success == "yes", stars=stars)
+    show(options, answer, _say_rated)
+
+
+@command(pattern, name="export")
+@click.argument("cid")
+@click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Where to; it must not exist yet.")
+def export(options: Options, cid: str, form: str, output: Path) -> None:
+    """Write a pattern to a file, or a skill to a folder. Only a CAR keeps the signature."""
+    path = str(output.absolute())
+    answer = ask_with_progress(options, "pattern.export", cid=cid, format=form, path=path)
+    show(options, answer, lambda found: print(f"{found['path']}: {megabytes(found['bytes'])}"))
+
+
+@command(pattern, name="import")
+@click.argument("source", metavar="FILE|CID")
+def import_(options: Options, source: str) -> None:
+    """Keep a pattern: a CAR with its signature, a CID to be fetched, or a file of your own, which stays private.
+
+    A file of your own is signed with your creator key and shared with nobody but your devices until you publish it.
+    """
+    path = Path(source)
+    wanted = {"path": str(path.absolute())} if path.exists() else {"cid": source}
+    show(options, ask_with_progress(options, "pattern.import", **wanted), _say_imported)
+
+
+@command(pattern, name="forget")
+@click.argument("cid")
+def forget(options: Options, cid: str) -> None:
+    """Keep a pattern no more, on any of your devices. If it is public, others may have it."""
+    answer = ask(options, "pattern.forget", cid=cid)
+    show(options, answer, lambda found: print(f"{found['cid']} is kept no more"))
+
+
+@command(pattern, name="block")
+@click.argument("creator", required=False)
+@click.option("--undo", is_flag=True, help="Take it back.")
+def block(options: Options, creator: str | None, undo: bool) -> None:
+    """Neither show, keep nor pass on what a CREATOR makes; on all your devices. Without CREATOR: who is blocked."""
+    if creator is None:
+        show(options, ask(options, "pattern.blocked"), _say_blocked)
+        return
+    answer = ask(options, "pattern.block", creator=creator, undo=undo)
+    show(
+        options,
+        answer,
+        lambda found: print(f"{found['creator']} is {'blocked' if found['blocked'] else 'not blocked any more'}"),
+    )
+
+
+# --- what people type ----------------------------------------------------------------------------------------------------
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--var")
+    return name, value
+
+
+def _yocto(text: str) -> int:
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        amount = Decimal(text) * YOCTO
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0 or amount != amount.to_integral_value():
+        raise click.BadParameter(f"{text!r} is not an amount of NEAR such as 0.1", param_hint="--max-price")
+    return int(amount)
+
+
+# --- for people ----------------------------------------------------------------------------------------------------------
+
+
+def _near(yocto: str) -> str:
+    """A price for people, exactly."""
+    whole, part = divmod(int(yocto), YOCTO)
+    return "free" if not int(yocto) else f"{whole}{f'.{part:024d}'.rstrip('0').rstrip('.')} NEAR"
+
+
+def _err(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _say_draft(draft: Mapping[str, Any]) -> None:
+    _err("This will be public, for ever, for everybody:\n")
+    for line in draft["public"].splitlines()[:SHOWN_LINES]:
+        _err(f"  {line}")
+    if (left := len(draft["public"].splitlines()) - SHOWN_LINES) > 0:
+        _err(f"  … and {plural(left, 'line')} more, of {draft['path']}")
+    for file in draft["files"]:
+        _err(f"  {file['path']}, {megabytes(file['size'])}")
+    signer = f"the creator key {draft['creator']}" if draft["creator"] else "a creator key, made now"
+    _err(f"\nSigned with {signer}, which whoever looks can see on everything that you publish.")
+    _err("No promise of privacy goes with it (dp: none): it says what the file says.\n")
+
+
+def _say_published(answer: Mapping[str, Any]) -> None:
+    print(answer["cid"])
+    _err(f"published: {answer['told']}")
+
+
+def _say_results(explain: bool, answer: Mapping[str, Any]) -> None:
+    for found in answer["results"]:
+        print(f"{found['cid']}  {found['title']}")
+        print(f"    {found['kind']}, {found['domain']}, {_near(found['price'])}, score {found['score']:.2f}")
+        for part in found["explain"] if explain else ():
+            print(f"    {part['contribution']:+.2f}  {part['sentence']}")
+    if not answer["results"]:
+        print("nothing found")
+    for source, state in answer["sources"].items():
+        if state not in ("ok", "off"):
+            _err(f"{source}: {state}")
+    _err(f"meaning compared by: {answer['embedder']}")
+
+
+def _say_pattern(answer: Mapping[str, Any]) -> None:
+    print(answer["text"].rstrip("\n"))
+    print()
+    rows = [("cid", answer["cid"]), ("creator", answer["creator"]), ("created", local_time(answer["created"]))]
+    rows += [("price", _near(answer["price"])), ("privacy", f"dp: {answer['dp']}")]
+    rows += [("file", f"{file['path']}, {megabytes(file['size'])}") for file in answer["files"]]
+    for name, value in rows:
+        print(f"{name:<8} {value}")
+
+
+def _say_list(answer: Mapping[str, Any]) -> None:
+    if not answer["patterns"]:
+        print("no patterns yet: `mycelnode pattern publish FILE` makes one public, `pattern search` finds others'")
+        return
+    rows = [
+        (
+            one["title"][:40],
+            one["kind"],
+            one["domain"],
+            _near(one["price"]),
+            "yours" if one["mine"] else "kept" if one["kept"] else "seen",
+            f"{one['uses']}/{one['successes']}",
+            one["cid"],
+        )
+        for one in answer["patterns"]
+    ]
+    table(rows, ("TITLE", "KIND", "DOMAIN", "PRICE", "STATE", "USED/WELL", "CID"))
+
+
+def _say_rated(answer: Mapping[str, Any]) -> None:
+    print(f"noted: {plural(answer['uses'], 'use')}, {answer['successes']} went well, {answer['failures']} did not")
+
+
+def _say_imported(answer: Mapping[str, Any]) -> None:
+    print(answer["cid"])
+    _err(f"kept: {answer['title']}")
+
+
+def _say_blocked(answer: Mapping[str, Any]) -> None:
+    for creator in answer["creators"]:
+        print(creator)
+    if not answer["creators"]:
+        print("nobody is blocked")
