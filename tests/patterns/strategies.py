@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from mycelnode.patterns import dagpb
 from mycelnode.patterns import pattern as p
 from mycelnode.patterns.cid import CODECS, Cid
 from mycelnode.patterns.solutions import Adapter, Code, Prompt, Solution, Step, Variable, Workflow
@@ -79,3 +80,11 @@ PATTERNS = st.builds(
     minor=st.integers(0, 9999),
     extra=EXTRA,
 )
+
+LINKS = st.builds(
+    dagpb.Link,
+    CIDS,
+    st.none() | st.text(st.characters(exclude_categories=("Cs",)), max_size=8),
+    st.none() | st.integers(0, (1 << 64) - 1),
+)
+NODES = st.builds(dagpb.Node, st.lists(LINKS, max_size=6).map(tuple), st.none() | st.binary(max_size=20))
