@@ -85,6 +85,22 @@ class PatternRefused(MycelError):
     """A pattern is not what one must be; the sentence names the field."""
 
 
+class BlockRefused(MycelError):
+    """A block is not the one that its CID names, or not what the node above it says."""
+
+
+class BlockMissing(MycelError):
+    """A block is not here."""
+
+
+class StoreFull(MycelError):
+    """There is no room for the block: what is pinned fills the store. Unpin something, or give it more."""
+
+
+class CarRefused(MycelError):
+    """The file is no CAR that can be taken; nothing of it was kept."""
+
+
 class CreatorKeyMissing(MycelError):
     """The key that signs your patterns is on your other devices and has not come to this one yet; `mycelnode sync` brings it."""
 

@@ -61,7 +61,9 @@ def test_the_block_without_a_byte_is_a_node_without_anything() -> None:
 
 def test_what_older_programs_wrote_is_read() -> None:
     node = dagpb.Node((dagpb.Link(Cid(DAG_PB, CID.digest), "", 3),), b"data")
-    written = [link(bytes_field(1, hash_), bytes_field(2, b""), varint_field(3, 3)) for hash_ in (V0, node.links[0].cid.binary)]
+    written = [
+        link(bytes_field(1, hash_), bytes_field(2, b""), varint_field(3, 3)) for hash_ in (V0, node.links[0].cid.binary)
+    ]
     data = bytes_field(1, b"data")
     for block in (data + written[0], written[0] + data, data + written[1], written[1] + data):
         assert dagpb.decode(block) == node
