@@ -22,7 +22,7 @@ DIGEST_BYTES: Final = 32
 _VERSION: Final = b"\x01"
 _SHA2_256: Final = b"\x12\x20"  # and the length of the digest
 _BINARY_BYTES: Final = 4 + DIGEST_BYTES
-_TEXT_CHARS: Final = 59  # "b", and 36 bytes in base32
+TEXT_CHARS: Final = 59  # of a CID: "b", and 36 bytes in base32
 _V0_CHARS: Final = 46
 
 
@@ -57,15 +57,15 @@ class Cid:
     def parse(cls, text: str) -> Cid:
         """A CID as people paste it: base32, or the base58 of a CIDv0, also after ``ipfs://`` or ``/ipfs/``. Raises `CidRefused`."""
         word = text.strip().removeprefix("ipfs://").removeprefix("/ipfs/")
-        shown = word if len(word) <= 2 * _TEXT_CHARS else word[:_TEXT_CHARS] + "…"
+        shown = word if len(word) <= 2 * TEXT_CHARS else word[:TEXT_CHARS] + "…"
         try:
             if len(word) == _V0_CHARS and word.startswith("Qm"):
                 return cls.from_bytes(from_base58(word))
-            if len(word) == _TEXT_CHARS and word[0] in "bB":
+            if len(word) == TEXT_CHARS and word[0] in "bB":
                 return cls.from_bytes(from_base32(word[1:]))
         except EncodingError as error:
             raise CidRefused(f"{shown!r} is no CID of ours: {error}") from error
-        raise CidRefused(f"{shown!r} is no CID: one begins with b and has {_TEXT_CHARS} characters")
+        raise CidRefused(f"{shown!r} is no CID: one begins with b and has {TEXT_CHARS} characters")
 
     @property
     def binary(self) -> bytes:
