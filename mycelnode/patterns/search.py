@@ -1,0 +1,221 @@
+"""Search: what the person asked for, by words (SQLite's FTS5) and by meaning (vectors), as one list. Blocking.
+
+The two lists are fused by reciprocal rank (G. Cormack, C. Clarke, S. Büttcher, SIGIR 2009): `Σ 1 / (60 + place)`. With a vector,
+the list of words has only patterns with all the words of the query: one of the patterns with any of them pulls a good model's
+answers down. Without a vector it has those, as there is nothing better. Filters hold before anything is cut.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mycelnode.errors import ValueRefused
+from mycelnode.patterns import library
+from mycelnode.patterns.cid import Cid
+from mycelnode.patterns.columns import Accept, Columns, Selection
+from mycelnode.patterns.library import Entry
+from mycelnode.patterns.ranking import Score, score, similarity_at
+from mycelnode.patterns.vectors import Vectors
+
+RRF: Final = 60  # as in the paper
+DEPTH: Final = 100  # of either list; the ranking sees no more
+MAX_LIMIT: Final = 100
+MAX_QUERY_CHARS: Final = 1_000  # more of a query is not looked at
+MAX_WORDS: Final = 32
+COLUMN_WEIGHTS: Final = "bm25(4.0, 2.0, 2.0, 1.0)"  # title, description, trigger, body
+# words that nearly every question has, in English
+STOP_WORDS: Final = frozenset((
+    "a", "about", "all", "am", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by",
+    "can", "could", "do", "does", "doing", "for", "from", "get", "had", "has", "have", "how", "i",
+    "if", "in", "into", "is", "it", "its", "just", "me", "my", "no", "not", "of", "on", "or", "our",
+    "so", "some", "that", "the", "their", "them", "then", "there", "these", "they", "this", "to",
+    "up", "us", "want", "was", "we", "were", "what", "when", "where", "which", "while", "who",
+    "why", "will", "with", "would", "you", "your",
+))  # fmt: skip
+
+_WORD: Final = re.compile(r"[^\W_]+")
+
+Outcomes = Callable[[Cid], tuple[int, int]]  # (uses, successes) of the person
+Reputation = Callable[[Cid], int | None]  # of others' ratings, 0…1000
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to look for. ``language`` "pt" finds also "pt-BR"; ``max_price`` is in yoctoNEAR; ``min_reputation`` in 0…1000."""
+
+    text: str
+    domain: str | None = None
+    language: str | None = None
+    kind: str | None = None
+    max_price: int | None = None
+    creator: bytes | None = None
+    min_reputation: int | None = None
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A pattern that was found, and why it stands where it does."""
+
+    entry: Entry
+    score: Score
+
+    def as_json(self) -> dict[str, Any]:
+        """One of the results of `pattern search --json`."""
+        entry = self.entry
+        return {
+            "cid": str(entry.cid),
+            "title": entry.title,
+            "kind": entry.kind,
+            "domain": entry.domain,
+            "language": entry.language,
+            "price": str(entry.price),
+            "creator": entry.creator.hex(),
+            "kept": entry.kept,
+            "score": round(self.score.value, 6),
+            "explain": [part.as_json() for part in self.score.parts],
+            "sources": [entry.source],
+        }
+
+
+def search(
+    connection: sqlite3.Connection,
+    columns: Columns,
+    query: Query,
+    *,
+    vector: Vectors | None = None,
+    outcomes: Outcomes = lambda cid: (0, 0),
+    reputation: Reputation = lambda cid: None,
+) -> list[Found]:
+    """The best first, at most ``query.limit`` (and `MAX_LIMIT`) of them.
+
+    ``vector`` is the query's, [dim] of unit length, by the model of ``columns``; without it, words alone count.
+    Raises `ValueRefused` for one that cannot be.
+    """
+    if vector is not None and (columns.model is None or vector.shape != (columns.dim,)):
+        raise ValueRefused("the vector of a query must be by the model that made those of the patterns")
+    if query.max_price is not None and query.max_price < 0:
+        return []
+    with columns.lock:
+        columns.refresh(connection)
+        words, meaning = halves(connection, columns, query, vector, reputation)
+    order = fuse(words, [no for no, _ in meaning])
+    known = library.entries(connection, order)
+    by_words = {no: place for place, no in enumerate(words, 1)}
+    by_meaning = {no: (place, cosine) for place, (no, cosine) in enumerate(meaning, 1)}
+    found = []
+    for position, no in enumerate(order, 1):
+        if (entry := known.get(no)) is None:
+            continue
+        uses, successes = outcomes(entry.cid)
+        found.append(
+            Found(
+                entry,
+                score(
+                    similarity=similarity_at(position),
+                    found=_sentence(by_words.get(no), by_meaning.get(no)),
+                    uses=uses,
+                    successes=successes,
+                    reputation=reputation(entry.cid),
+                    price=entry.price,
+                ),
+            )
+        )
+    found.sort(key=lambda one: -one.score.value)  # a stable sort: equals stay in the order of similarity
+    return found[: max(0, min(query.limit, MAX_LIMIT))]
+
+
+def halves(
+    connection: sqlite3.Connection,
+    columns: Columns,
+    query: Query,
+    vector: Vectors | None = None,
+    reputation: Reputation = lambda cid: None,
+) -> tuple[list[int], list[tuple[int, float]]]:
+    """By words: numbers; by meaning: numbers with their cosines. Each `DEPTH` of what the filters let through, the best first."""
+    selection = columns.mask(
+        domain=query.domain,
+        language=query.language,
+        kind=query.kind,
+        max_price=query.max_price,
+        creator=query.creator,
+    )
+    accept = None if query.min_reputation is None else _reputable(connection, query.min_reputation, reputation)
+    expression = match_all(query.text) if vector is not None else match_any(query.text)
+    words = [] if expression is None else _by_words(connection, expression, selection, accept)
+    return words, [] if vector is None else selection.nearest(vector, DEPTH, accept)
+
+
+def fuse(*lists: Sequence[int]) -> list[int]:
+    """Numbers by reciprocal rank fusion; of equals, the one that is first in the last list, and then the newer one, comes first."""
+    sums: dict[int, float] = {}
+    for ranked in lists:
+        for place, no in enumerate(ranked, 1):
+            sums[no] = sums.get(no, 0.0) + 1 / (RRF + place)
+    last = {no: place for place, no in enumerate(lists[-1])} if lists else {}
+    return sorted(sums, key=lambda no: (-sums[no], last.get(no, len(last)), -no))
+
+
+def match_all(text: str) -> str | None:
+    """An FTS5 expression for what has all the words of ``text``, one with marks inside it as a phrase; None without words."""
+    pieces = [" ".join(parts) for parts in _pieces(text)]
+    return " AND ".join(f'"{piece}"' for piece in pieces) or None
+
+
+def match_any(text: str) -> str | None:
+    """The same for what has any of the words."""
+    pieces: list[str] = []
+    for parts in _pieces(text):
+        pieces += parts if len(parts) == 1 else [" ".join(parts), *parts]
+    return " OR ".join(f'"{piece}"' for piece in dict.fromkeys(pieces)) or None
+
+
+def _pieces(text: str) -> list[list[str]]:
+    """The words between spaces, each as the parts that FTS5 makes of it. No mark is left that means something to FTS5."""
+    plain = unicodedata.normalize("NFC", text[:MAX_QUERY_CHARS].lower())
+    found = [_WORD.findall(piece) for piece in plain.split()]
+    said = [parts for parts in found if parts]
+    telling = [parts for parts in said if len(parts) > 1 or parts[0] not in STOP_WORDS]
+    return (telling or said)[:MAX_WORDS]
+
+
+def _by_words(
+    connection: sqlite3.Connection, expression: str, selection: Selection, accept: Accept | None
+) -> list[int]:
+    rows = connection.execute(
+        "SELECT rowid FROM pattern_words WHERE pattern_words MATCH ? AND rank MATCH ? ORDER BY rank",
+        (expression, COLUMN_WEIGHTS),
+    )
+    found = []
+    for (no,) in rows:
+        if no in selection and (accept is None or accept(no)):
+            found.append(no)
+            if len(found) == DEPTH:
+                break
+    rows.close()
+    return found
+
+
+def _reputable(connection: sqlite3.Connection, least: int, reputation: Reputation) -> Accept:
+    """Has the pattern a reputation of at least that? One that nobody has rated has none."""
+    asked: dict[int, bool] = {}
+
+    def accept(no: int) -> bool:
+        if no not in asked:
+            row = connection.execute("SELECT cid FROM patterns WHERE no = ?", (no,)).fetchone()
+            known = None if row is None else reputation(Cid.from_bytes(row[0]))
+            asked[no] = known is not None and known >= least
+        return asked[no]
+
+    return accept
+
+
+def _sentence(word: int | None, meaning: tuple[int, float] | None) -> str:
+    parts = [] if word is None else [f"number {word} by its words"]
+    parts += [] if meaning is None else [f"number {meaning[0]} by its meaning (cosine {meaning[1]:.2f})"]
+    return " and ".join(parts)
