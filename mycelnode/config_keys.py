@@ -217,6 +217,13 @@ KEYS: Mapping[str, Key] = {
             "addresses to listen on; port 0: any free one, kept from then on",
         ),
         Key("mesh.public", as_bool, False, "device", "also listen on public addresses; else on private ones only"),
+        Key(
+            "models.embedder",
+            as_text,
+            "",
+            "device",
+            "name of the Ollama model that search uses; empty: a usual one that is installed",
+        ),
         Key("models.local", as_text, "", "mesh", "name of the local model to use; empty: the best one installed"),
         Key("models.ollama_url", as_url, "http://127.0.0.1:11434", "device", "where Ollama answers", ("OLLAMA_URL",)),
         Key("models.temperature", between(as_float, 0, 2), 0.7, "mesh", "how freely the local model picks its words"),

@@ -105,6 +105,10 @@ class CreatorKeyMissing(MycelError):
     """The key that signs your patterns is on your other devices and has not come to this one yet; `mycelnode sync` brings it."""
 
 
+class EmbedderUnavailable(MycelError):
+    """The model that turns texts into vectors does not answer."""
+
+
 class ValueRefused(MycelError):
     """A value is of a kind or size that the mesh does not carry."""
 

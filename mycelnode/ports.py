@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Clock(Protocol):
@@ -33,4 +37,27 @@ class Service(Protocol):
     @property
     def commands(self) -> Mapping[str, Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]]:
         """What the control socket answers for it: request type → handler; the service's name and a dot come before the type."""
+        ...
+
+
+class Embedder(Protocol):
+    """A model that turns texts into vectors, of which near ones mean something near."""
+
+    @property
+    def name(self) -> str:
+        """What a person is told, such as "ollama:all-minilm"."""
+        ...
+
+    @property
+    def model_id(self) -> str:
+        """Names the model to the last bit: vectors of different ones cannot be compared."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """How many numbers a vector has."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """[len(texts), dim], each of unit length. Raises `EmbedderUnavailable`. Cancelled, nothing comes of it."""
         ...
