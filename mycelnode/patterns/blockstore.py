@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -18,13 +18,13 @@ from typing import Final
 from mycelnode.errors import BlockRefused, CidRefused, StoreFull
 from mycelnode.paths import PRIVATE_FILE, make_private_folder, sync_folder, unusable
 from mycelnode.patterns.blockfiles import BlockFiles, cost
-from mycelnode.patterns.cid import Cid
+from mycelnode.patterns.cid import RAW, Cid
 from mycelnode.patterns.collecting import Candidates
 from mycelnode.patterns.dag import MAX_BLOCK, links_of
 
 USED_AFTER_NS: Final = 60 * 10**9  # a use is noted once a minute at most, so that reading hardly writes
 MAX_MISSING: Final = 10_000  # blocks that `missing` names at once
-MAX_LINKS_HELD: Final = 1 << 18  # in memory, 120 bytes each
+MAX_LINKS_HELD: Final = 1 << 17  # in memory, and blocks that have them: 200 bytes each
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Blockstore:
 
     def links(self, cid: Cid) -> tuple[Cid, ...]:
         """The links of a block; none if it is not here."""
-        held = self._links.get(str(cid))
+        held = () if cid.codec == RAW else self._links.get(str(cid))
         if held is not None:
             return held
         block = self.get(cid)
@@ -258,7 +258,9 @@ class Blockstore:
 
     def _drop(self, name: str, *, damaged: bool = False) -> None:
         self._usage -= self._files.remove(name, damaged=damaged)
-        self._links_held -= len(self._links.pop(name, ()))
+        links = self._links.pop(name, None)
+        if links is not None:
+            self._links_held -= 1 + len(links)
 
     # --- the rest --------------------------------------------------------------------------------------------------------
 
@@ -284,13 +286,12 @@ class Blockstore:
         return None
 
     def _hold_links(self, cid: Cid, links: tuple[Cid, ...]) -> None:
-        if self._links_held + len(links) > MAX_LINKS_HELD:
+        if self._links_held + len(links) >= MAX_LINKS_HELD:
             self._links.clear()
             self._links_held = 0
-        name = str(cid)
-        if links and name not in self._links:
-            self._links[name] = links
-            self._links_held += len(links)
+        if cid.codec != RAW and str(cid) not in self._links:
+            self._links[str(cid)] = links
+            self._links_held += 1 + len(links)
 
 
 class Adding:
@@ -300,6 +301,16 @@ class Adding:
         self._store = store
         self.names: set[str] = set()
         self.new: list[str] = []
+
+    def expect(self, sizes: Mapping[Cid, int]) -> None:
+        """Keep those of these blocks that are here, and make room for the others, of these sizes in bytes, all at once.
+
+        Raises `StoreFull`; then nothing has gone.
+        """
+        with self._store._lock:
+            self.names.update(map(str, sizes))
+            self._store._candidates.forget()
+            self._store._make_room(sum(cost(size) for cid, size in sizes.items() if not self._store.has(cid)))
 
     def put(self, cid: Cid, block: bytes) -> bool:
         """As `Blockstore.put`."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
-from mycelnode.patterns.cid import Cid
+from mycelnode.patterns import dagcbor
+from mycelnode.patterns.blockstore import Blockstore
+from mycelnode.patterns.cid import DAG_CBOR, RAW, Cid
 from mycelnode.protobuf import read_varint
 
 MIB = 1 << 20
+PLENTY = 1 << 30  # a quota
 
 
 def pieces(size: int, seed: str, most: int = MIB) -> Iterator[bytes]:
@@ -48,3 +52,17 @@ def kubos(name: str) -> tuple[Cid, Blocks]:
         blocks.put(Cid.from_bytes(section[:length]), section[length:])
         place += size
     return next(iter(blocks)), blocks
+
+
+def raw(text: str) -> tuple[Cid, bytes]:
+    block = text.encode()
+    return Cid.of(RAW, block), block
+
+
+def node(*links: Cid, said: Any = None) -> tuple[Cid, bytes]:
+    block = dagcbor.encode({"links": list(links), "said": said})
+    return Cid.of(DAG_CBOR, block), block
+
+
+def files(store: Blockstore) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in store.folder.rglob("*") if path.is_file()}

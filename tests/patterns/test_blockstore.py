@@ -18,14 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mycelnode.errors import BlockRefused, MycelError, StoreFull
-from mycelnode.patterns import blockfiles, dagcbor, dagpb
+from mycelnode.patterns import blockfiles, dagpb
 from mycelnode.patterns.blockfiles import DISK_UNIT, cost
 from mycelnode.patterns.blockstore import USED_AFTER_NS, Blockstore
 from mycelnode.patterns.cid import DAG_CBOR, DAG_PB, RAW, Cid
 from mycelnode.patterns.unixfs import write_file
 from tests.patterns import storing
-
-PLENTY = 1 << 30
+from tests.patterns.contents import PLENTY, files, node, raw
 
 
 class Clock:
@@ -37,16 +36,6 @@ class Clock:
         return self.now
 
 
-def raw(text: str) -> tuple[Cid, bytes]:
-    block = text.encode()
-    return Cid.of(RAW, block), block
-
-
-def node(*links: Cid, said: Any = None) -> tuple[Cid, bytes]:
-    block = dagcbor.encode({"links": list(links), "said": said})
-    return Cid.of(DAG_CBOR, block), block
-
-
 def store_of(folder: Path, quota: int = PLENTY) -> Blockstore:
     return Blockstore(folder / "store", quota, now_ns=Clock())
 
@@ -54,10 +43,6 @@ def store_of(folder: Path, quota: int = PLENTY) -> Blockstore:
 @pytest.fixture
 def store(tmp_path: Path) -> Blockstore:
     return store_of(tmp_path)
-
-
-def files(store: Blockstore) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in store.folder.rglob("*") if path.is_file()}
 
 
 def the_file(store: Blockstore, cid: Cid) -> Path:
