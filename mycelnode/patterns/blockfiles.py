@@ -63,7 +63,8 @@ class BlockFiles:
         path = self.path(name)
         try:
             with open(path, "rb", buffering=0) as file:
-                return file.read(MAX_BLOCK + 1), os.fstat(file.fileno()).st_mtime_ns
+                info = os.fstat(file.fileno())
+                return file.read(min(info.st_size, MAX_BLOCK + 1)), info.st_mtime_ns
         except FileNotFoundError:
             return None
         except OSError as error:

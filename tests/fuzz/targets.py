@@ -50,6 +50,7 @@ from mycelnode.identity import (
 from mycelnode.paths import DataDir
 from mycelnode.protocols.pairing import PREFIX, clean_name, parse_invite
 from tests.fuzz import samples
+from tests.fuzz.blocks import BLOCKS
 from tests.fuzz.guard import Broken, Target, same, text, texts
 from tests.fuzz.handshakes import HANDSHAKES, IDENTITIES
 from tests.fuzz.machines import MACHINES
@@ -491,5 +492,6 @@ DECODERS: Sequence[Target] = (
     *NETWORK,
     *IDENTITIES,
     *PATTERNS,
+    *BLOCKS,
 )
 TARGETS: dict[str, Target] = {target.name: target for target in (*DECODERS, *MACHINES, *HANDSHAKES)}
