@@ -178,7 +178,8 @@ class Blockstore:
     def pin(self, cid: Cid) -> None:
         """Keep the block and all that it reaches, until `unpin`. Durable when it returns: the pin, and the blocks that are here.
 
-        Blocks may come later, and none is collected; pin again when they are complete to make them durable, too.
+        They are all read for that, as what an earlier process wrote may be damaged since the power failed. Blocks may come later,
+        and none is collected; pin again when `missing` has none to make them durable, too.
         """
         path = self._pin_folder / str(cid)
         try:
@@ -189,7 +190,7 @@ class Blockstore:
             sync_folder(self._pin_folder)
         except OSError as error:
             raise unusable(path, "written", error) from error
-        self._files.sync(map(str, self.reachable([cid])))
+        self._files.sync(str(found) for found in self.reachable([cid]) if self.get(found) is not None)
 
     def unpin(self, cid: Cid) -> None:
         """Let go of what was pinned; no matter if it was not. Blocks go when their room is needed."""
