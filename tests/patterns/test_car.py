@@ -77,7 +77,7 @@ def _dags(draw: st.DrawFn) -> list[tuple[Cid, bytes]]:
     return blocks
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(_dags(), st.randoms())
 def test_any_dag_goes_there_and_back(
     tmp_path_factory: pytest.TempPathFactory, blocks: list[tuple[Cid, bytes]], random: Any

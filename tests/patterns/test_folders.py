@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mycelnode.errors import BlockMissing, BlockRefused
@@ -82,6 +82,7 @@ def flat(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
     return files
 
 
+@settings(deadline=None)
 @given(TREES, st.randoms())
 def test_any_folder_comes_back_in_whatever_order_it_is_given(tree: dict[str, Any], random: Any) -> None:
     files, blocks = flat(tree), Blocks()

@@ -7,7 +7,7 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mycelnode.errors import BlockMissing, BlockRefused
@@ -73,6 +73,7 @@ SIZES = st.integers(0, 300)
 LAYOUTS = st.fixed_dictionaries({"part_bytes": st.integers(1, 40), "node_links": st.integers(2, 5)})
 
 
+@settings(deadline=None)
 @given(SIZES, st.integers(1, 60), LAYOUTS)
 def test_a_file_of_any_size_comes_back_from_any_layout(size: int, piece: int, layout: dict[str, int]) -> None:
     data, blocks = content(size), Blocks()
@@ -85,6 +86,7 @@ def test_a_file_of_any_size_comes_back_from_any_layout(size: int, piece: int, la
         list(read_file(added.cid, blocks.get, size - 1))
 
 
+@settings(deadline=None)
 @given(SIZES, st.data(), LAYOUTS)
 def test_a_file_with_a_block_missing_or_false_says_so(size: int, data: st.DataObject, layout: dict[str, int]) -> None:
     blocks = Blocks()
