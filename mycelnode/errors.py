@@ -109,6 +109,10 @@ class EmbedderUnavailable(MycelError):
     """The model that turns texts into vectors does not answer."""
 
 
+class PatternFileRefused(PatternRefused):
+    """A file that somebody wrote holds no pattern, or cannot be read or written; the sentence names the file and the line."""
+
+
 class ValueRefused(MycelError):
     """A value is of a kind or size that the mesh does not carry."""
 

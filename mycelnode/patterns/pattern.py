@@ -74,6 +74,7 @@ class Pattern:
     quality: Quality = field(default_factory=Quality)
     derived_from: tuple[Cid, ...] = ()
     supersedes: Cid | None = None
+    files: Cid | None = None  # a UnixFS folder: what travels with it
     minor: int = MINOR  # of the format
     extra: Extra = field(default_factory=dict)
 
@@ -106,6 +107,7 @@ class Pattern:
             quality=Quality.read(fields.any("quality", {})),
             derived_from=fields.each("derived_from", MAX_LINEAGE, _link),
             supersedes=fields.link("supersedes"),
+            files=fields.link("files"),
             minor=minor,
             extra=fields.rest(),
         )
@@ -127,6 +129,7 @@ class Pattern:
             version=self.version,
             derived_from=list(self.derived_from),
             supersedes=self.supersedes,
+            files=self.files,
         )
         quality = self.quality.write()
         return {**self.extra, **known, "solution": self.solution.write(), **({"quality": quality} if quality else {})}

@@ -77,6 +77,7 @@ PATTERNS = st.builds(
     quality=_qualities(),
     derived_from=st.lists(CIDS, max_size=2).map(tuple),
     supersedes=st.none() | CIDS,
+    files=st.none() | CIDS,
     minor=st.integers(0, 9999),
     extra=EXTRA,
 )

@@ -79,6 +79,7 @@ BAD = [
     ("version", 0, "'version' must be a whole number from 1"),
     ("requires", ["x"] * 33, "'requires' must be a list of at most 32 items"),
     ("supersedes", "bafy", "'supersedes' must be a CID"),
+    ("files", "bafy", "'files' must be a CID"),
     ("derived_from", [b""], "'derived_from' must be a list of CIDs"),
     ("quality", {"uses": 1, "successes": 2}, "'successes' must be a whole number from 0 to 1"),
     ("solution", {"template": "{{a}}"}, "uses the variable 'a', which it does not declare"),
