@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -12,12 +12,16 @@ from mycelnode.errors import CidRefused, EncodingError, PatternRefused
 from mycelnode.identity import KeyPair
 from mycelnode.patterns import dagcbor
 from mycelnode.patterns.cid import CODECS, Cid
+from mycelnode.patterns.files import Draft, disk
+from mycelnode.patterns.files.skill import read_skill, write_skill
+from mycelnode.patterns.files.texts import read_json_file, read_markdown, write_json_file, write_markdown
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.patterns.pattern import Pattern
 from tests.fuzz.guard import Broken, Target, same, text
 
 _CREATOR = KeyPair(bytes(32))
 GOLDEN = Path(__file__).parent.parent / "patterns" / "golden"
+FILES = GOLDEN.parent / "files"
 
 
 @cache
@@ -57,6 +61,29 @@ def _manifest(data: bytes) -> None:
     same("manifest", Manifest.read(block).block, block)
 
 
+def _file(read: Callable[[str], Draft], write: Callable[[Draft], str]) -> Callable[[bytes], None]:
+    """Whatever is read of a file is written again, and says the same then."""
+
+    def run(data: bytes) -> None:
+        draft = read(disk.decode_text(data))
+        again = read(write(draft))
+        if dagcbor.encode(again.said) != dagcbor.encode(draft.said):
+            raise Broken(f"pattern file: {data.hex()} comes back as something else")
+
+    return run
+
+
+def _files(pattern: str, write: Callable[[Draft], str]) -> Callable[[], Sequence[bytes]]:
+    """Files of people, and what is written of blocks."""
+
+    def seeds() -> Sequence[bytes]:
+        found = [file for file in sorted(FILES.glob(pattern)) if file.name != "expected.json"]
+        drafts = [Draft.of(Pattern.read(dagcbor.decode(block))) for block in _blocks()]
+        return [*(file.read_bytes() for file in found), *(write(draft).encode() for draft in drafts)]
+
+    return seeds
+
+
 def _manifests() -> Sequence[bytes]:
     patterns = [Pattern.read({**dagcbor.decode(block), "creator": _CREATOR.public}) for block in _blocks()]
     return [Manifest.sign(pattern, _CREATOR.sign, near="anna.testnet").block for pattern in patterns]
@@ -72,4 +99,27 @@ PATTERNS = (
     Target("cid-text", _cid_text, (CidRefused,), lambda: [str(cid).encode() for cid in _cids()]),
     Target("manifest", _manifest, (EncodingError, PatternRefused), _manifests, largest=dagcbor.MAX_BLOCK),
     Target("pattern", _pattern, (EncodingError, PatternRefused), _blocks, largest=dagcbor.MAX_BLOCK),
+    Target(
+        "pattern-json",
+        _file(read_json_file, write_json_file),
+        (PatternRefused,),
+        _files("*.json", write_json_file),
+        largest=disk.MAX_FILE_BYTES,
+    ),
+    Target(
+        "pattern-markdown",
+        _file(read_markdown, write_markdown),
+        (PatternRefused,),
+        _files("*.md", write_markdown),
+        largest=disk.MAX_FILE_BYTES,
+        slow=True,
+    ),
+    Target(
+        "pattern-skill",
+        _file(read_skill, write_skill),
+        (PatternRefused,),
+        _files("*/SKILL.md", write_skill),
+        largest=disk.MAX_FILE_BYTES,
+        slow=True,
+    ),
 )

@@ -46,6 +46,8 @@ _NOBODY: Final[Mapping[str, Any]] = {"creator": bytes(KEY_BYTES), "created": 0}
 class Draft:
     """``said`` is the map of a pattern without creator and created, within its bounds; ``files`` are paths with ``/`` and bytes.
 
+    Where ``files`` are at hand, the link to them is made anew of what they are now, and not said here.
+
     ``left_out``: what a folder held beside, and was not read.
     """
 
@@ -56,8 +58,8 @@ class Draft:
     @classmethod
     def of(cls, pattern: Pattern, files: Mapping[str, bytes] | None = None) -> Draft:
         """The draft that ``pattern`` comes of, with what its link ``files`` leads to, if that is at hand."""
-        said = {name: value for name, value in pattern.write().items() if name not in _OF_CREATOR}
-        return cls(said, dict(files or {}))
+        left = (*_OF_CREATOR, "files") if files else _OF_CREATOR
+        return cls({name: value for name, value in pattern.write().items() if name not in left}, dict(files or {}))
 
     @classmethod
     def read(cls, said: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> Draft:
@@ -75,11 +77,9 @@ class Draft:
         Raises `PatternRefused`; also if there are files and no link to them.
         """
         pattern = Pattern.read({**self.said, "creator": creator, "created": created})
-        if files is not None:
-            return replace(pattern, files=files)
-        if self.files and pattern.files is None:
+        if self.files and files is None:
             raise PatternRefused("the files that travel with this pattern must be kept before it is made")
-        return pattern
+        return pattern if files is None else replace(pattern, files=files)
 
     @property
     def title(self) -> str:
@@ -183,7 +183,7 @@ def _with_extra(known: Mapping[str, Any], given: Mapping[str, Any], name: str, k
     if type(extra) is not dict:
         raise PatternFileRefused(f"{name!r} must be a map of the fields that mycelnode does not know")
     if mine := sorted(extra.keys() & set(keys)):
-        raise PatternFileRefused(f"{mine[0]!r} is a field of its own, and must stand outside of {name!r}")
+        raise PatternFileRefused(f"in {name!r}, {mine[0]!r} is a field of its own: put it outside")
     return {**extra, **known}
 
 

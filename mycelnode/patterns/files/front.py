@@ -124,8 +124,8 @@ def _document(events: Iterable[Any], lines: dict[str, int]) -> Any:
         if isinstance(event, yaml.CollectionEndEvent):
             stack.pop()
             continue
-        if not isinstance(event, yaml.NodeEvent):
-            continue
+        if not hasattr(event, "anchor"):
+            continue  # no node: an end, or the beginning of the stream
         values += 1
         _check(event, values, len(stack))
         box, key = stack[-1]

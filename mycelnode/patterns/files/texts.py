@@ -12,7 +12,7 @@ from mycelnode.patterns.files import bodies, front
 from mycelnode.patterns.files.draft import Draft, kind_of, read_said, say
 from mycelnode.patterns.files.plain import read_json, write_json
 
-_NAMED: Final = re.compile(r"'([a-z_]+)'")
+_NAMED: Final = re.compile(r"'([^']+)'")
 
 
 def read_json_file(text: str) -> Draft:
@@ -38,7 +38,7 @@ def read_markdown(text: str) -> Draft:
 
 
 def write_markdown(draft: Draft) -> str:
-    """The inverse, but for the files; what the body cannot say exactly stands at the top. Raises `PatternFileRefused` if too long."""
+    """The inverse, but for the files; what the body cannot say exactly stands at the top. `PatternFileRefused` if too long."""
     said = say(draft)
     body = bodies.write_body(draft.kind, said)
     if body is not None:
