@@ -20,7 +20,7 @@ from mycelnode.patterns.files.skill import name_of, read_skill, write_skill
 from mycelnode.patterns.files.texts import read_json_file, read_markdown, write_json_file, write_markdown
 from mycelnode.patterns.pattern import Pattern
 from mycelnode.patterns.solutions import SLOT, Code, Prompt, Step, Variable, Workflow
-from tests.patterns.strategies import CIDS, NAMES, PATTERNS, VALUES, line
+from tests.patterns.strategies import CIDS, PATTERNS, VALUES
 
 FORMATS: dict[str, Any] = {
     "json": (read_json_file, write_json_file),
@@ -32,12 +32,13 @@ CID = "bafyreifhsn5wjogkuwhqg4q3w25m6xdyzmrv727a44frxbgntfkbiynary"
 
 # what has a meaning in one of the formats, put together anyhow
 PIECES = st.sampled_from((
-    "\n", "\r\n", "\r", "\t", " ", "  ", "---", "---\n", "...", "```", "````", "~~~", "```python", "1. ", "2) ", "10. ", "   ", "pattern: ",
-    f"pattern: {CID}", "'", '"', "''", "\\", "\\n", "#", " #", ": ", ":", "- ", "? ", "|", ">", "&a", "*a", "!x", "%", "@", "`", "{", "}", "[",
-    "]", ",", "{{a}}", "{{ b }}", "{{", "no", "Null", "~", "1", "1.10", "2024-01-01", "<<", "é", "\u00a0", "\u200d", "\U0001f600", "word", "x",
+    "\n", "\r\n", "\r", "\t", " ", "  ", "---", "---\n", "...", "```", "````", "~~~", "```python", "1. ", "2) ", "10. ",
+    "   ", "pattern: ", f"pattern: {CID}", "'", '"', "''", "\\", "\\n", "#", " #", ": ", ":", "- ", "? ", "|", ">", "&a",
+    "*a", "!x", "%", "@", "`", "{", "}", "[", "]", ",", "{{a}}", "{{ b }}", "{{", "no", "Null", "~", "1", "1.10",
+    "2024-01-01", "<<", "é", "\u00a0", "\u200d", "\U0001f600", "word", "x",
 ))  # fmt: skip
 ODD = st.lists(PIECES, min_size=1, max_size=8).map("".join).filter(str.strip)
-ODD_LINE = ODD.map(lambda text: text.translate({10: " ", 13: " ", 9: " "})).filter(str.strip)
+ODD_LINE = ODD.map(lambda text: text.translate({10: " ", 13: " ", 9: " "})[:100]).filter(str.strip)
 
 
 def _prompt(template: str, extra: str) -> Prompt:
@@ -161,11 +162,7 @@ def test_a_skill_of_somebody_else_that_changed_keeps_its_other_fields() -> None:
 def test_skills_of_others_are_faithful(metadata: dict[str, str], others: dict[str, Any], body: str, price: int) -> None:
     shown = {"name": "a-skill", "description": "What it does.", **others, "metadata": metadata}
     text = front.join(yaml.safe_dump(shown, allow_unicode=True, sort_keys=False), body)
-    try:
-        draft = read_skill(text)
-    except PatternRefused as error:
-        assert not body.strip() or "at most" in str(error), error
-        return
+    draft = read_skill(text)
     assert write_skill(draft) == text
     changed = replace(draft.pattern(bytes(32), 0), price=price)
     again = write_skill(Draft.of(changed))
@@ -383,11 +380,3 @@ def test_a_skill_cannot_have_every_name() -> None:
     with pytest.raises(PatternFileRefused, match="this skill is called pdf-processing"):
         write_skill(read_skill(FOREIGN), "pdf")
     assert "name: other" in write_skill(draft, "other")
-
-
-@given(NAMES, line())
-def test_near_names_are_found_whatever_is_said(name: str, said: str) -> None:
-    try:
-        read_json_file(write_json({"title": "x", "domain": "x", "template": "x", name: said}))
-    except PatternRefused as error:
-        assert str(error)

@@ -63,9 +63,9 @@ def test_the_examples_are_of_all_kinds() -> None:
 def test_the_page_for_people_says_what_is_read(tmp_path: Path) -> None:
     """Every whole example on the page is read, and the table names every field."""
     page = (ROOT / "docs" / "pattern-files.md").read_text()
-    found = re.findall(r"^````?(json|markdown)\n(.*?)^````?$", page, re.DOTALL | re.MULTILINE)
-    assert {kind for kind, _ in found} == {"json", "markdown"}
-    for number, (kind, text) in enumerate(found):
+    found = re.findall(r"^(`{3,})(json|markdown)\n(.*?)^\1$", page, re.DOTALL | re.MULTILINE)
+    assert {kind for _, kind, _ in found} == {"json", "markdown"}
+    for number, (_, kind, text) in enumerate(found):
         place = tmp_path / str(number)
         place.mkdir()
         name = "SKILL.md" if "\nname: " in text else {"json": "a.json", "markdown": "a.md"}[kind]
@@ -84,7 +84,7 @@ def test_the_format_is_told_by_the_name_or_by_how_it_begins(tmp_path: Path) -> N
     (tmp_path / "b").write_text("---\ntitle: y\ndomain: y\n---\ny")
     assert read_file(tmp_path / "b").title == "y"
     (tmp_path / "c").write_text("hello")
-    with pytest.raises(PatternFileRefused, match="c: this is no pattern: give a .json file"):
+    with pytest.raises(PatternFileRefused, match=r"c: this is no pattern: give a \.json file"):
         read_file(tmp_path / "c")
 
 
@@ -208,8 +208,8 @@ def test_a_pipe_or_nothing_is_no_file(tmp_path: Path) -> None:
 
 
 BAD_PATHS = [
-    "../x", "/x", "a//b", "a/../b", "./a", "", ".ssh/x", "a/.x", "a\\b", "a\0b", "c:x", "a\u202eb", "a.", "a/b /c", "SKILL.md", "skill.MD",
-    "SKILL.md/x", "x" * 201, "/".join("abcdefghi"),
+    "../x", "/x", "a//b", "a/../b", "./a", "", ".ssh/x", "a/.x", "a\\b", "a\0b", "c:x", "a\u202eb", "a.", "a/b /c", "SKILL.md",
+    "skill.MD",    "SKILL.md/x", "x" * 201, "/".join("abcdefghi"),
 ]  # fmt: skip
 
 

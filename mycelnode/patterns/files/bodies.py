@@ -12,6 +12,7 @@ from typing import Any, Final
 from mycelnode.errors import PatternFileRefused
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.files.plain import parse_cid
+from mycelnode.patterns.solutions import MAX_STEPS
 
 _FIELD: Final = {"prompt": "template", "code": "code", "workflow": "steps"}  # what a body says
 _FENCE: Final = re.compile(r"(`{3,}|~{3,})([^`]*)")
@@ -112,6 +113,8 @@ def read_steps(body: str) -> list[dict[str, Any]]:
         marker = _MARKER.match(line)
         if marker:
             width = marker.end()
+            if len(steps) == MAX_STEPS:
+                raise PatternFileRefused(f"a workflow has at most {MAX_STEPS} steps")
             steps.append([line[width:]])
         elif not steps:
             if line.strip():
