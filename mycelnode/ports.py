@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -60,4 +60,17 @@ class Embedder(Protocol):
 
     async def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """[len(texts), dim], each of unit length. Raises `EmbedderUnavailable`. Cancelled, nothing comes of it."""
+        ...
+
+
+class DigestSet(Protocol):
+    """Which manifests a node holds, by their sha2-256 digests of 32 bytes: what catalogue sync reconciles with its neighbours."""
+
+    @property
+    def listeners(self) -> list[Callable[[bytes, bool], None]]:
+        """Each is called as ``listener(digest, held)`` when a manifest has come (True) or gone, in the thread of the event loop."""
+        ...
+
+    def digests(self) -> Iterable[bytes]:
+        """All of them, in any order."""
         ...

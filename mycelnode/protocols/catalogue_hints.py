@@ -38,11 +38,16 @@ class HintBook:
         record.failed += 1
         if record.failed <= FREE_FAILURES + FAILURES_EACH * record.held:
             return True
-        record.held, record.failed, record.until = 0, 0, now + SHUNNED_SECONDS
+        self.shun(peer, now)
         return False
 
+    def shun(self, peer: str, now: float) -> None:
+        """It has broken the protocol, or too many of its claims failed: nothing is asked of it for a while."""
+        record = self._record(peer)
+        record.held, record.failed, record.until = 0, 0, now + SHUNNED_SECONDS
+
     def shuns(self, peer: str, now: float) -> bool:
-        """Did too many of its claims fail, a while ago?"""
+        """Is nothing to be asked of it now?"""
         record = self._records.get(peer)
         return record is not None and now < record.until
 
