@@ -18,6 +18,7 @@ from mycelnode.errors import BusyError, EncodingError, PeerMisbehaved
 from mycelnode.protocols.catalogue_frames import (
     BUSY,
     CELLS,
+    CELLS_AT_ONCE,
     CELLS_PER_FRAME,
     CUT,
     DIGESTS_PER_FRAME,
@@ -185,7 +186,7 @@ class Initiator:
         wanted = here + max(STEP_CELLS, math.ceil(here * STEP_PART))
         if here >= FIRST_CELLS:
             wanted = max(wanted, math.ceil(FIRST_EACH * differences))
-        wanted = min(max(wanted, least), self._limit)
+        wanted = min(max(wanted, least), here + CELLS_AT_ONCE, self._limit)
         hopeless = here >= max(HOPELESS_EACH * differences, HOPELESS_CELLS)
         beyond = CELLS_EACH * differences > self._limit and here >= FIRST_CELLS
         if wanted <= here or hopeless or beyond or self._dear(differences, here):

@@ -13,6 +13,7 @@ from mycelnode.encoding import as_int, as_list, encode
 from mycelnode.errors import EncodingError, PeerMisbehaved
 from mycelnode.protocols.catalogue_frames import (
     CELLS,
+    CELLS_AT_ONCE,
     CELLS_PER_FRAME,
     CUT,
     ENDS,
@@ -82,7 +83,7 @@ class Responder:
 
     def _more(self, said: Sequence[Any]) -> Iterator[bytes]:
         _, first, count = as_list(said, 3)
-        end = as_int(first) + as_int(count, low=1)
+        end = as_int(first) + as_int(count, low=1, high=CELLS_AT_ONCE)
         if first != self._cells or end > len(self.view.cells):
             raise PeerMisbehaved("cells are to be had once, in order, and no more than there are")
         self._cells = end

@@ -370,7 +370,8 @@ GREETING = [HELLO, 1]
         ([[MORE, 1, 10]], "one greeting"),
         ([GREETING, [MORE, 1, 10], [MORE, 1, 10]], "once, in order"),
         ([GREETING, [MORE, 5, 10]], "once, in order"),
-        ([GREETING, [MORE, 1, MAX_CELLS]], "once, in order"),
+        ([GREETING, *[[MORE, at, 6000] for at in range(1, MAX_CELLS, 6000)]], "once, in order"),
+        ([GREETING, [MORE, 1, 6001]], "out of range"),
         ([GREETING, [MORE, 1, 0]], "out of range"),
         ([GREETING, [LIST, WHOLE], [LIST, WHOLE]], "asked for again"),
         ([GREETING, *[[SPLIT, WHOLE]] * 9], "again and again"),
@@ -405,7 +406,8 @@ def test_who_asks_too_much_is_refused(requests: list[list[Any]], why: str) -> No
 
 
 def test_what_a_session_can_be_made_to_say_is_bounded() -> None:
-    most = asked(GREETING, [MORE, 1, MAX_CELLS - 1], [LIST, WHOLE])
+    cells = ([MORE, at, min(6000, MAX_CELLS - at)] for at in range(1, MAX_CELLS, 6000))
+    most = asked(GREETING, *cells, [LIST, WHOLE])
     assert most < 1.01 * (CELL_BYTES * MAX_CELLS + 32 * len(MINE))
 
 
