@@ -51,6 +51,7 @@ from mycelnode.paths import DataDir
 from mycelnode.protocols.pairing import PREFIX, clean_name, parse_invite
 from tests.fuzz import samples
 from tests.fuzz.blocks import BLOCKS
+from tests.fuzz.catalogue import CATALOGUE
 from tests.fuzz.guard import Broken, Target, same, text, texts
 from tests.fuzz.handshakes import HANDSHAKES, IDENTITIES
 from tests.fuzz.machines import MACHINES
@@ -493,5 +494,6 @@ DECODERS: Sequence[Target] = (
     *IDENTITIES,
     *PATTERNS,
     *BLOCKS,
+    *CATALOGUE,
 )
 TARGETS: dict[str, Target] = {target.name: target for target in (*DECODERS, *MACHINES, *HANDSHAKES)}
