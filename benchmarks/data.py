@@ -18,6 +18,7 @@ from dataclasses import dataclass
 KEY_BYTES = 16
 VALUE_BYTES = 64
 ENTRY_BYTES = 256
+DIGEST_BYTES = 32
 REMOVAL_BYTES = 5  # the least that names an add: who made it (1 byte), and its number (4)
 
 
@@ -50,6 +51,11 @@ class Sizes:
     """How large the workloads are, all derived from ``n``."""
 
     n: int = 10_000
+
+    @property
+    def catalogue(self) -> int:
+        """Manifests in a catalogue."""
+        return 10 * self.n
 
     @property
     def changed(self) -> int:

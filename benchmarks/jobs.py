@@ -59,6 +59,7 @@ def jobs(scale: Scale) -> list[Job]:
         Job("net.mycelnode", ["benchmarks.ours.replicate", n]),
         Job("together.mycelnode", ["benchmarks.ours.together", str(scale.times)]),
         Job("dial", ["benchmarks.ours.dial", str(scale.times)]),
+        Job("catalogue", ["benchmarks.ours.catalogue", str(10 * scale.n)]),
         Job("idle", ["benchmarks.ours.idle", str(scale.idle_seconds), str(scale.times)], rounds=1),
     ]
     return found

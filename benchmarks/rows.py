@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from benchmarks.data import Sizes
+from benchmarks.data import DIGEST_BYTES, Sizes
 from benchmarks.jobs import Runs
 
 FLOOR: Final = "floor"
@@ -126,6 +126,30 @@ def _w4(sizes: Sizes) -> float:
     return sizes.w4_floor
 
 
+def _digests(count: int | None) -> Callable[[Sizes], float]:
+    """As many digests; None: the whole catalogue."""
+    return lambda sizes: DIGEST_BYTES * (sizes.catalogue if count is None else count)
+
+
+def _catalogue() -> list[Spec]:
+    """What it takes to learn of a few manifests out of many; aims are for 100 and more."""
+    found = []
+    for count in (10, 100, 1000):
+        for kind, what in (("one", "missing"), ("both", "different, half at each end")):
+            name, aim = f"catalogue, {count:,} {what}", 3.0 if count >= 100 else None
+            found += [
+                _bytes(f"{name}, bytes", ("catalogue", f"{kind}_{count}_bytes"), _digests(count), aim),
+                Spec(f"{name}, time of both ends", "ms", ("catalogue", f"{kind}_{count}_s"), scale=1000),
+            ]
+    return [
+        *found,
+        _bytes("catalogue, to a newcomer, bytes", ("catalogue", "newcomer_bytes"), _digests(None), 1.1),
+        Spec("catalogue, to a newcomer, time of both ends", "ms", ("catalogue", "newcomer_s"), scale=1000),
+        Spec("catalogue, made ready for sessions", "ms", ("catalogue", "ready_s"), scale=1000),
+        Spec("catalogue, one manifest more", "µs", ("catalogue", "change_s"), scale=1e6),
+    ]
+
+
 NET: Final = "net.mycelnode"
 SPECS: Final[Sequence[Spec]] = (
     # to an empty replica, and two that met before
@@ -178,6 +202,8 @@ SPECS: Final[Sequence[Spec]] = (
     _bytes("W1 over Noise entry by entry, bytes", (NET, "w1_bytes"), _w1, 1.35),
     Spec("W1 over Noise entry by entry, time", "ms", (NET, "w1_s"), scale=1000),
     Spec("W1 over Noise by state: usable after", "ms", (NET, "state_s"), scale=1000),
+    # which manifests there are, of ten times N
+    *_catalogue(),
     # moments
     Spec("dial to first byte", "ms", ("dial", "dial_ms"), "py-libp2p", ("dial", "stock_ms"), aim=20.0, aim_of="ours"),
     Spec("change to visible on a peer", "ms", ("together.mycelnode", "visible_ms"), aim=20.0, aim_of="ours"),

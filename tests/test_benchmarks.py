@@ -14,7 +14,7 @@ import trio
 
 from benchmarks import install, jobs, report
 from benchmarks.data import Sizes, key
-from benchmarks.ours import crdt, idle, log, remote, replicate, together
+from benchmarks.ours import catalogue, crdt, idle, log, remote, replicate, together
 from benchmarks.ours.world import Numbers
 from benchmarks.rows import SPECS, Row, rows
 
@@ -47,6 +47,7 @@ async def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]
     await once("w4.mycelnode", log.measure, 50)
     await once("net.mycelnode", replicate.measure, 20)
     await once("together.mycelnode", together.measure, 2)
+    await once("catalogue", catalogue.measure, SIZES.catalogue)
     await once("idle", idle.measure, 0, 1)
     dials = jobs.Job(
         "dial", ["benchmarks.ours.dial", "1"]
@@ -71,6 +72,9 @@ async def test_every_row_is_measured_and_well_formed(measured: list[Row], tmp_pa
         assert row.ratio is not None
         assert row.ratio >= 1, f"{name}: fewer bytes than the data have"
         assert row.met is True, f"{name}: {row.ratio:.3f} times the floor"
+    catalogues = [row for row in measured if row.name.startswith("catalogue") and row.aim is not None]
+    assert len(catalogues) == 5
+    assert [row.name for row in catalogues if row.met is not True] == []
     assert line("W3 add wins", measured).met is True
     assert line("W1 by state, time", measured).skipped == "absent"
 
