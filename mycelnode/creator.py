@@ -41,6 +41,15 @@ def current(mesh: Mesh) -> Creator | None:
     return None if named is None or seed is None else Creator(seed, _successions(_shared(mesh), named))
 
 
+def ours(mesh: Mesh) -> set[bytes]:
+    """The public keys in use now and before."""
+    found = set()
+    for key in _shared(mesh):
+        with suppress(ValueError):
+            found.add(bytes.fromhex(key.partition("/")[0]))
+    return found
+
+
 async def obtain(mesh: Mesh, *, anew: bool = False) -> Creator:
     """The key in use; made, or with ``anew``, or if a device that had it was put out, made anew. On disk when this returns.
 
@@ -154,4 +163,4 @@ def _successions(shared: Mapping[str, Any], public: bytes) -> tuple[Succession, 
     return tuple(chain)
 
 
-__all__ = ["CREATOR", "CREATORS", "Creator", "current", "obtain", "recover", "share", "to_share"]
+__all__ = ["CREATOR", "CREATORS", "Creator", "current", "obtain", "ours", "recover", "share", "to_share"]

@@ -1,0 +1,191 @@
+"""Brings patterns here: those that the person keeps on another device, and those that somebody asks for.
+
+The person's devices are asked first, over the mesh door; then the swarm's peers that are connected; then whoever the DHT says has it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from mycelnode.errors import BlockUnavailable, MycelError, NetworkError
+from mycelnode.keeping import BLOCKED, KEPT, Keeper
+from mycelnode.p2p.bitswap import Bitswap
+from mycelnode.p2p.dht import Dht
+from mycelnode.patterns.cid import Cid
+from mycelnode.patterns.dag import links_of
+from mycelnode.patterns.files.folder import MAX_FILES, MAX_TOTAL_BYTES
+from mycelnode.patterns.manifest import Manifest
+from mycelnode.patterns.unixfs import parse
+from mycelnode.protocols.errands import Errands
+from mycelnode.protocols.folding import Progress as Folded
+
+ASK_SECONDS: Final = 10.0  # for connected peers to give a manifest, before it is looked for elsewhere
+FIND_SECONDS: Final = 20.0  # for providers to be found
+DIAL_SECONDS: Final = 10.0
+BLOCK_SECONDS: Final = 60.0  # for a block of the files
+MAX_PROVIDERS: Final = 8  # that are asked
+MAX_BLOCKS: Final = 4 * MAX_FILES  # of the files of a pattern
+MAX_BYTES: Final = MAX_TOTAL_BYTES + (4 << 20)  # with what is around them
+
+Tell = Callable[[int, int], None]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where blocks can be had: ``name`` is said to people."""
+
+    name: str
+    bitswap: Bitswap
+    dht: Dht | None = None
+
+
+class Gatherer:
+    """Fetches from ``sources``, the nearest first."""
+
+    def __init__(self, keeper: Keeper, sources: Sequence[Source]) -> None:
+        self.keeper, self.sources = keeper, sources
+        self._errands: Errands[Cid] = Errands()
+        self._wake = trio.Event()
+        self._changed = True
+
+    # --- one pattern -----------------------------------------------------------------------------------------------------
+
+    async def fetch(self, cid: Cid, tell: Tell = lambda here, total: None) -> str:
+        """Bring a pattern and its files into the store; returns the name of the source.
+
+        Raises `BlockUnavailable` if nobody has it, `PatternRefused` if it is none, `CreatorBlocked`, `DagRefused` for files that are
+        larger than they may be, `StoreFull`. Cancelled, what came until then is kept while there is room.
+        """
+        if await self.keeper.has(cid):
+            manifest, found = await self.keeper.load(cid), None
+        else:
+            manifest, found = await self._manifest(cid)
+        self.keeper.check(manifest)
+        tried = self.sources if found is None else [found]
+        for root in self.keeper.roots(manifest):
+            found = await self._files(root, tried, tell)
+        return "library" if found is None else found.name
+
+    async def _manifest(self, cid: Cid) -> tuple[Manifest, Source]:
+        for source in self.sources:
+            try:
+                block = await self._block(source, cid)
+            except (BlockUnavailable, NetworkError) as error:
+                _log.debug("%s: %s", source.name, error)
+                continue
+            manifest = Manifest.read(block)
+            self.keeper.check(manifest)
+            await source.bitswap.put(cid.binary, block)
+            return manifest, source
+        asked = ", ".join(f"{source.name} ({len(source.bitswap.peers)} connected)" for source in self.sources)
+        raise BlockUnavailable(f"{cid} was not found; asked: {asked or 'nobody, as swarm.enabled is off'}")
+
+    async def _block(self, source: Source, cid: Cid) -> bytes:
+        if source.bitswap.peers:
+            try:
+                return await source.bitswap.fetch(cid.binary, deadline=ASK_SECONDS)
+            except BlockUnavailable:
+                if source.dht is None:
+                    raise
+        if source.dht is None:
+            raise BlockUnavailable(f"nobody is connected over {source.name}")
+        found = await self._connect(source, cid)
+        return await source.bitswap.fetch(cid.binary, peers=found, deadline=ASK_SECONDS)
+
+    async def _connect(self, source: Source, cid: Cid) -> set[str]:
+        """Connect to peers that say they have it. Raises `BlockUnavailable` if there is none."""
+        assert source.dht is not None
+        host, reached = source.bitswap.host, set[str]()
+        found = await source.dht.find_providers(cid, count=MAX_PROVIDERS, deadline=FIND_SECONDS)
+
+        async def dial(peer: str, addrs: Sequence[str]) -> None:
+            try:
+                await host.dial(peer, addrs, deadline=DIAL_SECONDS)
+                reached.add(peer)
+            except NetworkError as error:
+                _log.debug("a provider of %s: %s", cid, error)
+
+        async with trio.open_nursery() as nursery:
+            for each in found:
+                nursery.start_soon(dial, each.peer, each.addrs)
+        if not reached:
+            raise BlockUnavailable(f"nobody who has {cid} could be reached")
+        return reached
+
+    async def _files(self, root: Cid, sources: Iterable[Source], tell: Tell) -> Source:
+        """Fetch what lies below ``root``. What is here already is not fetched again."""
+        refused: MycelError = BlockUnavailable(f"nobody is connected who could give the files {root}")
+        for source in sources:
+            try:
+                total = await self._total(source.bitswap, root)
+                await source.bitswap.fetch_dag(
+                    root.binary,
+                    links=_links,
+                    max_blocks=MAX_BLOCKS,
+                    max_bytes=MAX_BYTES,
+                    deadline=BLOCK_SECONDS,
+                    on_progress=lambda progress, total=total: tell(progress.size, total),  # type: ignore[misc]
+                )
+            except BlockUnavailable as error:
+                refused = error
+            else:
+                return source
+        raise refused
+
+    async def _total(self, bitswap: Bitswap, root: Cid) -> int:
+        """How many bytes it will be, as its root says. Raises `BlockRefused`, `BlockUnavailable`."""
+        block = await bitswap.fetch(root.binary, deadline=BLOCK_SECONDS)
+        return parse(root, block).total
+
+    # --- what the person keeps on other devices ----------------------------------------------------------------------------
+
+    def hear(self, progress: Folded) -> None:
+        """The mesh has changed."""
+        if progress.refolded or any(change.name in (KEPT, BLOCKED) for change in progress.changes):
+            self._changed = True
+            self._wake.set()
+
+    def look(self) -> None:
+        """There is somebody new to ask."""
+        self._errands.hurry(trio.current_time())
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Bring here what is kept elsewhere, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._wake = trio.Event()
+                if self._changed:
+                    self._changed = False
+                    await self._settle()
+                for cid in self._errands.due(trio.current_time()):
+                    nursery.start_soon(self._bring, cid)
+                with trio.move_on_at(self._errands.next_due()):
+                    await self._wake.wait()
+
+    async def _settle(self) -> None:
+        try:
+            self._errands.want(await self.keeper.settle(), trio.current_time())
+        except MycelError as error:
+            _log.warning("the patterns that are kept could not be brought in step: %s", error)
+
+    async def _bring(self, cid: Cid) -> None:
+        try:
+            await self.fetch(cid)
+        except MycelError as error:
+            _log.info("%s, which is kept on another device, has not come: %s", cid, error)
+            self._errands.failed(cid, trio.current_time())
+        else:
+            self._errands.done(cid)
+            self._changed = True
+        self._wake.set()
+
+
+def _links(name: bytes, block: bytes) -> Iterable[bytes]:
+    return [link.binary for link in links_of(Cid.from_bytes(name), block)]
