@@ -117,6 +117,12 @@ class CreatorBlocked(MycelError):
 
 class PaymentNeeded(MycelError):
     """This pattern costs something, and was not paid for."""
+class BlockUnavailable(MycelError):
+    """No connected peer gave the block in time."""
+
+
+class DagRefused(MycelError):
+    """What a CID names is larger than allowed, or not readable."""
 
 
 class ValueRefused(MycelError):
