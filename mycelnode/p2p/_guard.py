@@ -7,6 +7,7 @@ politely hangs; it dials by itself, and remembers everybody who left.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -80,6 +81,7 @@ class Connection:
     over: trio.Event = field(default_factory=trio.Event)
     idle_since: float = 0.0  # not served
     made_room: bool = False  # cut for another
+    useful_until: float = -math.inf  # it is spared until then: something that is worth it goes on
     near: str = field(init=False)  # its neighbourhoods, for limits
     around: str = field(init=False)
 
@@ -108,7 +110,9 @@ class Connection:
 
     def idle(self, seconds: float) -> bool:
         """Has it dialled us, and not been served for so long?"""
-        return not self.dialled_here and not self.served and trio.current_time() - self.idle_since >= seconds
+        now = trio.current_time()
+        busy = self.dialled_here or self.served or now < self.useful_until
+        return not busy and now - self.idle_since >= seconds
 
     @property
     def live(self) -> bool:
@@ -154,6 +158,7 @@ class Guard:
         self._by_peer: dict[str, list[Connection]] = {}
         self._swarm: Any = None
         self._own_id = ""
+        self.watchers: list[Callable[[str, bool], None]] = []  # told of each peer that comes and goes
 
     def attach(self, swarm: Any) -> None:
         """Put the guard into a host before it runs."""
@@ -198,11 +203,12 @@ class Guard:
         """
         near, around = Counter(c.near for c in crowd), Counter(c.around for c in crowd)
         share = near[group_of(host, wide=False)] + 1
-        spared = trio.current_time() - self.limits.stranger_spared_seconds
+        now = trio.current_time()
+        spared = now - self.limits.stranger_spared_seconds
 
         def can_go(one: Connection) -> bool:
-            over = one.idle(GRACE_SECONDS) or one.since < spared or near[one.near] > share
-            return one.live and not one.dialled_here and over
+            unspared = one.useful_until < now and (one.idle(GRACE_SECONDS) or one.since < spared)
+            return one.live and not one.dialled_here and (unspared or near[one.near] > share)
 
         return min(
             filter(can_go, crowd), key=lambda c: (-near[c.near], -around[c.around], c.served, c.since), default=None
@@ -245,6 +251,7 @@ class Guard:
         spare = self._dispensable(crowd, entry.host)
         self._connections[id(muxed)] = entry
         self._hold_to_limits(entry)
+        before = self.find(entry.peer)
         same = self._by_peer.setdefault(entry.peer, [])
         same.append(entry)
         live = [c for c in same if c.live]
@@ -258,6 +265,11 @@ class Guard:
             spare.cut()
         elif crowd:  # several handshakes ended at once
             entry.cut()
+        used = self.find(entry.peer)
+        if used is not before:
+            if len(same) > 1:  # what went on over the other connection is over
+                self._tell(entry.peer, False)
+            self._tell(entry.peer, used is not None)
         return entry
 
     def _hold_to_limits(self, entry: Connection) -> None:
@@ -281,6 +293,14 @@ class Guard:
             same.remove(entry)
         if not same:
             self._by_peer.pop(entry.peer, None)
+            self._tell(entry.peer, False)
+
+    def _tell(self, peer: str, here: bool) -> None:
+        for watcher in list(self.watchers):
+            try:
+                watcher(peer, here)
+            except Exception:  # it is no reason to lose a connection, or to keep one in the books
+                _log.exception("a watcher of connections failed")
 
     def find(self, peer: str) -> Connection | None:
         """The connection to use with a peer."""
@@ -299,6 +319,11 @@ class Guard:
         for entry in self._by_peer.get(peer, ()):
             entry.member = True
             self._hold_to_limits(entry)
+
+    def useful(self, peer: str, seconds: float) -> None:
+        """Spare the connections with a peer for a while, where strangers have to make room for others or are idle."""
+        for entry in self._by_peer.get(peer, ()):
+            entry.useful_until = max(entry.useful_until, trio.current_time() + seconds)
 
     def disconnect(self, peer: str) -> None:
         """Cut all connections with a peer."""

@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 def use_bounded_yamux() -> None:
     """Make libp2p multiplex with `Yamux`: whatever it is told to use, it takes the class of this name."""
     muxer_multistream.Yamux = Yamux
+    yamux.YamuxStream = _Stream
     yamux.read_exactly = _read_header
 
 
@@ -42,6 +43,16 @@ async def _read_header(secured: Any, size: int) -> bytes:
     if not secured.mycel_look_at(header):
         await trio.lowlevel.checkpoint()  # leaves `handle_incoming`
     return header
+
+
+class _Stream(YamuxStream):  # type: ignore[misc]  # libp2p is not checked
+    """Lets its window grow no further than the peer may fill it: else it would be cut for what it was told to do."""
+
+    def _apply_autotune_epoch(self, buffered: int) -> int:
+        if 2 * self.target_recv_window > self.conn.max_window:
+            return 0
+        extra: int = super()._apply_autotune_epoch(buffered)
+        return extra
 
 
 class Yamux(Libp2pYamux):  # type: ignore[misc]  # libp2p is not checked
@@ -58,6 +69,7 @@ class Yamux(Libp2pYamux):  # type: ignore[misc]  # libp2p is not checked
     def hold_to(self, *, streams: int, unread: int) -> None:
         """End the connection if the peer has more ``streams``, or makes us hold more ``unread`` bytes than these."""
         self._max_streams, self._max_unread = streams, unread
+        self.max_window = unread // 2
 
     def end(self) -> None:
         """End the connection now, whatever is under way on it: the only end that a frozen peer cannot hang."""

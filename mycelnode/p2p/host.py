@@ -106,12 +106,25 @@ class Host:
         """The peers with a connection, strangers included."""
         return self._guard.peers()
 
+    @property
+    def protocols(self) -> list[str]:
+        """What is served to strangers."""
+        return [protocol for protocol, (_, strangers) in self._handlers.items() if strangers]
+
     def line(self, peer: str) -> Connection:
         """The connection in use with ``peer``. Raises `BrokenError` if there is none."""
         found = self._guard.find(peer)
         if found is None:
             raise BrokenError(f"there is no connection to {peer}")
         return found
+
+    def watch(self, watcher: Callable[[str, bool], None]) -> None:
+        """Call ``watcher`` with each peer from now on, and True when its first connection stands, False when its last is gone."""
+        self._guard.watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[str, bool], None]) -> None:
+        """Undo `watch`."""
+        self._guard.watchers.remove(watcher)
 
     # --- handlers --------------------------------------------------------------------------------------------------------
 
@@ -217,6 +230,10 @@ class Host:
     def promote(self, peer: str) -> None:
         """A stranger has shown that it belongs here: it may stay, and use every protocol."""
         self._guard.promote(peer)
+
+    def useful(self, peer: str, seconds: float) -> None:
+        """What goes on with ``peer`` is worth its place for so long: it is not cut as idle, nor to make room for others."""
+        self._guard.useful(peer, seconds)
 
     def cut_stranded(self) -> None:
         """Cut the connections that run from an address which this machine has no more: nothing will ever come through."""
