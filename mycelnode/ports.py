@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+"""The small Protocols through which lower rooms reach what they must not import."""
+from __future__ import annotations
+
 
 class Clock(Protocol):
     """Where every reading of time comes from, so that tests and simnet can own it."""
@@ -73,4 +76,20 @@ class DigestSet(Protocol):
 
     def digests(self) -> Iterable[bytes]:
         """All of them, in any order."""
+        ...
+
+
+class BlockStore(Protocol):
+    """Where blocks lie by their CIDs, in the 36 bytes of a CIDv1. Blocking; may be called from several threads at once."""
+
+    def get(self, cid: bytes) -> bytes | None:
+        """The block, checked against its name; None if it is not here."""
+        ...
+
+    def size(self, cid: bytes) -> int | None:
+        """Its size in bytes; None if it is not here."""
+        ...
+
+    def put(self, cid: bytes, block: bytes) -> None:
+        """Keep a block, which is checked against its name. Raises `MycelError`, and then nothing has changed."""
         ...
