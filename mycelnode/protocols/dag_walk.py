@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from mycelnode.errors import CidRefused, DagRefused, EncodingError
+from mycelnode.errors import DagRefused, MycelError
 from mycelnode.protocols.bitswap_frames import name_of
 
 Links = Callable[[bytes, bytes], Iterable[bytes]]  # (CID, block) → the CIDs that it names
@@ -69,7 +69,7 @@ class DagWalk:
             return
         try:
             found = [_ours(cid) for cid in self._links(name, data)]
-        except (EncodingError, CidRefused) as error:
+        except MycelError as error:
             raise DagRefused(f"a block of it cannot be read: {error}") from error
         for link in found:
             if link not in self._known:
