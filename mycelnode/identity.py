@@ -152,6 +152,16 @@ def load_identity(data: DataDir) -> Identity:
     return Identity(read_key(data.device_key))
 
 
+def swarm_seed(data: DataDir) -> bytes:
+    """The seed of this device's key to the collective, made when it is first asked for. Raises as `write_key` and `read_key` do.
+
+    It is no derivation of the device key, so that nothing links the two.
+    """
+    if not data.swarm_key.exists():
+        write_key(data.swarm_key, secrets.token_bytes(SEED_BYTES))
+    return read_key(data.swarm_key)
+
+
 # --- recovery phrase ---------------------------------------------------------------------------------------------------------
 
 

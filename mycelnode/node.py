@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,14 +13,16 @@ from typing import Any
 import trio
 
 from mycelnode.background import open_background
+from mycelnode.collective import Collective, open_collective
 from mycelnode.commands import ADDRESSES, CONFIG, MeshCommands, device_key, device_name
 from mycelnode.control import ControlServer
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import peer_id
-from mycelnode.errors import DeviceUnknown, InviteError, NetworkError
+from mycelnode.errors import DeviceUnknown, InviteError
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.p2p.finding import Finder
-from mycelnode.p2p.host import Admission, Host, HostConfig, open_host
+from mycelnode.p2p.host import Admission, Host, HostConfig
+from mycelnode.p2p.lasting import open_lasting_host
 from mycelnode.p2p.pairing_driver import PairingDriver
 from mycelnode.p2p.sync_driver import SyncDriver
 from mycelnode.p2p.upkeep import Upkeep
@@ -93,8 +95,8 @@ class Node:
     ...     await node.sync()
     """
 
-    def __init__(self, mesh: Mesh, host: Host, nursery: trio.Nursery) -> None:
-        self.mesh, self.host = mesh, host
+    def __init__(self, mesh: Mesh, host: Host, collective: Collective, nursery: trio.Nursery) -> None:
+        self.mesh, self.host, self.collective = mesh, host, collective
         self.syncing = SyncDriver(mesh, host, self._link_changed)
         self.pairing = PairingDriver(mesh, host)
         self.upkeep = Upkeep(mesh, host, self.syncing)
@@ -138,7 +140,7 @@ class Node:
             "device": self.device,
             "peer": self.host.peer_id,
             "addrs": self.addresses,
-            "swarm": None,
+            "swarm": self.collective.describe(),
             "control": str(self.mesh.data.control_path),
         }
 
@@ -308,9 +310,10 @@ async def open_node(
     async with (
         open_mesh(data, clock=clock) as mesh,
         _open_door(mesh, listen) as host,
+        open_collective(mesh) as collective,
         open_background() as nursery,
     ):
-        node = Node(mesh, host, nursery)
+        node = Node(mesh, host, collective, nursery)
         mesh.listeners.append(node._on_progress)
         try:
             await mesh.keep_fact("port", host.port)
@@ -328,29 +331,13 @@ async def open_node(
             node.syncing.close()
 
 
-@asynccontextmanager
-async def _open_door(mesh: Mesh, listen: Sequence[str] | None) -> AsyncIterator[Host]:
+def _open_door(mesh: Mesh, listen: Sequence[str] | None) -> AbstractAsyncContextManager[Host]:
     """The mesh host, on the port of the last run if that is free."""
     given = [listen] if isinstance(listen, str) else listen
     wanted = list(mesh.settings.get("mesh.listen") if given is None else given)
-    private = not mesh.settings.get("mesh.public")
-    kept = mesh.fact("port")
+    config = HostConfig(listen=wanted, private_only=not mesh.settings.get("mesh.public"))
 
     def admit(key: DeviceId) -> Admission:
         return Admission.MEMBER if key in mesh.replica.membership.members else Admission.STRANGER
 
-    def at(addresses: Sequence[str]) -> AbstractAsyncContextManager[Host]:
-        return open_host(mesh.identity.seed, HostConfig(listen=addresses, private_only=private), admit=admit)
-
-    async with AsyncExitStack() as stack:
-        try:
-            again = [
-                addr.removesuffix("/0") + f"/{kept}" if kept and addr.endswith("/tcp/0") else addr for addr in wanted
-            ]
-            host = await stack.enter_async_context(at(again))
-        except NetworkError as error:
-            if again == wanted:
-                raise
-            _log.warning("port %d of the last run is taken (%s); taking another", kept, error)
-            host = await stack.enter_async_context(at(wanted))
-        yield host
+    return open_lasting_host(mesh.identity.seed, config, mesh.fact("port"), admit=admit)

@@ -136,6 +136,7 @@ class DataDir:
         self.swarm_key = self.path / "swarm.key"
         self.database = self.path / "mycel.db"
         self.config = self.path / "config.toml"
+        self.blocks = self.path / "blocks"
         self.log = self.path / "node.log"
         self.backups = self.path / "backups"
         self.joining = self.path / "joining"  # there until a device is enrolled: the invite it answers, or "restored"

@@ -9,9 +9,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-"""The small Protocols through which lower rooms reach what they must not import."""
-from __future__ import annotations
-
 
 class Clock(Protocol):
     """Where every reading of time comes from, so that tests and simnet can own it."""

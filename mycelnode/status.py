@@ -33,6 +33,7 @@ def status(mesh: Mesh, node: Node | None = None) -> dict[str, Any]:
         "fenced": _fenced(mesh),
         "history": _history(mesh),
         "disk": mesh.database.size(),
+        "swarm": node.collective.status() if node else None,
         "services": _services(mesh, node),
     }
 
@@ -115,6 +116,7 @@ def _services(mesh: Mesh, node: Node | None) -> dict[str, dict[str, str]]:
         **_disk(mesh),
         **_state(node),
         **node.finder.services(),
+        **node.collective.services(),
         **{name: service.state for name, service in node.services.items()},
     }
     return {name: {"state": state, "detail": detail} for name, (state, detail) in states.items()}

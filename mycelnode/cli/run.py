@@ -40,10 +40,9 @@ def run(options: Options, listen: tuple[str, ...], dev: bool) -> None:
                 if options.as_json:
                     print(json.dumps(line), flush=True)
                 else:
-                    print(
-                        f"ready mesh={line['mesh']} peer={line['peer']} addrs={','.join(line['addrs'])} swarm=off",
-                        flush=True,
-                    )
+                    swarm = line["swarm"]["peer"] if line["swarm"] else "off"
+                    addrs = ",".join(line["addrs"])
+                    print(f"ready mesh={line['mesh']} peer={line['peer']} addrs={addrs} swarm={swarm}", flush=True)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_until_asked, node.stopping, nursery.cancel_scope)
                     async for _ in signals:

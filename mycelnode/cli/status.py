@@ -89,6 +89,11 @@ def _say_status(answer: Mapping[str, Any]) -> None:
     print(f"mesh {answer['mesh']}, {running}, {megabytes(answer['disk'])} on disk")
     for address in answer["addrs"]:
         print(f"  listening on {address}/p2p/{answer['device']}")
+    if answer.get("swarm"):
+        swarm = answer["swarm"]
+        print(f"in the collective as {swarm['peer']}, with {plural(swarm['peers'], 'peer')} connected")
+        for address in swarm["addrs"]:
+            print(f"  listening on {address}/p2p/{swarm['peer']}")
     print()
     table([_row(device) for device in answer["devices"]], ("NAME", "STATE", "HEAD", "LAG", "LAST SEEN", "DEVICE"))
     _say_services(answer["services"])

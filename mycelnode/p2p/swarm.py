@@ -49,8 +49,13 @@ class Swarm:
 
     @property
     def addrs(self) -> list[str]:
-        """Where others can reach us, as multiaddrs with our peer id, which is how a peer is named in `swarm.bootstrap`."""
-        return [f"{addr}/p2p/{self.peer_id}" for addr in self.host.addrs]
+        """Where others can reach us; without the ``/p2p`` suffix."""
+        return self.host.addrs
+
+    @property
+    def contacts(self) -> list[str]:
+        """The same with our peer id, as others name us in `swarm.bootstrap`."""
+        return [f"{addr}/p2p/{self.peer_id}" for addr in self.addrs]
 
     @property
     def peers(self) -> set[str]:

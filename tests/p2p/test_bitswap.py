@@ -27,7 +27,7 @@ MIB = 1 << 20
 @asynccontextmanager
 async def a_swarm(store: Blocks, bootstrap: Swarm | None = None) -> AsyncIterator[Swarm]:
     """A door with ``store`` behind it, connected with ``bootstrap``."""
-    first = bootstrap.addrs if bootstrap else ()
+    first = bootstrap.contacts if bootstrap else ()
     async with open_swarm(os.urandom(32), listen=LOOPBACK, bootstrap=first, store=store) as swarm:
         if bootstrap is not None:
             await until(lambda: bootstrap.peer_id in swarm.peers and swarm.peer_id in bootstrap.peers)

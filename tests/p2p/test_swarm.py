@@ -55,12 +55,12 @@ async def test_ping_comes_back() -> None:
 
 async def test_bootstrap_peers_are_dialled_again_when_they_come_back() -> None:
     async with open_swarm(seed(1), listen=LOOPBACK, bootstrap=(), store=Blocks()) as first:
-        addrs, port = first.addrs, first.host.port
+        addrs, port = first.contacts, first.host.port
     theirs = Blocks([b"block"])
     async with open_swarm(seed(2), listen=LOOPBACK, bootstrap=addrs, store=Blocks()) as swarm:
         for _ in range(2):
             async with open_swarm(seed(1), listen=LOOPBACK, bootstrap=(), store=theirs, last_port=port) as back:
-                assert back.addrs == addrs
+                assert back.contacts == addrs
                 await until(lambda: swarm.peers == {back.peer_id}, 2 * PATIENCE)
                 assert await swarm.bitswap.fetch(cid_of(b"block"), deadline=PATIENCE) == b"block"
             await until(lambda: not swarm.peers)
@@ -96,7 +96,7 @@ def test_which_addresses_name_a_peer() -> None:
 
 async def test_a_door_does_not_dial_itself() -> None:
     async with open_swarm(seed(1), listen=LOOPBACK, bootstrap=(), store=Blocks()) as first:
-        addrs = first.addrs
+        addrs = first.contacts
     async with open_swarm(seed(1), listen=LOOPBACK, bootstrap=addrs, store=Blocks()) as swarm:
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert swarm.peers == set()
