@@ -47,7 +47,7 @@ class Collective:
             return {"swarm": ("failed", self.problem)}
         if self.swarm is None:
             return {}
-        said = f"{len(self.swarm.peers)} peers connected"
+        said = f"peers connected: {len(self.swarm.peers)}"
         if self.swarm.unusable:
             said += f"; {len(self.swarm.unusable)} of swarm.bootstrap cannot be dialled: {self.swarm.unusable[0]}"
         return {"swarm": ("ok", said)}
