@@ -192,6 +192,13 @@ KEYS: Mapping[str, Key] = {
             "language the assistant answers in (BCP 47, such as en or pt-BR)",
         ),
         Key("assistant.tone", as_text, "", "mesh", "how the assistant speaks, in your words"),
+        Key(
+            "kubo.client",
+            one_of("httpx", "ipfshttpclient"),
+            "httpx",
+            "device",
+            "what speaks to Kubo; ipfshttpclient is an extra that must be installed",
+        ),
         Key("kubo.url", as_url, "", "device", "RPC address of a Kubo node; empty: the built-in blockstore"),
         Key("log.files", between(as_int, 2, 100), 5, "device", "how many log files of 5 MiB are kept"),
         Key(

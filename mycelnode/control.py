@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     import trio
 
 MAX_LINE = 1 << 20  # bytes of one request
-MAX_ANSWER = 8 << 20  # bytes of one answer: a block of a pattern has a MiB, and JSON writes some of that as six characters a byte
+MAX_ANSWER = (
+    8 << 20
+)  # bytes of one answer: a block of a pattern has a MiB, and JSON writes some of that as six characters a byte
 MAX_CLIENTS = 64
 WRITE_SECONDS = 10.0  # for one answer: a client that does not read is dropped
 CONNECT_SECONDS = 5.0

@@ -199,6 +199,17 @@ class PeerMisbehaved(NetworkError):
     """The other end broke the protocol and was cut off."""
 
 
+# --- services of other programs ----------------------------------------------------------------------------------------
+
+
+class KuboUnreachable(NetworkError):
+    """No Kubo answers at `kubo.url`, or it stopped answering midway; is its daemon running?"""
+
+
+class KuboRefused(MycelError):
+    """Kubo said no, or what answers at `kubo.url` is no Kubo."""
+
+
 # --- the running node --------------------------------------------------------------------------------------------------
 
 

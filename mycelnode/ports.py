@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+CidT = TypeVar("CidT")  # the CIDs of mycelnode.patterns, which is a room above
 
 
 class Clock(Protocol):
@@ -89,4 +93,67 @@ class BlockStore(Protocol):
 
     def put(self, cid: bytes, block: bytes) -> None:
         """Keep a block, which is checked against its name. Raises `MycelError`, and then nothing has changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IpfsIdentity:
+    """Who an IPFS node is: ``addrs`` are multiaddrs that end in its peer id, ``version`` is what it calls itself."""
+
+    peer_id: str
+    addrs: tuple[str, ...]
+    version: str
+
+
+class IpfsNode(Protocol[CidT]):
+    """An IPFS node in another program. Everything raises `KuboUnreachable` or `KuboRefused`, and can be cancelled at once.
+
+    Cancelled, a call may have been carried out or not; each can be made again.
+    """
+
+    async def identity(self) -> IpfsIdentity:
+        """Who it is."""
+        ...
+
+    async def connect(self, multiaddr: str) -> None:
+        """Let it dial a peer, whose id ends the multiaddr."""
+        ...
+
+    async def add(self, chunks: AsyncIterable[bytes], *, pin: bool = True) -> CidT:
+        """Keep a file there, in UnixFS of the profile ``unixfs-v1-2025``; the chunks may be of any size."""
+        ...
+
+    def cat(self, cid: CidT, max_bytes: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The bytes of a file there, or that it finds; refused once it is, or proves, longer than ``max_bytes``.
+
+        That all of them came is checked; that they are what the CID names is not.
+        """
+        ...
+
+    async def pin(self, cid: CidT) -> None:
+        """Keep everything below a CID; what is not there it fetches first."""
+        ...
+
+    async def unpin(self, cid: CidT) -> None:
+        """Keep it no longer. What was not pinned stays so, and is no error."""
+        ...
+
+    async def pins(self) -> frozenset[CidT]:
+        """What is kept for its own sake (recursively), where its CID is of a kind that is known here."""
+        ...
+
+    async def block_get(self, cid: CidT) -> bytes:
+        """A block, checked against its CID."""
+        ...
+
+    async def block_put(self, cid: CidT, block: bytes) -> None:
+        """Keep a block there, unpinned. Raises `CidRefused` if the CID is not its name."""
+        ...
+
+    async def dag_import(self, chunks: AsyncIterable[bytes]) -> tuple[CidT, ...]:
+        """Keep the blocks of a CAR there and pin its roots, which are returned."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
         ...
