@@ -21,8 +21,9 @@ from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from mycelnode.p2p._sockets import cut
 
-MAX_DATA_BYTES = 1 << 20  # of one frame; libp2p 0.8.1 sends at most 64 KiB in one
+MAX_DATA_BYTES = 2 << 20  # of one frame: libp2p 0.8.1 and Kubo send 64 KiB in one, Helia as much as the window lets it
 FIRST_STREAMS, FIRST_BYTES = 16, 512 << 10  # until the guard has said who it is
+STREAMS_AT_ONCE = 4  # that a peer may fill to the full size of their windows without being cut
 DATA_SECONDS = 30.0  # from a DATA frame's header to its last byte
 FIRST_PING_SECONDS = 0.5  # the answer tells libp2p how far it is, for the sizes of windows
 PING_SECONDS = 6.0  # a peer that said nothing for so long is asked whether it lives
@@ -69,7 +70,7 @@ class Yamux(Libp2pYamux):  # type: ignore[misc]  # libp2p is not checked
     def hold_to(self, *, streams: int, unread: int) -> None:
         """End the connection if the peer has more ``streams``, or makes us hold more ``unread`` bytes than these."""
         self._max_streams, self._max_unread = streams, unread
-        self.max_window = unread // 2
+        self.max_window = unread // STREAMS_AT_ONCE
 
     def end(self) -> None:
         """End the connection now, whatever is under way on it: the only end that a frozen peer cannot hang."""

@@ -29,7 +29,7 @@ LIMITS = Limits(
     stranger_seconds=math.inf,
     stranger_idle_seconds=60.0,
     streams_per_stranger=16,  # Kubo opens one each for identify, ping, Bitswap, gossip and the DHT, and a few at once at first
-    stranger_buffered_bytes=2 << 20,  # so that a stream may have a window of 1 MiB
+    stranger_buffered_bytes=4 << 20,  # so that a stream may have a window of 1 MiB
 )
 _log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from mycelnode.errors import NetworkError
 from mycelnode.p2p import _door, _guard, _yamux
 from mycelnode.p2p._addresses import group_of
 from mycelnode.p2p._quiet import LINES_A_MINUTE, quieten
+from mycelnode.p2p._yamux import MAX_DATA_BYTES
 from mycelnode.p2p.host import Host, Stream
 from tests.p2p.hosts import (
     ECHO,
@@ -210,7 +211,7 @@ async def test_a_stranger_may_hold_few_streams_and_few_bytes() -> None:
         deaf = VERSION + b"\x08/deaf/1\n"
         assert not await flood(victim, frame(1, deaf, flags=1) + frame(1, bytes(60_000)))
         assert await flood(victim, frame(1, deaf, flags=1) + frame(1, bytes(60_000)) * 10)
-        assert await flood(victim, struct.pack(">BBHII", 0, 0, 1, 1, (1 << 20) + 1))
+        assert await flood(victim, struct.pack(">BBHII", 0, 0, 1, 1, MAX_DATA_BYTES + 1))
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,11 @@ async def test_we_fetch_from_helia(a_helia: Helia, store: Blockstore, size: int)
     data = data_of(size, "Helia's, for us")
     cid = a_helia.add(data)
     async with a_door(store, a_helia.addrs[0]) as door:
+        line = door.host.line(a_helia.peer_id)
         await fetch(door, cid)
+        assert (
+            door.host.line(a_helia.peer_id) is line
+        )  # it sends frames as large as our windows, and is not cut for that
     assert content(store, Cid.parse(cid)) == data
 
 
@@ -189,7 +193,9 @@ async def test_helia_fetches_from_us(
         assert await off_thread(a_helia.cat, cid, SECONDS) == data
 
 
-async def test_a_file_goes_from_kubo_through_us_to_helia_and_back(a_kubo: Kubo, a_helia: Helia, store: Blockstore) -> None:
+async def test_a_file_goes_from_kubo_through_us_to_helia_and_back(
+    a_kubo: Kubo, a_helia: Helia, store: Blockstore
+) -> None:
     data = data_of(3 * MIB, "for all")
     cid = a_helia.add(data)
     async with a_door(store, a_helia.addrs[0], a_kubo.addrs[0]) as door:
