@@ -52,6 +52,7 @@ from mycelnode.protocols.pairing import PREFIX, clean_name, parse_invite
 from tests.fuzz import samples
 from tests.fuzz.blocks import BLOCKS
 from tests.fuzz.catalogue import CATALOGUE
+from tests.fuzz.bitswap import BITSWAP, BITSWAP_MACHINES
 from tests.fuzz.guard import Broken, Target, same, text, texts
 from tests.fuzz.handshakes import HANDSHAKES, IDENTITIES
 from tests.fuzz.machines import MACHINES
@@ -495,5 +496,6 @@ DECODERS: Sequence[Target] = (
     *PATTERNS,
     *BLOCKS,
     *CATALOGUE,
+    *BITSWAP,
 )
-TARGETS: dict[str, Target] = {target.name: target for target in (*DECODERS, *MACHINES, *HANDSHAKES)}
+TARGETS: dict[str, Target] = {target.name: target for target in (*DECODERS, *MACHINES, *BITSWAP_MACHINES, *HANDSHAKES)}

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tests.fuzz.__main__ import run
+from tests.fuzz.bitswap import BITSWAP_MACHINES
 from tests.fuzz.targets import DECODERS, MACHINES
 
 RUNS = int(os.environ.get("MYCEL_SOAK_RUNS", "400"))
@@ -22,7 +23,7 @@ def test_no_decoder_breaks_a_promise(name: str) -> None:
     assert found["inputs"] == RUNS
 
 
-@pytest.mark.parametrize("name", [target.name for target in MACHINES])
+@pytest.mark.parametrize("name", [target.name for target in (*MACHINES, *BITSWAP_MACHINES)])
 def test_no_machine_breaks_a_promise(name: str) -> None:
     found = run(name, -(-RUNS // 10), SEED)
     assert "error" not in found, found["error"]
