@@ -28,6 +28,7 @@ PROTOCOL: Final = "/meshsub/1.1.0"
 MAX_HEARD: Final = 256  # announcements that nobody has taken yet; more are lost
 MAX_QUEUED: Final = 64  # RPCs that wait for one peer
 MAX_QUEUED_BYTES: Final = 512 << 10  # of them
+NOTICE_SECONDS: Final = 0.2  # in which who has connected is spoken with
 OPEN_SECONDS: Final = 10.0
 RPC_SECONDS: Final = 30.0  # for an RPC that has begun
 SEND_SECONDS: Final = 30.0
@@ -93,7 +94,7 @@ class GossipService:
         return await self._unheard.receive()
 
     def greet(self, peer: str) -> None:
-        """There is a connection with ``peer``: speak with it now, and not at the next heartbeat."""
+        """There is a connection with ``peer``: speak with it now, and not only when it is noticed."""
         if peer in self._links or len(self._links) >= MAX_PEERS:
             return
         try:
@@ -146,10 +147,15 @@ class GossipService:
     async def beat(self) -> None:
         """The heartbeat, for as long as the service is open."""
         while True:
-            for peer in self._host.connected() - self._links.keys():
-                self.greet(peer)
             self._act(self._machine.heartbeat(trio.current_time()))
             await trio.sleep(HEARTBEAT_SECONDS)
+
+    async def notice(self) -> None:
+        """Speak with whoever is connected, for as long as the service is open."""
+        while True:
+            for peer in self._host.connected() - self._links.keys():
+                self.greet(peer)
+            await trio.sleep(NOTICE_SECONDS)
 
     # --- streams -----------------------------------------------------------------------------------------------------------
 
@@ -252,6 +258,7 @@ async def open_gossip(
         service = GossipService(host, Judge(verify, blocked, wall), random, topic, nursery)
         host.set_handler(PROTOCOL, service.serve, strangers=True)
         nursery.start_soon(service.beat)
+        nursery.start_soon(service.notice)
         try:
             yield service
         finally:

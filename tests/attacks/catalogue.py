@@ -110,3 +110,27 @@ ATTACKS = [
     Attack("services.identify_questions", SURVIVES),
     Attack("services.libp2p_pings", SURVIVES),
 ]
+
+# On announcements and providers, of which the mesh door has none. The stock host has py-libp2p's own.
+SWARM_ATTACKS = [
+    Attack("gossip.undecodable", DEAD),
+    Attack("gossip.bad_keys", DEAD),
+    Attack("gossip.prunes", Harm("58 MiB kept for each megabyte", memory=100, kept=True)),
+    Attack("gossip.told", SURVIVES),
+    Attack("gossip.told_of_topics", SURVIVES),
+    Attack("gossip.wanted", SURVIVES),
+    Attack("gossip.grafts", SURVIVES),
+    Attack("gossip.messages", DEAF),
+    Attack("gossip.announcements", SURVIVES),
+    Attack("gossip.oversized", SURVIVES, lambda saw: "came" not in saw),
+    Attack("gossip.subscriptions", SURVIVES),
+    Attack(
+        "dht.silent_streams",
+        takes("answers nobody meanwhile", lambda saw: saw["answered"] == 0),
+        lambda saw: saw["answered"] > 0,
+    ),
+    Attack("dht.values", Harm("81 MiB kept of one stranger", memory=60, kept=True), lambda saw: saw["taken"] == 0),
+    Attack("dht.providers", SURVIVES),
+    Attack("dht.undecodable", SURVIVES),
+    Attack("dht.questions", SURVIVES),
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,8 +33,8 @@ def _linux() -> None:
 class StockYard:
     """Stock hosts, one after another: the next one starts while ours are attacked."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._folder, self._stack, self._made = folder, stack, 0
+    def __init__(self, folder: Path, stack: ExitStack, command: Sequence[str] = STOCK) -> None:
+        self._folder, self._stack, self._made, self._command = folder, stack, 0, command
         self._warm()
 
     def _warm(self) -> None:
@@ -43,7 +43,7 @@ class StockYard:
         self._errors = self._folder / f"stock{self._made}.stderr"
         self._own = ExitStack()
         self._stack.push(self._own)
-        self._next = self._own.enter_context(process(STOCK, self._errors))
+        self._next = self._own.enter_context(process(self._command, self._errors))
 
     @contextmanager
     def one(self) -> Iterator[Victim]:
@@ -72,11 +72,11 @@ class House:
         self._factory = factory
         self._node = ExitStack()
         stack.push(self._node)
-        self._open = _calm(stack.enter_context(open_door(factory.mktemp("open"))))
+        self._open = calm(stack.enter_context(open_door(factory.mktemp("open"))))
         self._mesh = self._new_node()
 
     def _new_node(self) -> MeshDoor:
-        return _calm(self._node.enter_context(mesh_door(self._factory.mktemp("mesh"))))
+        return calm(self._node.enter_context(mesh_door(self._factory.mktemp("mesh"))))
 
     def doors(self) -> dict[str, Door]:
         """By their names, ready to be attacked."""
@@ -87,7 +87,7 @@ class House:
         return {"mesh": self._mesh, "open": self._open}
 
 
-def _calm(door: AnyDoor) -> AnyDoor:
+def calm(door: AnyDoor) -> AnyDoor:
     for _ in range(2):  # what is loaded at first use is no cost of an attack
         door.newcomer()
         door.known()

@@ -23,10 +23,12 @@ from mycelnode.p2p.host import Admission, HostConfig, open_host
 from mycelnode.p2p.sync_driver import SyncDriver
 from mycelnode.paths import DataDir
 from tests.attacks.processes import OPEN_DOOR, Victim, line_of, process
-from tests.attacks.wire import Broken, Peer, Refused
+from tests.attacks.wire import Broken, Peer, Refused, accept, message
+from tests.attacks.wire.bits import varint
 
 PATIENCE = 10.0  # seconds, after which it counts as never
 NEVER = float("inf")
+KAD, MESHSUB = "/mycel/kad/1.0.0", "/meshsub/1.1.0"
 
 
 class Door(Victim):
@@ -82,6 +84,42 @@ class OpenDoor(Door):
 
     def known(self) -> float:
         return greet(self.addr, self.friend)
+
+
+class SwarmDoor(OpenDoor):
+    """The same, with announcements and providers: a newcomer is served when its question is answered, and it is greeted."""
+
+    options: ClassVar[dict[str, str]] = {"kad": KAD}
+
+    def newcomer(self) -> float:
+        return answered(self.addr, Peer())
+
+    def known(self) -> float:
+        return answered(self.addr, self.friend)
+
+
+def answered(addr: str, peer: Peer) -> float:
+    """Seconds until a swarm door answers a question for peers, and says on a stream of its own which topic it listens to."""
+    question = message((1, 4), (2, bytes(38)))
+    began = time.monotonic()
+    while (left := began + PATIENCE - time.monotonic()) > 0:
+        try:
+            session = peer.dial(addr, source="127.0.0.1", timeout=left)
+            try:
+                stream = session.open(KAD)
+                stream.write(varint(len(question)) + question)
+                assert stream.read(1)
+                incoming = session.next_incoming()
+                while accept(incoming, MESHSUB, KAD) != MESHSUB:  # it also asks whether we serve
+                    incoming = session.next_incoming()
+                hello = message((1, message((1, 1), (2, b"/mycel/patterns/1"))))
+                assert incoming.read(1 + len(hello)) == varint(len(hello)) + hello
+                return time.monotonic() - began
+            finally:
+                session.close()
+        except (Broken, Refused):
+            time.sleep(0.1)
+    return NEVER
 
 
 class MeshDoor(Door):
@@ -167,6 +205,14 @@ def open_door(folder: Path) -> Iterator[OpenDoor]:
     errors = folder / "open.stderr"
     with process((*OPEN_DOOR, OpenDoor.friend.key.hex()), errors) as running:
         yield OpenDoor(running, line_of(running, errors), errors)
+
+
+@contextmanager
+def swarm_door(folder: Path) -> Iterator[SwarmDoor]:
+    """Runs until the block is left."""
+    errors = folder / "swarm.stderr"
+    with process((*OPEN_DOOR, "--swarm", SwarmDoor.friend.key.hex()), errors) as running:
+        yield SwarmDoor(running, line_of(running, errors), errors)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import psutil
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 STOCK = (sys.executable, str(HERE / "victims" / "stock.py"))
+STOCK_SWARM = (sys.executable, str(HERE / "victims" / "stock_swarm.py"))
 OPEN_DOOR = (sys.executable, str(HERE / "victims" / "open_door.py"))
 FILES = 1024  # that a process may usually have open, and a victim, too
 END_SECONDS = 10.0  # for a process to end that was told to

@@ -202,7 +202,7 @@ async def test_who_says_what_no_peer_says_is_cut_at_the_third_time(kind: str) ->
         for number in range(MAX_REJECTED):
             stream = await raw(attacker, one.host)
             await say(stream, bad(kind, number))
-            await until(lambda number=number: one.service._judge._rejected[attacker.peer_id] > number)  # type: ignore[misc]
+            await until(lambda number=number: one.service._judge._rejected.get(attacker.peer_id, 0) > number)  # type: ignore[misc]
         await until(lambda: attacker.peer_id not in one.host.connected())
         other.service.publish(announcement(5))
         await until(lambda: len(one.heard) == 1)
@@ -212,7 +212,7 @@ async def test_an_rpc_that_is_too_long_is_refused_before_it_comes() -> None:
     async with a_node(1) as one, a_host() as attacker:
         stream = await raw(attacker, one.host)
         await stream.send_all(protobuf.varint(MAX_RPC_BYTES + 1), deadline=PATIENCE)
-        await until(lambda: one.service._judge._rejected[attacker.peer_id] == 1)
+        await until(lambda: one.service._judge._rejected.get(attacker.peer_id, 0) == 1)
 
 
 async def test_a_peer_that_does_not_speak_it_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:

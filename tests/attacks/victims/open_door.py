@@ -1,17 +1,24 @@
 """Our host with an open gate, as a swarm door is built: anybody may come in and use its services; those it knows are members.
 
-Prints its address, and runs until it is killed. Arguments: the keys (hex) that it knows.
+Prints its address, and runs until it is killed. Arguments: the keys (hex) that it knows; ``--swarm``: with announcements and
+providers.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import sys
+import time
+from contextlib import AsyncExitStack
 
 import trio
 
 from mycelnode.errors import BrokenError, NetworkError
-from mycelnode.p2p.host import Admission, HostConfig, Limits, Stream, open_host
+from mycelnode.identity import verify
+from mycelnode.p2p.dht import open_dht
+from mycelnode.p2p.gossip import GossipService, open_gossip
+from mycelnode.p2p.host import Admission, Host, HostConfig, Limits, Stream, open_host
 
 # Who comes to a swarm stays longer than who comes to pair; the rest is as at the mesh door.
 LIMITS = Limits(strangers=64, stranger_seconds=600, stranger_idle_seconds=60)
@@ -77,13 +84,34 @@ SERVICES = {
 }
 
 
-async def main(known: set[bytes]) -> None:
+async def listen(gossip: GossipService) -> None:
+    while True:
+        await gossip.receive()
+
+
+async def serve_swarm(host: Host, stack: AsyncExitStack, nursery: trio.Nursery) -> None:
+    """Announcements and providers."""
+    draw = random.Random(1).random
+    gossip = await stack.enter_async_context(
+        open_gossip(host, verify=verify, blocked=lambda creator: False, wall=time.time, random=draw)
+    )
+    nursery.start_soon(listen, gossip)
+    await stack.enter_async_context(open_dht(host, random=draw))
+
+
+async def main(known: set[bytes], swarm: bool) -> None:
     def admit(key: bytes) -> Admission:
         return Admission.MEMBER if key in known else Admission.STRANGER
 
     config = HostConfig(listen=("/ip4/127.0.0.1/tcp/0",), limits=LIMITS)
     try:
-        async with open_host(os.urandom(32), config, admit=admit) as host:
+        async with (
+            open_host(os.urandom(32), config, admit=admit) as host,
+            trio.open_nursery() as nursery,
+            AsyncExitStack() as stack,
+        ):
+            if swarm:
+                await serve_swarm(host, stack, nursery)
             for protocol, handler in SERVICES.items():
                 host.set_handler(protocol, handler, strangers=True)
             print(host.addrs[0], flush=True)
@@ -93,4 +121,5 @@ async def main(known: set[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, {bytes.fromhex(key) for key in sys.argv[1:]})
+    arguments = set(sys.argv[1:])
+    trio.run(main, {bytes.fromhex(key) for key in arguments - {"--swarm"}}, "--swarm" in arguments)
