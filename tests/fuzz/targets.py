@@ -58,6 +58,7 @@ from tests.fuzz.handshakes import HANDSHAKES, IDENTITIES
 from tests.fuzz.machines import MACHINES
 from tests.fuzz.network import NETWORK
 from tests.fuzz.patterns import PATTERNS
+from tests.fuzz.swarm import SWARM
 from tests.protocols.world import START_MS, cheap_verify
 
 
@@ -497,5 +498,6 @@ DECODERS: Sequence[Target] = (
     *BLOCKS,
     *CATALOGUE,
     *BITSWAP,
+    *SWARM,
 )
 TARGETS: dict[str, Target] = {target.name: target for target in (*DECODERS, *MACHINES, *BITSWAP_MACHINES, *HANDSHAKES)}
