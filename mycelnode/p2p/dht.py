@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from mycelnode.background import open_background
-from mycelnode.errors import BrokenError, EncodingError, MycelError, NetworkError, PeerMisbehaved, PeerUnreachable
+from mycelnode.errors import BrokenError, EncodingError, MycelError, NetworkError, PeerMisbehaved
 from mycelnode.p2p._addresses import group_of, is_public, parse, usable
 from mycelnode.p2p.host import Host, Stream
 from mycelnode.patterns.cid import Cid
@@ -33,6 +33,7 @@ READ_SECONDS: Final = 10.0  # that a stream may be silent
 SEND_SECONDS: Final = 10.0
 STREAMS: Final = 64  # that are served; then the one that has been silent longest goes
 STREAMS_OF_PEER: Final = 4  # of them
+STREAMS_AT_PEER: Final = 2  # of ours, at one peer
 QUESTION_RATE: Final = Rate(burst=64, per_second=20)  # of one peer; then it has to wait
 MAX_PEERS: Final = 1024  # whose shares are kept
 WALKS: Final = 8  # under way at once
@@ -83,7 +84,8 @@ class Dht:
         private: bool | None,
         nursery: trio.Nursery,
     ) -> None:
-        self._host, self._protocol, self._serves, self._bootstrap = host, protocol, serve, bootstrap
+        self._host, self._protocol, self._serves = host, protocol, serve
+        self._bootstrap = {each.peer: each.addrs for each in bootstrap}
         self._keep, self._random, self._clock, self._on_private = keep, random, clock, private
         self._nursery = nursery  # of questions: to cancel one in the middle cuts a connection that others use
         self.table = Table(host.peer_id, _network_of)
@@ -94,6 +96,7 @@ class Dht:
         self._served: Counter[str] = Counter()
         self._walks = trio.Semaphore(WALKS)
         self._candidates, self._to_ask = trio.open_memory_channel[PeerAddrs](CANDIDATES)
+        self._turns: dict[str, trio.CapacityLimiter] = {}
         self._dialled: dict[str, float] = {}  # for a question, and when it was last used for one
         self._tried: set[str] = set()  # connected peers that were asked whether they serve
 
@@ -165,7 +168,7 @@ class Dht:
     async def join(self, *, deadline: float) -> int:
         """Ask the bootstrap peers, and walk towards ourselves; returns how many peers are known then."""
         with trio.move_on_after(deadline):
-            await self._try_all(self._bootstrap)
+            await self._try_all(PeerAddrs(peer, addrs) for peer, addrs in self._bootstrap.items())
             await self._refresh(place_of_peer(self._host.peer_id))
         return len(self.table)
 
@@ -204,21 +207,34 @@ class Dht:
         """Raises `NetworkError`, `Unsupported`, `EncodingError`."""
         if self._serves:  # who reads it, and serves as well, may ask us
             question = Message(question.kind, question.key, self._self(), question.providers)
-        stream = await self._open(to)
-        try:
-            await _send(stream, question)
-            answer = Message.read(await _next_message(stream))
-        finally:
-            stream.reset()
+        async with self._turn(to.peer):
+            stream = await self._open(to)
+            try:
+                await _send(stream, question)
+                answer = Message.read(await _next_message(stream))
+            finally:
+                stream.reset()
         if answer.kind is not question.kind:
             raise PeerMisbehaved(f"{to.peer} answered another question")
         self.table.answered(to.peer, self._at_its_address(to.addrs, to.peer), self._clock())
         return answer
 
+    @asynccontextmanager
+    async def _turn(self, peer: str) -> AsyncIterator[None]:
+        """At most `STREAMS_AT_PEER` questions of ours are at one peer, which has few streams for each of its own."""
+        turns = self._turns.setdefault(peer, trio.CapacityLimiter(STREAMS_AT_PEER))
+        try:
+            async with turns:
+                yield
+        finally:
+            statistics = turns.statistics()
+            if not statistics.borrowed_tokens and not statistics.tasks_waiting:
+                self._turns.pop(peer, None)
+
     async def _open(self, to: PeerAddrs) -> Stream:
         until = trio.current_time() + ASK_SECONDS
         if to.peer not in self._host.connected():
-            addrs = to.addrs if to in self._bootstrap else self._dialable(to.addrs)
+            addrs = (*self._bootstrap.get(to.peer, ()), *self._dialable(to.addrs))
             await self._host.dial(to.peer, addrs, deadline=ASK_SECONDS / 2)
             self._dialled[to.peer] = trio.current_time()
         if to.peer in self._dialled:
@@ -237,6 +253,8 @@ class Dht:
                     await do(to)
             except (MycelError, trio.TooSlowError) as error:
                 _log.debug("%s: %s", to.peer, error)
+            except Exception:  # of one peer; the others still want asking
+                _log.exception("asking %s failed", to.peer)
             finally:
                 done.release()
 
@@ -275,13 +293,12 @@ class Dht:
                     with trio.fail_after(ASK_SECONDS):
                         closer = await ask(to)
                     walk.answered(to.peer, [PeerAddrs(e.peer, tuple(self._dialable(e.addrs))) for e in closer])
-                except (MycelError, trio.TooSlowError) as error:
-                    _log.debug("%s did not answer: %s", to.peer, error)
+                except Exception as error:
+                    expected = isinstance(error, MycelError | trio.TooSlowError)
+                    _log.debug("%s did not answer: %s", to.peer, error, exc_info=None if expected else error)
                     failures += 1
                     self.table.failed(to.peer)
-                    walk.failed(
-                        to.peer, again=isinstance(error, BrokenError) and not isinstance(error, PeerUnreachable)
-                    )
+                    walk.failed(to.peer, again=isinstance(error, BrokenError))
                 moved.set()
 
             while not (walk.over or enough()):
@@ -302,9 +319,10 @@ class Dht:
             return (await self._ask(to, Message(Kind.FIND_NODE, key))).closer
 
         async def tell(to: PeerAddrs) -> None:
-            stream = await self._open(to)
-            await _send(stream, Message(Kind.ADD_PROVIDER, key, providers=self._self()))
-            await stream.aclose()
+            async with self._turn(to.peer):
+                stream = await self._open(to)
+                await _send(stream, Message(Kind.ADD_PROVIDER, key, providers=self._self()))
+                await stream.aclose()
             told.add(to.peer)
 
         nearest: list[PeerAddrs] = []

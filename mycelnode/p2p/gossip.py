@@ -166,9 +166,10 @@ class GossipService:
             async with open_background() as nursery:
                 nursery.start_soon(self._speak, link)
                 await link.line.over.wait()
+        except Exception:  # of one peer; the others still listen
+            _log.exception("gossip with %s failed", peer)
         finally:
             self._machine.disconnected(peer)
-            self._rates.forget(peer)
             del self._links[peer]
             if link.reading is not None:
                 link.reading.reset()  # perhaps of a newer connection: then it says anew that it is subscribed

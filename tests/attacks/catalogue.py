@@ -115,7 +115,7 @@ ATTACKS = [
 SWARM_ATTACKS = [
     Attack("gossip.undecodable", DEAD),
     Attack("gossip.bad_keys", DEAD),
-    Attack("gossip.prunes", Harm("58 MiB kept for each megabyte", memory=100, kept=True)),
+    Attack("gossip.prunes", Harm("+60 MiB for one megabyte", memory=60)),
     Attack("gossip.told", SURVIVES),
     Attack("gossip.told_of_topics", SURVIVES),
     Attack("gossip.wanted", SURVIVES),
@@ -129,7 +129,7 @@ SWARM_ATTACKS = [
         takes("answers nobody meanwhile", lambda saw: saw["answered"] == 0),
         lambda saw: saw["answered"] > 0,
     ),
-    Attack("dht.values", Harm("81 MiB kept of one stranger", memory=60, kept=True), lambda saw: saw["taken"] == 0),
+    Attack("dht.values", Harm("+60 MiB of one stranger, kept", memory=60, kept=True), lambda saw: saw["taken"] == 0),
     Attack("dht.providers", SURVIVES),
     Attack("dht.undecodable", SURVIVES),
     Attack("dht.questions", SURVIVES),

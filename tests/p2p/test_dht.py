@@ -17,7 +17,7 @@ from mycelnode.patterns.cid import RAW, Cid
 from mycelnode.protocols import protobuf
 from mycelnode.protocols.kad_wire import MAX_MESSAGE_BYTES, Kind, Message, PeerAddrs, addr_bytes, peer_bytes
 from mycelnode.protocols.providers import REPUBLISH_SECONDS, RETRY_SECONDS
-from tests.p2p.hosts import PATIENCE, a_host, connect, until
+from tests.p2p.hosts import PATIENCE, a_host, connect, stranger, until
 
 BLOCK = Cid.of(RAW, b"a block")
 
@@ -117,6 +117,28 @@ async def test_who_serves_nobody_finds_and_tells_and_is_in_no_table() -> None:
         await until(lambda: len(first.dht.store) == 1)
         assert [each.peer for each in await first.dht.find_providers(BLOCK, deadline=PATIENCE)] == [client.host.peer_id]
         assert len(first.dht.table) == 0
+
+
+async def test_many_questions_at_once_do_not_take_more_streams_than_a_stranger_has() -> None:
+    async with (
+        a_host(admit=stranger, stranger_seconds=60.0) as host,
+        open_dht(host, random=random.Random(1).random) as server,
+        a_node(Node(host, server)) as one,
+    ):
+        await until(lambda: len(one.dht.table) == 1)
+        provided = Cid.of(RAW, b"another")
+        server.own.add(key_of(provided), 1e9)
+        found: list[list[PeerAddrs]] = []
+
+        async def find() -> None:
+            found.append(await one.dht.find_providers(provided, deadline=PATIENCE))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(30):
+                nursery.start_soon(find)
+        assert [[each.peer for each in providers] for providers in found] == [[host.peer_id]] * 30
+        assert host.peer_id in one.dht.table
+        await until(lambda: not one.dht._turns)
 
 
 async def test_connections_for_questions_end_when_nobody_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
