@@ -15,12 +15,12 @@ from typing import Final
 
 import trio
 
+from mycelnode import protobuf
 from mycelnode.background import open_background
 from mycelnode.errors import BrokenError, EncodingError, MycelError, NetworkError, PeerMisbehaved
 from mycelnode.p2p._addresses import group_of, is_public, parse, usable
 from mycelnode.p2p.host import Host, Stream
 from mycelnode.patterns.cid import Cid
-from mycelnode.protocols import protobuf
 from mycelnode.protocols.buckets import Buckets, Rate
 from mycelnode.protocols.kad_table import BUCKET, Table, Walk, place_of, place_of_peer
 from mycelnode.protocols.kad_wire import MAX_MESSAGE_BYTES, Kind, Message, PeerAddrs, peer_bytes
@@ -401,7 +401,9 @@ class Dht:
     async def ask_candidates(self) -> None:
         """Ask who says that it serves, for as long as the service is open."""
         async for each in self._to_ask:
-            if each.peer not in self.table and each.peer in self._host.connected():
+            if each.peer in self.table:  # it has answered meanwhile, when its addresses were not known
+                self.table.answered(each.peer, each.addrs, self._clock())
+            elif each.peer in self._host.connected():
                 await self._try_all([each])
 
     async def tend(self) -> None:

@@ -14,10 +14,11 @@ from typing import Final
 
 import trio
 
+from mycelnode import protobuf
 from mycelnode.background import open_background
 from mycelnode.errors import BrokenError, EncodingError, NetworkError, PeerMisbehaved, Unsupported
 from mycelnode.p2p.host import Connection, Host, Stream
-from mycelnode.protocols import gossip_wire, protobuf
+from mycelnode.protocols import gossip_wire
 from mycelnode.protocols.announce import Announcement, Judge, Verdict, Verify
 from mycelnode.protocols.buckets import Buckets, Rate
 from mycelnode.protocols.gossip import HEARTBEAT_SECONDS, MAX_PEERS, Cut, Deliver, Gossip, Send

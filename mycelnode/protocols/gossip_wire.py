@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mycelnode.errors import EncodingError
-from mycelnode.protocols import protobuf
-from mycelnode.protocols.protobuf import Field, all_bytes, last_bytes, last_int
+from mycelnode.protocols import wire_fields
+from mycelnode.protocols.wire_fields import Field, all_bytes, last_bytes, last_int
 
 MAX_RPC_BYTES: Final = 1 << 18  # checked before a byte of one is awaited; a full one of ours has 135 KB
 MAX_MESSAGES: Final = 128  # published in one RPC
@@ -47,20 +47,20 @@ class Rpc:
         name = topic.encode()
         fields: list[Field] = []
         if self.subscribe is not None:
-            fields.append((_SUBSCRIPTIONS, protobuf.write([(1, int(self.subscribe)), (2, name)])))
-        fields += [(_PUBLISH, protobuf.write([(_DATA, data), (_TOPIC, name)])) for data in self.publish]
+            fields.append((_SUBSCRIPTIONS, wire_fields.write([(1, int(self.subscribe)), (2, name)])))
+        fields += [(_PUBLISH, wire_fields.write([(_DATA, data), (_TOPIC, name)])) for data in self.publish]
         control: list[Field] = []
         if self.ihave:
-            control.append((_IHAVE, protobuf.write([(1, name), *((2, each) for each in self.ihave)])))
+            control.append((_IHAVE, wire_fields.write([(1, name), *((2, each) for each in self.ihave)])))
         if self.iwant:
-            control.append((_IWANT, protobuf.write((1, each) for each in self.iwant)))
+            control.append((_IWANT, wire_fields.write((1, each) for each in self.iwant)))
         if self.graft:
-            control.append((_GRAFT, protobuf.write([(1, name)])))
+            control.append((_GRAFT, wire_fields.write([(1, name)])))
         if self.prune is not None:
-            control.append((_PRUNE, protobuf.write([(1, name), (3, self.prune)])))
+            control.append((_PRUNE, wire_fields.write([(1, name), (3, self.prune)])))
         if control:
-            fields.append((_CONTROL, protobuf.write(control)))
-        return protobuf.write(fields)
+            fields.append((_CONTROL, wire_fields.write(control)))
+        return wire_fields.write(fields)
 
 
 def read(data: bytes, topic: str) -> Rpc:
@@ -68,19 +68,19 @@ def read(data: bytes, topic: str) -> Rpc:
     if len(data) > MAX_RPC_BYTES:
         raise EncodingError(f"an RPC of {len(data)} bytes; {MAX_RPC_BYTES} are allowed")
     name = topic.encode()
-    fields = protobuf.read(data)
-    controls = [field for control in all_bytes(fields, _CONTROL) for field in protobuf.read(control, MAX_CONTROLS)]
+    fields = wire_fields.read(data)
+    controls = [field for control in all_bytes(fields, _CONTROL) for field in wire_fields.read(control, MAX_CONTROLS)]
     if len(controls) > MAX_CONTROLS:
         raise EncodingError(f"more than {MAX_CONTROLS} control entries in one RPC")
-    prunes = [entry for entry in map(protobuf.read, all_bytes(controls, _PRUNE)) if last_bytes(entry, 1) == name]
+    prunes = [entry for entry in map(wire_fields.read, all_bytes(controls, _PRUNE)) if last_bytes(entry, 1) == name]
     return Rpc(
         subscribe=_subscription(all_bytes(fields, _SUBSCRIPTIONS), name),
         publish=tuple(_messages(all_bytes(fields, _PUBLISH), name)),
         ihave=_ids(
-            (entry for entry in map(protobuf.read, all_bytes(controls, _IHAVE)) if last_bytes(entry, 1) == name), 2
+            (entry for entry in map(wire_fields.read, all_bytes(controls, _IHAVE)) if last_bytes(entry, 1) == name), 2
         ),
-        iwant=_ids(map(protobuf.read, all_bytes(controls, _IWANT)), 1),
-        graft=any(last_bytes(protobuf.read(entry), 1) == name for entry in all_bytes(controls, _GRAFT)),
+        iwant=_ids(map(wire_fields.read, all_bytes(controls, _IWANT)), 1),
+        graft=any(last_bytes(wire_fields.read(entry), 1) == name for entry in all_bytes(controls, _GRAFT)),
         prune=min(MAX_BACKOFF, last_int(prunes[-1], 3)) if prunes else None,
     )
 
@@ -89,7 +89,7 @@ def _subscription(entries: Sequence[bytes], name: bytes) -> bool | None:
     if len(entries) > MAX_SUBSCRIPTIONS:
         raise EncodingError(f"more than {MAX_SUBSCRIPTIONS} subscriptions in one RPC")
     found = None
-    for entry in map(protobuf.read, entries):
+    for entry in map(wire_fields.read, entries):
         if last_bytes(entry, 2) == name:
             found = bool(last_int(entry, 1))
     return found
@@ -98,7 +98,7 @@ def _subscription(entries: Sequence[bytes], name: bytes) -> bool | None:
 def _messages(entries: Sequence[bytes], name: bytes) -> Iterator[bytes]:
     if len(entries) > MAX_MESSAGES:
         raise EncodingError(f"more than {MAX_MESSAGES} messages in one RPC")
-    for entry in map(protobuf.read, entries):
+    for entry in map(wire_fields.read, entries):
         if all_bytes(entry, _TOPIC) != [name]:
             continue
         if any(number in (_FROM, _SEQNO, _SIGNATURE, _KEY) for number, _ in entry):

@@ -13,8 +13,9 @@ from typing import Final
 
 from mycelnode.encoding import from_base58, peer_id
 from mycelnode.errors import EncodingError
-from mycelnode.protocols import protobuf
-from mycelnode.protocols.protobuf import Field, all_bytes, last_bytes, last_int
+from mycelnode.protobuf import read_varint, varint
+from mycelnode.protocols import wire_fields
+from mycelnode.protocols.wire_fields import Field, all_bytes, last_bytes, last_int
 
 MAX_MESSAGE_BYTES: Final = 1 << 16  # checked before a byte is awaited; twenty peers of eight addresses have 10 KB
 MAX_KEY_BYTES: Final = 80  # a multihash of 64 bytes, or a peer id
@@ -63,14 +64,14 @@ class Message:
             fields.append((_KEY, self.key))
         fields += [(_CLOSER, _write_peer(each)) for each in self.closer]
         fields += [(_PROVIDERS, _write_peer(each)) for each in self.providers]
-        return protobuf.write(fields)
+        return wire_fields.write(fields)
 
     @classmethod
     def read(cls, data: bytes) -> Message:
         """The inverse of `write`. Raises `EncodingError`: no message, too large, or of a kind that is not served."""
         if len(data) > MAX_MESSAGE_BYTES:
             raise EncodingError(f"a message of {len(data)} bytes; {MAX_MESSAGE_BYTES} are allowed")
-        fields = protobuf.read(data)
+        fields = wire_fields.read(data)
         try:
             kind = Kind(last_int(fields, _TYPE))
         except ValueError as error:
@@ -90,7 +91,7 @@ def peer_bytes(peer: str) -> bytes:
 
 
 def _write_peer(each: PeerAddrs) -> bytes:
-    return protobuf.write(
+    return wire_fields.write(
         [(_ID, peer_bytes(each.peer)), *((_ADDRS, addr_bytes(addr)) for addr in each.addrs[:MAX_ADDRS])]
     )
 
@@ -98,7 +99,7 @@ def _write_peer(each: PeerAddrs) -> bytes:
 def _read_peers(fields: list[Field], number: int) -> tuple[PeerAddrs, ...]:
     found: dict[str, tuple[str, ...]] = {}
     for entry in all_bytes(fields, number)[:MAX_PEERS]:
-        about = protobuf.read(entry)
+        about = wire_fields.read(entry)
         name = last_bytes(about, _ID)
         if len(name) != _ID_BYTES or not name.startswith(_ID_PREFIX):
             continue
@@ -124,7 +125,7 @@ def addr_bytes(addr: str) -> bytes:
         else:
             name = parts[2].encode("ascii")
             code = next(code for code, kind in _NAMES.items() if kind == parts[1])
-            start = bytes([code]) + protobuf.varint(len(name)) + name
+            start = bytes([code]) + varint(len(name)) + name
     except (ValueError, OverflowError, StopIteration) as error:
         raise EncodingError(f"{addr[:80]!r} is no plain TCP multiaddr") from error
     return start + bytes([_TCP]) + port
@@ -135,13 +136,13 @@ def read_addr(data: bytes) -> str | None:
     if not 0 < len(data) <= MAX_ADDR_BYTES:
         return None
     try:
-        code, place = protobuf.read_varint(data, 0)
+        code, place = read_varint(data, 0)
         if code in (_IP4, _IP6):
             size = 4 if code == _IP4 else 16
             host = str(ipaddress.ip_address(data[place : place + size]))
             kind = "ip4" if code == _IP4 else "ip6"
         elif code in _NAMES:
-            size, place = protobuf.read_varint(data, place)
+            size, place = read_varint(data, place)
             host, kind = data[place : place + size].decode("ascii"), _NAMES[code]
             if len(host) != size or "/" in host or not host.isprintable() or not host:
                 return None
@@ -152,7 +153,7 @@ def read_addr(data: bytes) -> str | None:
             return None
         port = int.from_bytes(data[place + 1 : place + 3], "big")
         place += 3
-        if place < len(data) and protobuf.read_varint(data, place)[0] != _P2P:
+        if place < len(data) and read_varint(data, place)[0] != _P2P:
             return None
     except (EncodingError, ValueError):
         return None

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from mycelnode.encoding import blake2b, peer_id
 from mycelnode.errors import EncodingError
 from mycelnode.identity import KeyPair
-from mycelnode.protocols import gossip_wire, kad_wire, protobuf
+from mycelnode.protobuf import varint
+from mycelnode.protocols import gossip_wire, kad_wire
 from mycelnode.protocols.announce import MAX_ANNOUNCEMENT_BYTES, Announcement, Verdict
 from mycelnode.protocols.gossip import MAX_ASKED, MAX_KEPT, Gossip, Send, message_id
 from mycelnode.protocols.gossip_wire import MAX_RPC_BYTES, Rpc
@@ -87,7 +88,7 @@ def _messages() -> Sequence[bytes]:
 
 def _addrs() -> Sequence[bytes]:
     plain = [kad_wire.addr_bytes(addr) for addr in _ADDRS]
-    return [*plain, plain[0] + protobuf.varint(421) + b"\x26" + kad_wire.peer_bytes(_PEERS[0])]
+    return [*plain, plain[0] + varint(421) + b"\x26" + kad_wire.peer_bytes(_PEERS[0])]
 
 
 SWARM = (

@@ -17,7 +17,8 @@ from mycelnode.identity import KeyPair, verify
 from mycelnode.p2p import gossip
 from mycelnode.p2p.gossip import PROTOCOL, TOPIC, GossipService, open_gossip
 from mycelnode.p2p.host import Host, Stream
-from mycelnode.protocols import gossip_wire, protobuf
+from mycelnode.protobuf import varint
+from mycelnode.protocols import gossip_wire, wire_fields
 from mycelnode.protocols.announce import MAX_REJECTED, Announcement
 from mycelnode.protocols.gossip_wire import MAX_RPC_BYTES, Rpc
 from tests.p2p.hosts import PATIENCE, a_host, connect, member, until
@@ -170,19 +171,26 @@ async def raw(host: Host, victim: Host) -> Stream:
 
 
 async def say(stream: Stream, data: bytes) -> None:
-    await stream.send_all(protobuf.varint(len(data)) + data, deadline=PATIENCE)
+    await stream.send_all(varint(len(data)) + data, deadline=PATIENCE)
 
 
-SIGNED = protobuf.write(
-    [(2, protobuf.write([(1, b"x"), (2, b"y"), (3, bytes(8)), (4, TOPIC.encode()), (5, bytes(64)), (6, b"\xff" * 40)]))]
+SIGNED = wire_fields.write(
+    [
+        (
+            2,
+            wire_fields.write(
+                [(1, b"x"), (2, b"y"), (3, bytes(8)), (4, TOPIC.encode()), (5, bytes(64)), (6, b"\xff" * 40)]
+            ),
+        )
+    ]
 )
 BAD = {
     "undecodable": b"\xff" * 100,
     "signed-with-a-bad-key": SIGNED,
-    "many-control-entries": protobuf.write(
-        [(3, protobuf.write([(4, protobuf.write([(1, b"t%d" % n)])) for n in range(2000)]))]
+    "many-control-entries": wire_fields.write(
+        [(3, wire_fields.write([(4, wire_fields.write([(1, b"t%d" % n)])) for n in range(2000)]))]
     ),
-    "a-number-for-bytes": protobuf.write([(2, 7)]),
+    "a-number-for-bytes": wire_fields.write([(2, 7)]),
 }
 
 
@@ -211,7 +219,7 @@ async def test_who_says_what_no_peer_says_is_cut_at_the_third_time(kind: str) ->
 async def test_an_rpc_that_is_too_long_is_refused_before_it_comes() -> None:
     async with a_node(1) as one, a_host() as attacker:
         stream = await raw(attacker, one.host)
-        await stream.send_all(protobuf.varint(MAX_RPC_BYTES + 1), deadline=PATIENCE)
+        await stream.send_all(varint(MAX_RPC_BYTES + 1), deadline=PATIENCE)
         await until(lambda: one.service._judge._rejected.get(attacker.peer_id, 0) == 1)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mycelnode.errors import EncodingError, ValueRefused
-from mycelnode.protocols import gossip, gossip_wire, protobuf
+from mycelnode.protocols import gossip, gossip_wire, wire_fields
 from mycelnode.protocols.announce import Verdict
 from mycelnode.protocols.gossip import (
     BACKOFF_SECONDS,
@@ -250,12 +250,12 @@ TOO_MUCH = {
     "messages": Rpc(publish=tuple(b"%d" % n for n in range(200))).write(TOPIC),
     "data": Rpc(publish=(bytes(1025),)).write(TOPIC),
     "ids": Rpc(iwant=tuple(message_id(b"%d" % n) for n in range(600))).write(TOPIC),
-    "prunes": protobuf.write(
-        [(3, protobuf.write([(4, protobuf.write([(1, b"made up %d" % n)])) for n in range(300)]))]
+    "prunes": wire_fields.write(
+        [(3, wire_fields.write([(4, wire_fields.write([(1, b"made up %d" % n)])) for n in range(300)]))]
     ),
-    "controls": protobuf.write([(3, protobuf.write([(4, b"")] * 200))] * 2),
-    "subscriptions": protobuf.write([(1, b"")] * 300),
-    "signed": protobuf.write([(2, protobuf.write([(2, b"x"), (4, TOPIC.encode()), (5, bytes(64))]))]),
+    "controls": wire_fields.write([(3, wire_fields.write([(4, b"")] * 200))] * 2),
+    "subscriptions": wire_fields.write([(1, b"")] * 300),
+    "signed": wire_fields.write([(2, wire_fields.write([(2, b"x"), (4, TOPIC.encode()), (5, bytes(64))]))]),
 }
 
 

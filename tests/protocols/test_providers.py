@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mycelnode.encoding import blake2b, peer_id
 from mycelnode.errors import BusyError, EncodingError
-from mycelnode.protocols import kad_table, kad_wire, protobuf, providers
+from mycelnode.protobuf import varint
+from mycelnode.protocols import kad_table, kad_wire, providers, wire_fields
 from mycelnode.protocols.kad_table import (
     BUCKET,
     FAILURES,
@@ -324,15 +325,15 @@ def test_other_addresses_are_left_out(other: bytes) -> None:
 
 
 def test_an_address_with_a_peer_id_after_it_is_read_without() -> None:
-    assert read_addr(addr_bytes(ADDRS[0]) + protobuf.varint(421) + b"\x26" + bytes(38)) == ADDRS[0]
+    assert read_addr(addr_bytes(ADDRS[0]) + varint(421) + b"\x26" + bytes(38)) == ADDRS[0]
 
 
 TOO_MUCH = {
     "bytes": bytes(kad_wire.MAX_MESSAGE_BYTES + 1),
-    "fields": protobuf.write([(1, 4)] * 5000),
-    "key": protobuf.write([(1, 4), (2, bytes(81))]),
-    "a value": protobuf.write([(1, 0), (2, b"k"), (3, b"")]),
-    "a kind that there is not": protobuf.write([(1, 9)]),
+    "fields": wire_fields.write([(1, 4)] * 5000),
+    "key": wire_fields.write([(1, 4), (2, bytes(81))]),
+    "a value": wire_fields.write([(1, 0), (2, b"k"), (3, b"")]),
+    "a kind that there is not": wire_fields.write([(1, 9)]),
     "no kind": b"",
 }
 
@@ -345,8 +346,9 @@ def test_too_much_is_refused(data: bytes) -> None:
 
 def test_of_a_long_list_the_first_are_taken() -> None:
     entries = [
-        (8, protobuf.write([(1, kad_wire.peer_bytes(peer)), *[(2, addr_bytes(ADDRS[0]))] * 50])) for peer in PEERS[:90]
+        (8, wire_fields.write([(1, kad_wire.peer_bytes(peer)), *[(2, addr_bytes(ADDRS[0]))] * 50]))
+        for peer in PEERS[:90]
     ]
-    read = Message.read(protobuf.write([(1, 4), *entries]))
+    read = Message.read(wire_fields.write([(1, 4), *entries]))
     assert [each.peer for each in read.closer] == PEERS[: kad_wire.MAX_PEERS]
     assert kad_table.BUCKET == kad_wire.MAX_PEERS
