@@ -1,36 +1,65 @@
-"""A node's part in the collective: its blocks, and the door through which others fetch them and it fetches theirs."""
+"""A node's part in the collective: its blocks and patterns, and the door through which others fetch and hear of them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import trio
 
-from mycelnode.errors import MycelError
-from mycelnode.identity import swarm_seed
+from mycelnode import creator
+from mycelnode.adapters.embedders import Embedders, open_embedders
+from mycelnode.adapters.embedding import embed_missing
+from mycelnode.background import open_background
+from mycelnode.errors import MycelError, NetworkError
+from mycelnode.identity import swarm_seed, verify
+from mycelnode.keeping import QUOTA_BYTES, Keeper
+from mycelnode.kubo_pins import KuboPins
 from mycelnode.mesh import Mesh
-from mycelnode.p2p.blocks import ByName
+from mycelnode.p2p.bitswap import open_bitswap
+from mycelnode.p2p.blocks import ByName, Public
+from mycelnode.p2p.catalogue_driver import open_catalogue
+from mycelnode.p2p.dht import IPFS_KAD, Dht, open_dht
+from mycelnode.p2p.discovering import Discoverer
+from mycelnode.p2p.gathering import Gatherer, Source
+from mycelnode.p2p.gossip import GossipService, open_gossip
+from mycelnode.p2p.host import Host
 from mycelnode.p2p.swarm import Swarm, open_swarm
 from mycelnode.patterns.blockstore import Blockstore
+from mycelnode.patterns.cid import Cid
+from mycelnode.patterns.manifest import Manifest
+from mycelnode.protocols.announce import Announcement
+from mycelnode.searching import Searcher
 
-QUOTA_BYTES = 10 << 30  # of disk, for blocks
 LAST_PORT = "swarm_port"  # among the facts of the database
+PROVIDE_SECONDS = 60.0  # for the peers of one DHT to be told of a pattern
+EMBED_PAUSE_SECONDS = 5.0  # between two looks at what has no vector yet
+EMBED_LOOK_SECONDS = 300.0  # while nothing changes
 _log = logging.getLogger(__name__)
 
 
 class Collective:
-    """What is open of it. ``blocks`` and ``swarm`` are None where they could not be opened, the swarm also where it is off.
+    """What is open of it. ``blocks`` and ``keeper`` are None where the blocks could not be opened; ``swarm`` also where it is off.
 
     ``problem``: why something is not open that should be.
     """
 
     def __init__(self) -> None:
         self.blocks: Blockstore | None = None
+        self.keeper: Keeper | None = None
+        self.searcher: Searcher | None = None
+        self.gatherer: Gatherer | None = None
         self.swarm: Swarm | None = None
+        self.kubo: KuboPins | None = None
         self.problem = ""
+        self._gossip: GossipService | None = None
+        self._dhts: Sequence[Dht] = ()
+
+    # --- for people ------------------------------------------------------------------------------------------------------
 
     def describe(self) -> dict[str, Any] | None:
         """``{peer, addrs}`` of the door, or None."""
@@ -42,42 +71,171 @@ class Collective:
         return None if known is None or self.swarm is None else {**known, "peers": len(self.swarm.peers)}
 
     def services(self) -> dict[str, tuple[str, str]]:
-        """The state of the door for `mycelnode status`, unless it is off."""
+        """The state of the door, and of the Kubo, for `mycelnode status`, unless they are off."""
+        states = {} if self.kubo is None else self.kubo.services()
         if self.problem:
-            return {"swarm": ("failed", self.problem)}
+            return {**states, "swarm": ("failed", self.problem)}
         if self.swarm is None:
-            return {}
+            return states
         said = f"peers connected: {len(self.swarm.peers)}"
         if self.swarm.unusable:
             said += f"; {len(self.swarm.unusable)} of swarm.bootstrap cannot be dialled: {self.swarm.unusable[0]}"
-        return {"swarm": ("ok", said)}
+        return {**states, "swarm": ("ok", said)}
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Besides the library, what a search asks; the swarm by what this node has heard from it."""
+        swarm = "ok" if self.swarm is not None else self.problem or "off"
+        return {"swarm": swarm, "registry": "off", "subnet": "off"}
+
+    # --- what commands need ------------------------------------------------------------------------------------------------
+
+    async def fetch(self, cid: Cid, tell: Callable[[int, int], None]) -> str:
+        """See `Gatherer.fetch`."""
+        if self.gatherer is None:
+            raise NetworkError(f"nothing can be fetched: {self.problem}")
+        return await self.gatherer.fetch(cid, tell)
+
+    async def announce(self, manifest: Manifest) -> str:
+        """Tell neighbours, DHT and Kubo of what was published; a sentence on how far that went."""
+        said = []
+        if self.swarm is None or self._gossip is None:
+            said.append(self.problem or "swarm.enabled is off, so nobody was told of it yet")
+        else:
+            said.append(f"{self._tell(self._gossip, manifest)} neighbours were told")
+            if any(len(dht.table) for dht in self._dhts):
+                told = [await dht.provide(manifest.cid, deadline=PROVIDE_SECONDS) for dht in self._dhts]
+                said.append(f"{sum(told)} peers of the DHT know who has it")
+        if self.kubo is not None:
+            said.append(await self.kubo.pin(manifest))
+        return "; ".join(said)
+
+    def _tell(self, gossip: GossipService, manifest: Manifest) -> int:
+        assert self.keeper is not None
+        mesh = self.keeper.mesh
+        key = creator.current(mesh)
+        if key is None or key.public != manifest.pattern.creator:
+            return 0  # of a former key: the catalogue has it
+        said = Announcement.sign(
+            manifest.cid.binary, key.public, len(manifest.block), mesh.clock.wall() // 1000, key.sign
+        )
+        return gossip.publish(said)
+
+    async def provide_all(self) -> None:
+        """Let the DHT know of all that was published, one after another: it forgets."""
+        assert self.keeper is not None
+        for cid in self.keeper.published():
+            for dht in self._dhts:
+                try:
+                    await dht.provide(cid, deadline=PROVIDE_SECONDS)
+                except MycelError as error:
+                    _log.warning("%s is not made known: %s", cid, error)
 
 
 @asynccontextmanager
-async def open_collective(mesh: Mesh) -> AsyncIterator[Collective]:
-    """Open the blocks, and the door if `swarm.enabled` is set. If either does not open, the node runs on without, and says so."""
+async def open_collective(mesh: Mesh, host: Host) -> AsyncIterator[Collective]:
+    """Open the blocks, also for the mesh on ``host``, and the door if `swarm.enabled` is set.
+
+    If either does not open, the node runs on without, and says so.
+    """
     collective = Collective()
     async with AsyncExitStack() as stack:
         try:
-            blocks = await trio.to_thread.run_sync(Blockstore, mesh.data.blocks, QUOTA_BYTES)
-            collective.blocks = blocks
-            if mesh.settings.get("swarm.enabled"):
-                collective.swarm = await stack.enter_async_context(_open_swarm(mesh, blocks))
+            await _open_patterns(collective, stack, mesh, host)
         except MycelError as error:
             collective.problem = str(error)
-            _log.error("the door to the collective did not open: %s", error)
+            _log.error("patterns cannot be kept here: %s", error)
         yield collective
 
 
+async def _open_patterns(collective: Collective, stack: AsyncExitStack, mesh: Mesh, host: Host) -> None:
+    collective.blocks = blocks = await trio.to_thread.run_sync(Blockstore, mesh.data.blocks, QUOTA_BYTES)
+    collective.keeper = keeper = Keeper(mesh, blocks)
+    await keeper.settle()
+    await keeper.load_catalogue()
+    settings = mesh.settings
+    url, model = settings.get("models.ollama_url"), settings.get("models.embedder")
+    embedders = await stack.enter_async_context(open_embedders(url, model, clock=mesh.clock))
+    collective.searcher = Searcher(mesh.database, embedders)
+    if settings.get("kubo.url"):
+        collective.kubo = KuboPins(keeper, settings.get("kubo.url"), settings.get("kubo.client"))
+    devices = Source(
+        "your devices", await stack.enter_async_context(open_bitswap(host, ByName(blocks), strangers=False))
+    )
+    sources = [devices]
+    if settings.get("swarm.enabled"):
+        try:
+            sources.append(await stack.enter_async_context(_open_swarm(collective, keeper, blocks)))
+        except MycelError as error:
+            collective.problem = str(error)
+            _log.error("the door to the collective did not open: %s", error)
+    collective.gatherer = gatherer = Gatherer(keeper, sources)
+    nursery = await stack.enter_async_context(open_background())
+    stack.enter_context(gatherer.listening())
+    nursery.start_soon(gatherer.run)
+    nursery.start_soon(_embed_all, keeper, embedders)
+
+
 @asynccontextmanager
-async def _open_swarm(mesh: Mesh, blocks: Blockstore) -> AsyncIterator[Swarm]:
+async def _open_swarm(collective: Collective, keeper: Keeper, blocks: Blockstore) -> AsyncIterator[Source]:
+    mesh, settings = keeper.mesh, keeper.mesh.settings
     seed = await trio.to_thread.run_sync(swarm_seed, mesh.data)
-    async with open_swarm(
-        seed,
-        listen=list(mesh.settings.get("swarm.listen")),
-        bootstrap=mesh.settings.get("swarm.bootstrap"),
-        store=ByName(blocks),
-        last_port=mesh.fact(LAST_PORT),
-    ) as swarm:
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        swarm = await enter(
+            open_swarm(
+                seed,
+                listen=list(settings.get("swarm.listen")),
+                bootstrap=settings.get("swarm.bootstrap"),
+                store=Public(blocks, lambda: keeper.withheld),
+                last_port=mesh.fact(LAST_PORT),
+            )
+        )
         await mesh.keep_fact(LAST_PORT, swarm.host.port)
-        yield swarm
+        gossip = await enter(
+            open_gossip(
+                swarm.host,
+                verify=verify,
+                blocked=lambda key: key in keeper.blocked(),
+                wall=lambda: mesh.clock.wall() / 1000,
+                random=random.random,
+            )
+        )
+        bootstrap = [addr for addr in settings.get("swarm.bootstrap") if addr not in swarm.unusable]
+        kept = partial(_is_bootstrap, bootstrap)
+        ours = await enter(open_dht(swarm.host, bootstrap=bootstrap, random=random.random, keep=kept))
+        public = await enter(
+            open_dht(swarm.host, bootstrap=bootstrap, random=random.random, keep=kept, protocol=IPFS_KAD, serve=False)
+        )
+        discoverer = Discoverer(keeper, swarm.bitswap, gossip)
+        catalogue = await enter(open_catalogue(swarm.host, keeper.catalogued, mesh.clock, told=discoverer.told))
+        nursery = await enter(open_background())
+        swarm.host.watch(discoverer.look)
+        stack.callback(swarm.host.unwatch, discoverer.look)
+        collective.swarm, collective._gossip, collective._dhts = swarm, gossip, (ours, public)
+        nursery.start_soon(discoverer.run, catalogue)
+        nursery.start_soon(collective.provide_all)
+        try:
+            yield Source("the swarm", swarm.bitswap, collective._dhts)
+        finally:
+            collective.swarm, collective._gossip, collective._dhts = None, None, ()
+
+
+def _is_bootstrap(bootstrap: Sequence[str], peer: str) -> bool:
+    return any(addr.endswith(f"/p2p/{peer}") for addr in bootstrap)
+
+
+async def _embed_all(keeper: Keeper, embedders: Embedders) -> None:
+    """Let whatever is in the index be found by its meaning, too."""
+    while True:
+        changed = keeper.changed
+        embedder = await embedders.current()
+        if embedder is not None:
+            try:
+                await embed_missing(keeper.mesh.database, embedder)
+            except MycelError as error:
+                _log.info("the index has no vectors of what came last: %s", error)
+                embedders.gone(embedder)
+        with trio.move_on_after(EMBED_LOOK_SECONDS):
+            await changed.wait()
+        await trio.sleep(EMBED_PAUSE_SECONDS)

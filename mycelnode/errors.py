@@ -111,12 +111,16 @@ class EmbedderUnavailable(MycelError):
 
 class PatternFileRefused(PatternRefused):
     """A file that somebody wrote holds no pattern, or cannot be read or written; the sentence names the file and the line."""
+
+
 class CreatorBlocked(MycelError):
     """This creator is blocked; `mycelnode pattern block CREATOR --undo` takes it back."""
 
 
 class PaymentNeeded(MycelError):
     """This pattern costs something, and was not paid for."""
+
+
 class BlockUnavailable(MycelError):
     """No connected peer gave the block in time."""
 

@@ -7,7 +7,7 @@ fetches them). What a person made and never published is withheld: it goes to th
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 import trio
 
 from mycelnode import audit, creator
+from mycelnode.catalogued import Catalogued
 from mycelnode.crdt import operations as ops
 from mycelnode.errors import BlockMissing, CidRefused, CreatorBlocked, PatternRefused
 from mycelnode.identity import KEY_BYTES
@@ -36,6 +37,7 @@ USES: Final = "mycel.uses/"  # before a CID: a counter
 SUCCESSES: Final = "mycel.successes/"
 FAILURES: Final = "mycel.failures/"
 MAX_KEPT: Final = 10_000  # that are looked at: a hostile member can add what it likes
+QUOTA_BYTES: Final = 10 << 30  # of disk, for blocks
 OWN: Final = "own"  # the source of what was made here
 
 
@@ -53,6 +55,10 @@ class Keeper:
 
     def __init__(self, mesh: Mesh, store: Blockstore) -> None:
         self.mesh, self.store = mesh, store
+        self.catalogued = Catalogued()  # what others are told of
+        self.withheld: frozenset[Cid] = frozenset()  # blocks that are for the person's devices alone
+        self.changed = trio.Event()  # set, and another one, whenever the index has changed
+        self._settling = trio.Lock()
         self._whole: set[Cid] = set()  # kept ones whose blocks were all here when last looked at
 
     # --- what the mesh says ----------------------------------------------------------------------------------------------
@@ -72,6 +78,10 @@ class Keeper:
     def is_published(self, cid: Cid) -> bool:
         """Did this person make it public?"""
         return str(cid) in self.mesh.replica.document.orset(PUBLISHED)
+
+    def published(self) -> list[Cid]:
+        """All that this person made public."""
+        return sorted(_cids(self.mesh.replica.document.orset(PUBLISHED)))[:MAX_KEPT]
 
     def is_withheld(self, manifest: Manifest) -> bool:
         """Is this ours, and not public?"""
@@ -105,9 +115,12 @@ class Keeper:
         found = await self._made_before(draft, key.public)
         if found is None:
             found = await trio.to_thread.run_sync(self._sign, draft, key, self.mesh.now())
+        if not (public or self.is_published(found.cid)):
+            self.withheld |= await self._blocks_of(found.cid)
         event = ("pattern.publish" if public else "pattern.keep", {"cid": str(found.cid), "title": found.pattern.title})
         add = [self.mesh.replica.document.add(PUBLISHED, str(found.cid))] if public else []
         await self._keep(found, OWN, event, add)
+        await self._divide()
         return found
 
     def _sign(self, draft: Draft, key: creator.Creator, now: int) -> Manifest:
@@ -142,6 +155,7 @@ class Keeper:
         self.check(manifest)
         await trio.to_thread.run_sync(self.store.pin, manifest.cid)
         await self._keep(manifest, source, ("pattern.keep", {"cid": str(manifest.cid), "source": source}), ())
+        await self._divide()
 
     async def _keep(
         self, manifest: Manifest, source: str, event: tuple[str, Mapping[str, Any]], also: Iterable[ops.Operation]
@@ -159,6 +173,7 @@ class Keeper:
         await self.mesh.commit(
             lambda replica: replica.write(operations, self.mesh.now()) if operations else None, store
         )
+        self._stir()
 
     async def forget(self, cid: Cid) -> None:
         """Keep a pattern no more, on any device; what was only seen is forgotten as well. Raises what `Mesh.write` raises."""
@@ -168,19 +183,33 @@ class Keeper:
         await self.settle()
         if not self.is_kept(cid):
             await self.mesh.database.write(lambda connection: library.remove(connection, cid))
+            self.catalogued.drop([cid])
 
-    async def see(self, manifest: Manifest, source: str) -> bool:
-        """Take up in the index what was heard of; was it new? Raises `CreatorBlocked`, `StoreFull`, `DiskFull`."""
+    async def see(self, manifest: Manifest, source: str) -> library.Change:
+        """Take up in the index what was heard of; says whether it was new, and what had to go for it.
+
+        Raises `CreatorBlocked`, `StoreFull`, `DiskFull`.
+        """
         self.check(manifest)
         await trio.to_thread.run_sync(self.store.put, manifest.cid, manifest.block)
         now = self.mesh.clock.wall()
         change = await self.mesh.database.write(partial(library.add, manifest=manifest, source=source, now=now))
-        return change.new
+        if not self.is_withheld(manifest):
+            self.catalogued.put([manifest.cid])
+        self.catalogued.drop(change.dropped)
+        self._stir()
+        return change
+
+    def _stir(self) -> None:
+        self.changed.set()
+        self.changed = trio.Event()
 
     def check(self, manifest: Manifest) -> None:
         """Raise `CreatorBlocked` for what is of somebody who is blocked."""
         if manifest.pattern.creator in self.blocked():
-            raise CreatorBlocked(f"the creator {manifest.pattern.creator.hex()} is blocked; `pattern block --undo` takes it back")
+            raise CreatorBlocked(
+                f"the creator {manifest.pattern.creator.hex()} is blocked; `pattern block --undo` takes it back"
+            )
 
     async def used(self, cid: Cid) -> None:
         """Count a use."""
@@ -236,7 +265,8 @@ class Keeper:
                 room -= len(found[path])
         return found
 
-    def roots(self, manifest: Manifest) -> Sequence[Cid]:
+    @staticmethod
+    def roots(manifest: Manifest) -> list[Cid]:
         """What belongs to a pattern beside its own block: not the patterns that it names, and no model."""
         return [] if manifest.pattern.files is None else [manifest.pattern.files]
 
@@ -261,6 +291,10 @@ class Keeper:
 
     async def settle(self) -> list[Cid]:
         """Bring pins and index in step with the mesh; returns what is kept and not wholly here. Repeat it as the mesh changes."""
+        async with self._settling:
+            return await self._settle()
+
+    async def _settle(self) -> list[Cid]:
         kept = self.kept()
         pins = await trio.to_thread.run_sync(self.store.pins)
         wanted = []
@@ -276,25 +310,59 @@ class Keeper:
                 continue
         await self._let_go(set(pins) - set(kept))
         for key in self.blocked():
-            await self.mesh.database.write(partial(library.remove_creator, creator=key))
+            self.catalogued.drop(await self.mesh.database.write(partial(library.remove_creator, creator=key)))
+        await self._divide()
         return wanted
+
+    async def load_catalogue(self) -> None:
+        """Tell others of what is in the index; before the door to them opens, and after `settle`."""
+        withheld = {cid.digest for cid in self.withheld}
+        found = await self.mesh.database.scan(library.digests)
+        self.catalogued.put(Cid(DAG_CBOR, digest) for digest in found if digest not in withheld)
 
     async def _index(self, cid: Cid) -> None:
         entry = self.mesh.database.look(partial(library.get, cid=cid))
         if entry is None or not entry.kept:
             manifest, now = await self.load(cid), self.mesh.clock.wall()
-            await self.mesh.database.write(
-                partial(library.add, manifest=manifest, source="mesh", now=now, kept=True)
-            )
+            await self.mesh.database.write(partial(library.add, manifest=manifest, source="mesh", now=now, kept=True))
+            self._stir()
 
     async def _let_go(self, cids: Collection[Cid]) -> None:
         for cid in cids:
             self._whole.discard(cid)
             entry = self.mesh.database.look(partial(library.get, cid=cid))
             if entry is not None and entry.kept:
-                drop: Callable[..., object] = library.remove if self.is_mine(entry.creator) else library.forget
-                await self.mesh.database.write(partial(drop, cid=cid))
+                if self.is_mine(entry.creator):
+                    await self.mesh.database.write(partial(library.remove, cid=cid))
+                    self.catalogued.drop([cid])
+                else:
+                    change = await self.mesh.database.write(partial(library.forget, cid=cid))
+                    self.catalogued.drop(change.dropped)
             await trio.to_thread.run_sync(self.store.unpin, cid)
+
+    async def _divide(self) -> None:
+        """Say anew which blocks are withheld: those of what we made and did not publish, unless something public has them, too."""
+        ours, open_, withheld = creator.ours(self.mesh), list[Cid](), set[Cid]()
+        for cid in self.kept():
+            entry = self.mesh.database.look(partial(library.get, cid=cid))
+            if entry is None or entry.creator not in ours or self.is_published(cid):
+                open_.append(cid)
+            else:
+                withheld |= await self._blocks_of(cid)
+        if any(cid.codec != DAG_CBOR for cid in withheld):  # files, which something public may have as well
+            for cid in open_:
+                withheld -= await self._blocks_of(cid)
+        self.withheld = frozenset(withheld)
+        self.catalogued.drop(self.withheld)
+        self.catalogued.put(open_)
+
+    async def _blocks_of(self, cid: Cid) -> set[Cid]:
+        """Its own, and those of its files, as far as they are here."""
+        try:
+            roots = self.roots(await self.load(cid))
+        except (BlockMissing, PatternRefused):
+            roots = []
+        return {cid, *roots, *await trio.to_thread.run_sync(self.store.reachable, roots)}
 
 
 def _cids(values: Iterable[Any]) -> set[Cid]:

@@ -310,7 +310,7 @@ async def open_node(
     async with (
         open_mesh(data, clock=clock) as mesh,
         _open_door(mesh, listen) as host,
-        open_collective(mesh) as collective,
+        open_collective(mesh, host) as collective,
         open_background() as nursery,
     ):
         node = Node(mesh, host, collective, nursery)

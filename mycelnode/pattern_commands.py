@@ -5,7 +5,7 @@ Most work with or without a running node; what is not on this disk, only a node 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,22 @@ from mycelnode import creator
 from mycelnode.background import open_background
 from mycelnode.commands import Handler, Request, flag, rfc3339, text
 from mycelnode.encoding import blake2b, encode
-from mycelnode.errors import BlockMissing, ControlError, PatternRefused, PaymentNeeded
-from mycelnode.identity import KEY_BYTES
-from mycelnode.keeping import Keeper
-from mycelnode.patterns import car, dagcbor, library
-from mycelnode.patterns.cid import DAG_CBOR, Cid
-from mycelnode.patterns.files import Draft, read_file, write_file
+from mycelnode.errors import (
+    BlockMissing,
+    CarRefused,
+    ControlError,
+    PatternFileRefused,
+    PatternRefused,
+    PaymentNeeded,
+)
+from mycelnode.keeping import QUOTA_BYTES, Keeper
+from mycelnode.mesh import Mesh
+from mycelnode.pattern_requests import amount, optional, read_cid, read_key, whole
+from mycelnode.patterns import dagcbor, library
+from mycelnode.patterns.blockstore import Blockstore
+from mycelnode.patterns.car import export_car, import_car
+from mycelnode.patterns.cid import Cid
+from mycelnode.patterns.files import Draft, Format, read_file, write_file
 from mycelnode.patterns.files.plain import to_plain
 from mycelnode.patterns.files.texts import write_markdown
 from mycelnode.patterns.library import Entry
@@ -32,6 +42,7 @@ from mycelnode.patterns.search import Query
 from mycelnode.patterns.solutions import Adapter, Code, Prompt, Workflow
 from mycelnode.searching import Searcher
 
+FORMATS: Final[Mapping[str, Format]] = {"json": "json", "markdown": "markdown", "skill": "skill"}
 MAX_LISTED: Final = 1_000
 PROGRESS_SECONDS: Final = 0.2  # between two events of one transfer
 
@@ -140,13 +151,13 @@ class PatternCommands:
         """The best patterns for a query."""
         query = Query(
             text(request, "query"),
-            domain=_optional(request, "domain"),
-            language=_optional(request, "language"),
-            kind=_optional(request, "kind"),
-            max_price=_amount(request, "max_price"),
-            creator=None if request.get("creator") is None else _key(text(request, "creator")),
-            min_reputation=_whole(request, "min_reputation", None, 0, 1_000),
-            limit=_whole(request, "limit", 10, 1, 100) or 10,
+            domain=optional(request, "domain"),
+            language=optional(request, "language"),
+            kind=optional(request, "kind"),
+            max_price=amount(request, "max_price"),
+            creator=None if request.get("creator") is None else read_key(text(request, "creator")),
+            min_reputation=whole(request, "min_reputation", None, 0, 1_000),
+            limit=whole(request, "limit", 10, 1, 100) or 10,
         )
         found, embedder = await self._searcher.search(query, self._rated)
         return {
@@ -194,7 +205,7 @@ class PatternCommands:
 
     async def show(self, request: Request, tell: Tell) -> dict[str, Any]:
         """Everything that a pattern says."""
-        manifest, source = await self._bring(_cid(request), tell)
+        manifest, source = await self._bring(read_cid(request), tell)
         pattern = manifest.pattern
         return {
             "cid": str(manifest.cid),
@@ -207,9 +218,7 @@ class PatternCommands:
             "near": manifest.near,
             "kept": self.keeper.is_kept(manifest.cid),
             "source": source,
-            "files": [
-                {"path": path, "size": len(data)} for path, data in (await self.keeper.files(manifest)).items()
-            ],
+            "files": [{"path": path, "size": len(data)} for path, data in (await self.keeper.files(manifest)).items()],
             "manifest": to_plain(dagcbor.decode(manifest.block)),
             "text": write_markdown(Draft.of(pattern)),
         }
@@ -221,10 +230,12 @@ class PatternCommands:
         variables = request.get("variables", {})
         if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):
             raise ControlError("the field 'variables' is a map of texts")
-        manifest, source = await self._bring(_cid(request), tell)
+        manifest, source = await self._bring(read_cid(request), tell)
         pattern = manifest.pattern
         if pattern.price and not self.keeper.is_mine(pattern.creator):
-            raise PaymentNeeded(f"this pattern costs {near(pattern.price)} NEAR a use, and this mycelnode cannot pay yet")
+            raise PaymentNeeded(
+                f"this pattern costs {near(pattern.price)} NEAR a use, and this mycelnode cannot pay yet"
+            )
         output = _output(manifest, variables)
         await self.keeper.keep(manifest, source)
         await self.keeper.used(manifest.cid)
@@ -232,23 +243,23 @@ class PatternCommands:
 
     async def rate(self, request: Request) -> dict[str, Any]:
         """Note how it went."""
-        cid = _cid(request)
+        cid = read_cid(request)
         if self.mesh.database.look(partial(library.get, cid=cid)) is None:
             raise BlockMissing(f"{cid} is not known here; `mycelnode pattern show` fetches it")
-        stars = _whole(request, "stars", None, 1, 5)
+        stars = whole(request, "stars", None, 1, 5)
         await self.keeper.rate(cid, success=flag(request, "success"), stars=stars)
         known = self.keeper.outcomes(cid)
         return {"cid": str(cid), "uses": known.uses, "successes": known.successes, "failures": known.failures}
 
     async def forget(self, request: Request) -> dict[str, Any]:
         """Keep a pattern no more."""
-        cid = _cid(request)
+        cid = read_cid(request)
         await self.keeper.forget(cid)
         return {"cid": str(cid), "kept": False}
 
     async def block(self, request: Request) -> dict[str, Any]:
         """Take nothing of a creator any more."""
-        key, undo = _key(text(request, "creator")), flag(request, "undo")
+        key, undo = read_key(text(request, "creator")), flag(request, "undo")
         if self.keeper.is_mine(key):
             raise ControlError("this is your own creator key")
         await self.keeper.block(key, undo=undo)
@@ -262,14 +273,14 @@ class PatternCommands:
 
     async def export(self, request: Request, tell: Tell) -> dict[str, Any]:
         """Write a pattern to a file that is not there yet."""
-        manifest, _ = await self._bring(_cid(request), tell)
+        manifest, _ = await self._bring(read_cid(request), tell)
         form, path = text(request, "format"), Path(text(request, "path"))
         if form == "car":
             roots = [manifest.cid, *self.keeper.roots(manifest)]
-            size = await trio.to_thread.run_sync(car.write_file, path, manifest.cid, roots, self.keeper.store)
-        elif form in ("json", "markdown", "skill"):
+            size = await trio.to_thread.run_sync(_write_car, self.keeper, path, roots)
+        elif form in FORMATS:
             draft = Draft.of(manifest.pattern, await self.keeper.files(manifest) if form == "skill" else None)
-            await trio.to_thread.run_sync(write_file, draft, form, path)
+            await trio.to_thread.run_sync(partial(write_file, draft, FORMATS[form], path))
             size = await trio.to_thread.run_sync(_size, path)
         else:
             raise ControlError("the field 'format' is json, markdown, skill or car")
@@ -278,15 +289,29 @@ class PatternCommands:
     async def import_(self, request: Request, tell: Tell) -> dict[str, Any]:
         """Keep what a CID names, a CAR holds, or a file says; the last is signed, and goes to nobody but the person's devices."""
         if request.get("cid") is not None:
-            manifest, source = await self._bring(_cid(request), tell)
+            manifest, source = await self._bring(read_cid(request), tell)
             await self.keeper.keep(manifest, source)
         elif (path := Path(text(request, "path"))).suffix == ".car":
-            root = await trio.to_thread.run_sync(car.read_file, path, self.keeper.store)
-            manifest = await self.keeper.load(root)
-            await self.keeper.keep(manifest, path.name)
+            manifest = await self._import_car(path)
         else:
             manifest = await self.keeper.make(await self._draft(request), public=False)
-        return {"cid": str(manifest.cid), "title": manifest.pattern.title, "mine": self.keeper.is_mine(manifest.pattern.creator)}
+        return {
+            "cid": str(manifest.cid),
+            "title": manifest.pattern.title,
+            "mine": self.keeper.is_mine(manifest.pattern.creator),
+        }
+
+    async def _import_car(self, path: Path) -> Manifest:
+        """The pattern of the first root; all or nothing."""
+        roots = await trio.to_thread.run_sync(_read_car, self.keeper, path)
+        try:
+            manifest = await self.keeper.load(roots[0])
+            if not await self.keeper.is_whole(manifest.cid):
+                raise CarRefused(f"{path} has not all files of the pattern {manifest.cid}")
+            await self.keeper.keep(manifest, "car")
+        finally:
+            await self.keeper.settle()  # what is pinned, and not kept in the end
+        return manifest
 
     async def _bring(self, cid: Cid, tell: Tell) -> tuple[Manifest, str]:
         """A pattern with all that belongs to it, fetched if it is not here; and from where it is."""
@@ -330,6 +355,30 @@ def with_progress(handler: Long) -> Callable[[Request], AsyncIterator[dict[str, 
     return run
 
 
+def _write_car(keeper: Keeper, path: Path, roots: Sequence[Cid]) -> int:
+    """To a new file; returns its size."""
+    try:
+        with path.open("xb") as file:
+            try:
+                export_car(keeper.store, roots, file, partial=True)
+                return file.tell()
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+    except FileExistsError:
+        raise PatternFileRefused(f"{path}: something of this name is there already: choose another") from None
+    except OSError as error:
+        raise PatternFileRefused(f"{path}: {error.strerror or error}") from error
+
+
+def _read_car(keeper: Keeper, path: Path) -> list[Cid]:
+    try:
+        with path.open("rb") as file:
+            return import_car(file, keeper.store)
+    except OSError as error:
+        raise PatternFileRefused(f"{path}: {error.strerror or error}") from error
+
+
 def _digest(draft: Draft) -> str:
     """Names all that would be public."""
     files = [[path, blake2b(data)] for path, data in sorted(draft.files.items())]
@@ -352,43 +401,14 @@ def _output(manifest: Manifest, variables: Mapping[str, str]) -> str:
 
 
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
+    return (
+        sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
+    )
 
 
-def _cid(request: Request) -> Cid:
-    cid = Cid.parse(text(request, "cid"))
-    if cid.codec != DAG_CBOR:
-        raise PatternRefused(f"{cid} names no pattern: the CID of one begins with bafyrei")
-    return cid
-
-
-def _key(said: str) -> bytes:
-    try:
-        key = bytes.fromhex(said)
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise ControlError(f"a creator's key has {2 * KEY_BYTES} hexadecimal digits, as `pattern show` prints it")
-    return key
-
-
-def _optional(request: Request, key: str) -> str | None:
-    return None if request.get(key) is None else text(request, key)
-
-
-def _whole(request: Request, key: str, default: int | None, low: int, high: int) -> int | None:
-    value = request.get(key)
-    if value is None:
-        return default
-    if type(value) is not int or not low <= value <= high:
-        raise ControlError(f"the field {key!r} is a number from {low} to {high}")
-    return value
-
-
-def _amount(request: Request, key: str) -> int | None:
-    value = _optional(request, key)
-    if value is None:
-        return None
-    if not value.isascii() or not value.isdigit() or len(value) > 39:
-        raise ControlError(f"the field {key!r} is an amount in yoctoNEAR, in decimal digits as text")
-    return int(value)
+async def commands_without_node(mesh: Mesh) -> dict[str, Handler]:
+    """The same commands on the data folder itself; its lock is held. Raises `DataDirUnusable`."""
+    store = await trio.to_thread.run_sync(Blockstore, mesh.data.blocks, QUOTA_BYTES)
+    keeper = Keeper(mesh, store)
+    await keeper.settle()
+    return PatternCommands(keeper, Searcher(mesh.database)).table()

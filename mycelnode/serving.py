@@ -14,6 +14,7 @@ from mycelnode.commands import Handler, MeshCommands, Request, rfc3339
 from mycelnode.encoding import peer_id
 from mycelnode.errors import ControlError, InviteError
 from mycelnode.extensions import SERVICES, found
+from mycelnode.pattern_commands import PatternCommands, with_progress
 from mycelnode.ports import Service
 from mycelnode.protocols.pairing import Invite
 
@@ -40,12 +41,16 @@ class NodeCommands:
             "sync": self._sync,
             "stop": self._stop,
         }
+        streams: dict[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = {"invite.wait": self._invite_and_wait}
+        collective = node.collective
+        if collective.keeper is not None and collective.searcher is not None:
+            patterns = PatternCommands(collective.keeper, collective.searcher, collective)
+            self.commands |= patterns.table()
+            streams |= {name: with_progress(handler) for name, handler in patterns.long().items()}
         for name, service in node.services.items():
             for kind, handler in service.commands.items():
                 self.commands.setdefault(f"{name}.{kind}", handler)
-        self.streams: Mapping[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = {
-            "invite.wait": self._invite_and_wait
-        }
+        self.streams: Mapping[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = streams
 
     async def _status(self, request: Request) -> dict[str, Any]:
         return self.node.status()

@@ -148,9 +148,8 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, body: Any, mos
                 if len(data) > most:
                     raise _odd(client)
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-        raise EmbedderUnavailable(
-            f"Ollama at {client.base_url} does not answer: {error or type(error).__name__}"
-        ) from error
+        said = str(error) or type(error).__name__
+        raise EmbedderUnavailable(f"Ollama at {client.base_url} does not answer: {said}") from error
     return await trio.to_thread.run_sync(_read, client, bytes(data))
 
 

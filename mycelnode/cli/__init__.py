@@ -24,6 +24,7 @@ _BUILT_IN = {  # command → (module, attribute)
     "recover": ("mycelnode.cli.membership", "recover"),
     "leave": ("mycelnode.cli.membership", "leave"),
     "config": ("mycelnode.cli.config", "config"),
+    "pattern": ("mycelnode.cli.patterns", "pattern"),
     "audit": ("mycelnode.cli.audit", "audit"),
     "backup": ("mycelnode.cli.backup", "backup"),
     "completion": ("mycelnode.cli.completion", "completion"),

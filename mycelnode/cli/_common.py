@@ -260,6 +260,10 @@ def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[
         async with open_mesh(options.data, clock=clock.system()) as mesh:
             if kind == "status":
                 return status(mesh)
+            if kind.startswith("pattern."):
+                from mycelnode.pattern_commands import commands_without_node
+
+                return await (await commands_without_node(mesh))[kind](fields)
             return await MeshCommands(mesh).table()[kind](fields)
 
     try:

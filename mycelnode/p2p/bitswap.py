@@ -89,6 +89,11 @@ class Bitswap:
         self._large = trio.CapacityLimiter(LARGE_AT_ONCE)
         self._wanted = trio.Event()
 
+    @property
+    def peers(self) -> Collection[str]:
+        """Who is connected, and was not seen to speak no Bitswap."""
+        return self._lines.keys()
+
     # --- fetching ------------------------------------------------------------------------------------------------------------
 
     async def fetch(

@@ -1,12 +1,14 @@
 """Brings patterns here: those that the person keeps on another device, and those that somebody asks for.
 
-The person's devices are asked first, over the mesh door; then the swarm's peers that are connected; then whoever the DHT says has it.
+The person's devices are asked first, over the mesh door; then the swarm's peers that are connected; then whoever the DHT says
+has it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,14 +17,15 @@ import trio
 from mycelnode.errors import BlockUnavailable, MycelError, NetworkError
 from mycelnode.keeping import BLOCKED, KEPT, Keeper
 from mycelnode.p2p.bitswap import Bitswap
+from mycelnode.p2p.blocks import links
 from mycelnode.p2p.dht import Dht
 from mycelnode.patterns.cid import Cid
-from mycelnode.patterns.dag import links_of
 from mycelnode.patterns.files.folder import MAX_FILES, MAX_TOTAL_BYTES
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.patterns.unixfs import parse
 from mycelnode.protocols.errands import Errands
-from mycelnode.protocols.folding import Progress as Folded
+from mycelnode.protocols.folding import Progress
+from mycelnode.protocols.kad_wire import PeerAddrs
 
 ASK_SECONDS: Final = 10.0  # for connected peers to give a manifest, before it is looked for elsewhere
 FIND_SECONDS: Final = 20.0  # for providers to be found
@@ -42,7 +45,7 @@ class Source:
 
     name: str
     bitswap: Bitswap
-    dht: Dht | None = None
+    dhts: Sequence[Dht] = ()
 
 
 class Gatherer:
@@ -59,8 +62,8 @@ class Gatherer:
     async def fetch(self, cid: Cid, tell: Tell = lambda here, total: None) -> str:
         """Bring a pattern and its files into the store; returns the name of the source.
 
-        Raises `BlockUnavailable` if nobody has it, `PatternRefused` if it is none, `CreatorBlocked`, `DagRefused` for files that are
-        larger than they may be, `StoreFull`. Cancelled, what came until then is kept while there is room.
+        Raises `BlockUnavailable` if nobody has it, `PatternRefused` if it is none, `CreatorBlocked`, `DagRefused` for files that
+        are larger than they may be, `StoreFull`. Cancelled, what came until then is kept while there is room.
         """
         if await self.keeper.has(cid):
             manifest, found = await self.keeper.load(cid), None
@@ -91,18 +94,20 @@ class Gatherer:
             try:
                 return await source.bitswap.fetch(cid.binary, deadline=ASK_SECONDS)
             except BlockUnavailable:
-                if source.dht is None:
+                if not source.dhts:
                     raise
-        if source.dht is None:
+        if not source.dhts:
             raise BlockUnavailable(f"nobody is connected over {source.name}")
         found = await self._connect(source, cid)
         return await source.bitswap.fetch(cid.binary, peers=found, deadline=ASK_SECONDS)
 
     async def _connect(self, source: Source, cid: Cid) -> set[str]:
         """Connect to peers that say they have it. Raises `BlockUnavailable` if there is none."""
-        assert source.dht is not None
         host, reached = source.bitswap.host, set[str]()
-        found = await source.dht.find_providers(cid, count=MAX_PROVIDERS, deadline=FIND_SECONDS)
+        found = list[PeerAddrs]()
+        for dht in source.dhts:
+            if len(dht.table) and not found:
+                found = await dht.find_providers(cid, count=MAX_PROVIDERS, deadline=FIND_SECONDS)
 
         async def dial(peer: str, addrs: Sequence[str]) -> None:
             try:
@@ -126,7 +131,7 @@ class Gatherer:
                 total = await self._total(source.bitswap, root)
                 await source.bitswap.fetch_dag(
                     root.binary,
-                    links=_links,
+                    links=links,
                     max_blocks=MAX_BLOCKS,
                     max_bytes=MAX_BYTES,
                     deadline=BLOCK_SECONDS,
@@ -145,16 +150,30 @@ class Gatherer:
 
     # --- what the person keeps on other devices ----------------------------------------------------------------------------
 
-    def hear(self, progress: Folded) -> None:
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear of what changes in the mesh, and of who comes."""
+        listeners = self.keeper.mesh.listeners
+        listeners.append(self._hear)
+        for source in self.sources:
+            source.bitswap.host.watch(self._look)
+        try:
+            yield
+        finally:
+            listeners.remove(self._hear)
+            for source in self.sources:
+                source.bitswap.host.unwatch(self._look)
+
+    def _hear(self, progress: Progress) -> None:
         """The mesh has changed."""
         if progress.refolded or any(change.name in (KEPT, BLOCKED) for change in progress.changes):
             self._changed = True
             self._wake.set()
 
-    def look(self) -> None:
-        """There is somebody new to ask."""
-        self._errands.hurry(trio.current_time())
-        self._wake.set()
+    def _look(self, peer: str, here: bool) -> None:
+        if here:
+            self._errands.hurry(trio.current_time())
+            self._wake.set()
 
     async def run(self) -> None:
         """Bring here what is kept elsewhere, until cancelled."""
@@ -185,7 +204,3 @@ class Gatherer:
             self._errands.done(cid)
             self._changed = True
         self._wake.set()
-
-
-def _links(name: bytes, block: bytes) -> Iterable[bytes]:
-    return [link.binary for link in links_of(Cid.from_bytes(name), block)]

@@ -1,6 +1,6 @@
-"""What is to be fetched, and when it is tried again: pure.
+"""What is to be done over the network, and when it is tried again: pure.
 
-Each errand is tried at once, and then at growing intervals; all are due when somebody new could be asked.
+Each errand is tried at once, and then, while it fails, at growing intervals; all are due when somebody new could be asked.
 """
 
 from __future__ import annotations
@@ -58,9 +58,12 @@ class Errands(Generic[Key]):
             return math.inf
         return min((errand.due for errand in self._errands.values() if not errand.under_way), default=math.inf)
 
-    def done(self, key: Key) -> None:
-        """It was fetched."""
-        self._errands.pop(key, None)
+    def done(self, key: Key, *, again: float | None = None) -> None:
+        """It is done; for good, or it is due ``again`` at that time."""
+        if again is None:
+            self._errands.pop(key, None)
+        elif key in self._errands:
+            self._errands[key] = _Errand(again)
 
     def failed(self, key: Key, now: float) -> None:
         """It was not."""

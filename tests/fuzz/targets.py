@@ -50,9 +50,9 @@ from mycelnode.identity import (
 from mycelnode.paths import DataDir
 from mycelnode.protocols.pairing import PREFIX, clean_name, parse_invite
 from tests.fuzz import samples
+from tests.fuzz.bitswap import BITSWAP, BITSWAP_MACHINES
 from tests.fuzz.blocks import BLOCKS
 from tests.fuzz.catalogue import CATALOGUE
-from tests.fuzz.bitswap import BITSWAP, BITSWAP_MACHINES
 from tests.fuzz.guard import Broken, Target, same, text, texts
 from tests.fuzz.handshakes import HANDSHAKES, IDENTITIES
 from tests.fuzz.machines import MACHINES

@@ -64,3 +64,16 @@ def test_what_is_wanted_no_more_is_dropped_once_it_is_not_under_way() -> None:
     errands.want("d", 0.0)
     assert errands.due(9.0) == ["d"]
     assert len(errands) == 1
+
+
+def test_what_is_done_may_be_due_again() -> None:
+    errands: Errands[str] = Errands()
+    errands.want("a", 0.0)
+    assert errands.due(0.0) == ["a"]
+    errands.failed("a", 0.0)
+    assert errands.due(FIRST_SECONDS) == ["a"]
+    errands.done("a", again=100.0)
+    assert errands.next_due() == 100.0
+    assert errands.due(100.0) == ["a"]
+    errands.failed("a", 100.0)
+    assert errands.next_due() == 100.0 + FIRST_SECONDS

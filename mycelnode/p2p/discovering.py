@@ -1,0 +1,170 @@
+"""Learns of what others publish, and takes it up in the index: from announcements, and by comparing catalogues with neighbours.
+
+Both only say that a manifest exists; it counts once its block has come and its creator's signature holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import trio
+
+from mycelnode.errors import BlockUnavailable, CreatorBlocked, MycelError, PatternRefused
+from mycelnode.keeping import Keeper
+from mycelnode.p2p.bitswap import Bitswap
+from mycelnode.p2p.catalogue_driver import CatalogueDriver
+from mycelnode.p2p.gossip import GossipService
+from mycelnode.patterns.cid import DAG_CBOR, Cid
+from mycelnode.patterns.library import MAX_SEEN
+from mycelnode.patterns.manifest import Manifest
+from mycelnode.protocols.catalogue import Result
+from mycelnode.protocols.errands import Errands
+
+SOURCE: Final = "swarm"
+FETCH_SECONDS: Final = 20.0  # for one manifest
+AT_ONCE: Final = 8  # manifests that are fetched
+MOST: Final = 2_000  # that one session with a neighbour lets us learn of
+AGAIN_SECONDS: Final = 600.0  # after which a neighbour's catalogue is compared again
+MAX_DECLINED: Final = 2 * MAX_SEEN  # digests
+SOON_SECONDS: Final = 1.0  # if it had more than that
+
+_log = logging.getLogger(__name__)
+
+
+class Discoverer:
+    """Over the swarm door; `open` services hand over what they hear by `told`."""
+
+    def __init__(self, keeper: Keeper, bitswap: Bitswap, gossip: GossipService) -> None:
+        self.keeper, self._bitswap, self._gossip = keeper, bitswap, gossip
+        self._visits: Errands[str] = Errands()
+        self._wake = trio.Event()
+        self._fetching = trio.Semaphore(AT_ONCE)
+        self._declined: dict[bytes, None] = {}  # what came and was not kept, the oldest first
+        self._hints, self._to_follow = trio.open_memory_channel[tuple[str, Sequence[bytes]]](AT_ONCE)
+
+    def told(self, peer: str, digests: Sequence[bytes]) -> None:
+        """A neighbour says that these exist, which we lack. Beyond what is being followed up, that is left for the next time."""
+        try:
+            self._hints.send_nowait((peer, digests[:MOST]))
+        except trio.WouldBlock:
+            _log.debug("hints of %s are left for the next time", peer)
+
+    def look(self, peer: str, here: bool) -> None:
+        """A peer has come or gone."""
+        self._wake.set()
+
+    async def run(self, catalogue: CatalogueDriver) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen)
+            nursery.start_soon(self._visit_all, catalogue)
+            nursery.start_soon(self._follow_all, catalogue)
+
+    # --- announcements ---------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        async with trio.open_nursery() as nursery:
+            while True:
+                heard = await self._gossip.receive()
+                cid = Cid.from_bytes(heard.announcement.cid)
+                if self._is_new(cid.digest):
+                    await self._fetching.acquire()
+                    nursery.start_soon(self._take, heard.peer, cid, heard.announcement.creator)
+
+    async def _take(self, peer: str, cid: Cid, creator: bytes) -> None:
+        try:
+            await self._learn(cid, [peer], creator)
+        except MycelError as error:
+            _log.debug("%s, announced by %s: %s", cid, peer, error)
+        finally:
+            self._fetching.release()
+
+    async def _learn(self, cid: Cid, peers: Iterable[str], creator: bytes | None = None) -> None:
+        """Raises `BlockUnavailable`, `PatternRefused`, `CreatorBlocked`, `StoreFull`."""
+        block = await self._bitswap.fetch(cid.binary, peers=list(peers), deadline=FETCH_SECONDS)
+        manifest = await trio.to_thread.run_sync(Manifest.read, block)
+        if creator is not None and manifest.pattern.creator != creator:
+            raise PatternRefused("it was announced by somebody else than its creator")
+        try:
+            change = await self.keeper.see(manifest, SOURCE)
+        except CreatorBlocked:
+            self._decline([cid.digest])
+            raise
+        self._decline(gone.digest for gone in change.dropped)
+        if change.new:
+            self._bitswap.stored(cid.binary, len(block))
+
+    def _is_new(self, digest: bytes) -> bool:
+        return digest not in self.keeper.catalogued and digest not in self._declined
+
+    def _decline(self, digests: Iterable[bytes]) -> None:
+        """Do not fetch these again: neighbours go on to have them."""
+        self._declined |= dict.fromkeys(digests)
+        while len(self._declined) > MAX_DECLINED:
+            del self._declined[next(iter(self._declined))]
+
+    # --- catalogues --------------------------------------------------------------------------------------------------------
+
+    async def _visit_all(self, catalogue: CatalogueDriver) -> None:
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._wake = trio.Event()
+                now = trio.current_time()
+                self._visits.want(self._bitswap.host.connected(), now)
+                for peer in self._visits.due(now):
+                    nursery.start_soon(self._visit, catalogue, peer)
+                with trio.move_on_at(self._visits.next_due()):
+                    await self._wake.wait()
+
+    async def _visit(self, catalogue: CatalogueDriver, peer: str) -> None:
+        try:
+            found = await catalogue.reconcile(peer, most=MOST)
+            whole = await self._follow(catalogue, peer, found.here)
+        except MycelError as error:
+            _log.debug("the catalogue of %s: %s", peer, error)
+            self._visits.failed(peer, trio.current_time())
+        else:
+            pause = AGAIN_SECONDS if whole and _is_all(found) else SOON_SECONDS
+            self._visits.done(peer, again=trio.current_time() + pause)
+        self._wake.set()
+
+    async def _follow_all(self, catalogue: CatalogueDriver) -> None:
+        async for peer, digests in self._to_follow:
+            await self._follow(catalogue, peer, digests)
+
+    async def _follow(self, catalogue: CatalogueDriver, peer: str, digests: Sequence[bytes]) -> bool:
+        """Fetch the manifests that ``peer`` says it has; is it believed to the end?"""
+        believed = True
+
+        async def one(digest: bytes) -> None:
+            nonlocal believed
+            cid = Cid(DAG_CBOR, digest)
+            try:
+                await self._learn(cid, [peer])
+            except (BlockUnavailable, PatternRefused) as error:
+                _log.debug("%s, of the catalogue of %s: %s", cid, peer, error)
+                believed = catalogue.hint_failed(peer) and believed
+            except CreatorBlocked:
+                pass
+            except MycelError as error:
+                _log.warning("%s could not be taken up: %s", cid, error)
+                believed = False
+            else:
+                catalogue.hint_held(peer)
+            finally:
+                self._fetching.release()
+
+        async with trio.open_nursery() as nursery:
+            for digest in digests:
+                if not believed:
+                    break
+                if self._is_new(digest):
+                    await self._fetching.acquire()
+                    nursery.start_soon(one, digest)
+        return believed
+
+
+def _is_all(found: Result) -> bool:
+    return found.complete and len(found.here) < MOST
