@@ -46,6 +46,7 @@ class Kubo:
     def __init__(self, program: Path, repo: Path, environ: Mapping[str, str], process: PeerProcess) -> None:
         self.repo = repo
         self.pid = process.process.pid
+        self.stop = process.stop
         self._program, self._environ = program, environ
         self.api_url = _url((repo / "api").read_text().strip())
         told = json.loads(self.run("id"))
