@@ -7,7 +7,6 @@ today, and its methods know neither ``dag/import`` nor how to read without end, 
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -54,19 +53,19 @@ class IpfsClientTransport:
         if ipfshttpclient.__version__ != VERSION:
             raise Unsupported(f"of ipfshttpclient, {VERSION} is known here, and not {ipfshttpclient.__version__}")
         address, base, auth = _address(url)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of urllib3, about what ipfshttpclient calls it with
-            client = ipfshttpclient.Client(
-                address,
-                base,
-                auth=auth,
-                headers={"Accept-Encoding": "identity", "User-Agent": f"py-ipfs-http-client/{VERSION}"},
-                timeout=(CONNECT_SECONDS, THREAD_SECONDS),
-                session=True,
-            )
+        client = ipfshttpclient.Client(
+            address,
+            base,
+            auth=auth,
+            headers={"Accept-Encoding": "identity", "User-Agent": f"py-ipfs-http-client/{VERSION}"},
+            timeout=(CONNECT_SECONDS, THREAD_SECONDS),
+            session=True,
+        )
         self._closing: Callable[[], None] = client.close
         self._http = client._client
         session = self._http._session
+        for adapter in session.adapters.values():
+            adapter.poolmanager.connection_pool_kw.pop("strict", None)  # which urllib3 warns of, each time
         session.trust_env = False  # no proxies
         session.hooks["response"].append(self._look)
         self._seen = threading.local()
@@ -96,7 +95,7 @@ class IpfsClientTransport:
                     opts=dict(params),
                     decoder="none",
                     stream=True,
-                    data=iter(partial(spool.read, READ_BYTES), b"") if upload else None,
+                    data=_pieces(spool, upload) if upload else None,
                     headers={"Content-Type": upload.content_type} if upload else None,
                 )
             except _NotOk as no:
@@ -169,6 +168,13 @@ class ThreadAnswer:
     async def aclose(self) -> None:
         """See `transport.Answer`."""
         self.close()
+
+
+def _pieces(spool: Any, upload: Upload) -> Iterator[bytes]:
+    while piece := spool.read(READ_BYTES):
+        trio.from_thread.run_sync(upload.taken, False)
+        yield piece
+    trio.from_thread.run_sync(upload.taken, True)
 
 
 class _NotOk(Exception):

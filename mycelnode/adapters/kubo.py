@@ -27,6 +27,7 @@ MAX_ROOTS: Final = 1000
 TEXT_CHARS: Final = 1024
 PATIENCE: Final = 60.0  # seconds without a byte, and to the first one
 SLOWEST: Final = 16 << 10  # bytes a second: who is slower for long uses up that patience
+BUFFERED_BYTES: Final = 4 << 20  # of an upload, in sockets and proxies
 # What makes the CIDs that mycelnode.patterns makes: the profile unixfs-v1-2025 (IPIP-499), in base32.
 PROFILE: Final = {
     "cid-version": "1",
@@ -39,8 +40,10 @@ TRANSPORTS: Final = ("httpx", "ipfshttpclient")
 
 
 @asynccontextmanager
-async def open_ipfs(url: str, client: str = "httpx") -> AsyncIterator[IpfsNode[Cid]]:
+async def open_ipfs(url: str, client: str = "httpx", patience: float = PATIENCE) -> AsyncIterator[IpfsNode[Cid]]:
     """The Kubo of the settings ``kubo.url`` and ``kubo.client``. Nothing is asked of it yet: it need not be there.
+
+    ``patience``: seconds that it may keep us waiting in a call, of which what it sends restores some (`SLOWEST`).
 
     Raises `ConfigError` for a client that is not known, and `Unsupported` where it is not installed.
     """
@@ -55,7 +58,7 @@ async def open_ipfs(url: str, client: str = "httpx") -> AsyncIterator[IpfsNode[C
         transport = IpfsClientTransport(url)
     else:
         raise ConfigError(f"kubo.client must be one of {', '.join(TRANSPORTS)}, not {shown(client)!r}")
-    async with KuboNode(transport) as node:
+    async with KuboNode(transport, patience) as node:
         yield node
 
 
@@ -234,7 +237,7 @@ class KuboNode:
             if chunks is not None:
                 boundary = secrets.token_hex(16)
                 form = _Form(chunks, boundary, scope, self._patience)
-                upload = Upload(f"multipart/form-data; boundary={boundary}", form)
+                upload = Upload(f"multipart/form-data; boundary={boundary}", form, form.taken)
             answer = await self._transport.post(command, params, upload)
         if scope.cancelled_caught:
             raise late
@@ -312,8 +315,7 @@ class _Form:
     async def __anext__(self) -> bytes:
         while not self._part:
             if self._ended:
-                # The whole is with it or on its way, perhaps through what buffers a lot.
-                self._scope.deadline = trio.current_time() + self._patience + self._sent / SLOWEST
+                self.taken(True)
                 raise StopAsyncIteration
             self._scope.deadline = float("inf")
             try:
@@ -322,8 +324,13 @@ class _Form:
                 self._part, self._ended = memoryview(self._end), True
         piece, self._part = bytes(self._part[:READ_BYTES]), self._part[READ_BYTES:]
         self._sent += len(piece)
-        self._scope.deadline = trio.current_time() + self._patience
+        self.taken(False)
         return piece
+
+    def taken(self, last: bool) -> None:
+        """So far so good: the patience begins anew. After the last piece, much of it may still lie in buffers on the way."""
+        on_its_way = min(self._sent, BUFFERED_BYTES) / SLOWEST if last else 0.0
+        self._scope.deadline = trio.current_time() + self._patience + on_its_way
 
 
 class _Once:

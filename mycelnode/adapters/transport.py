@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
@@ -19,10 +19,14 @@ CONNECT_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The body of a request: ``chunks`` of at most `READ_BYTES`."""
+    """The body of a request: ``chunks`` of at most `READ_BYTES`, each asked for once the server has taken the one before.
+
+    A transport that reads ahead calls ``taken(whether that was the last one)`` instead, in trio's thread, as the server takes them.
+    """
 
     content_type: str
     chunks: AsyncIterator[bytes]
+    taken: Callable[[bool], None]
 
 
 class Answer(Protocol):
