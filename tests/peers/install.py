@@ -93,7 +93,7 @@ def _install_helia(work: Path) -> None:
 def _run(command: list[str], folder: Path, environ: dict[str, str]) -> None:
     done = subprocess.run(command, cwd=folder, env={**os.environ, **environ}, check=False, timeout=BUILD_SECONDS)
     if done.returncode != 0:
-        raise Missing(f"`{' '.join(command[:2])}` failed; its message stands above")
+        raise Missing(f"`{Path(command[0]).name} {command[1]}` failed; its message stands above")
 
 
 def _make(name: str, folder: Path, build: Callable[[Path], None]) -> None:
