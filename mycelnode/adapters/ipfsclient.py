@@ -31,9 +31,7 @@ from mycelnode.adapters.transport import (
 from mycelnode.errors import KuboUnreachable, Unsupported
 
 VERSION: Final = "0.7.0"
-SPOOL_BYTES: Final = (
-    4 << 20
-)  # of an upload in memory; the rest waits in a file, since its thread must not wait for a task
+SPOOL_BYTES: Final = 4 << 20  # of an upload in memory; the rest waits in a file, as a thread can't wait for a task
 THREAD_SECONDS: Final = 120.0  # without a byte, after which a thread that nobody waits for any more ends
 
 T = TypeVar("T")
@@ -52,6 +50,8 @@ class IpfsClientTransport:
             raise Unsupported('ipfshttpclient is not installed: pip install "mycelnode[ipfshttpclient]"') from error
         if ipfshttpclient.__version__ != VERSION:
             raise Unsupported(f"of ipfshttpclient, {VERSION} is known here, and not {ipfshttpclient.__version__}")
+        if ipfshttpclient.http.PREFER_HTTPX:
+            raise Unsupported("ipfshttpclient knows no httpx of today: unset PY_IPFS_HTTP_CLIENT_PREFER_HTTPX")
         address, base, auth = _address(url)
         client = ipfshttpclient.Client(
             address,
@@ -110,7 +110,7 @@ class IpfsClientTransport:
         try:
             refuse_encoded(response.headers.get("Content-Encoding"))
             if response.status_code != 200:
-                raise _NotOk(response.status_code, response.raw.read(ERROR_BYTES, decode_content=False))
+                raise _NotOk(response.status_code, _beginning(response.iter_content(READ_BYTES)))
         except BaseException:
             response.close()
             raise
@@ -168,6 +168,15 @@ class ThreadAnswer:
     async def aclose(self) -> None:
         """See `transport.Answer`."""
         self.close()
+
+
+def _beginning(chunks: Iterator[bytes]) -> bytes:
+    found = bytearray()
+    for chunk in chunks:
+        found += chunk
+        if len(found) > ERROR_BYTES:
+            break
+    return bytes(found)
 
 
 def _pieces(spool: Any, upload: Upload) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ from mycelnode.ports import IpfsIdentity, IpfsNode
 BLOCK_BYTES: Final = 2 << 20  # as bitswap carries them at most
 JSON_BYTES: Final = 1 << 20  # of an answer in one piece
 LINE_BYTES: Final = 1 << 16  # of one in lines
-MAX_LINES: Final = 1_000_000  # pins that a Kubo may have for us to list them
+MAX_LINES: Final = 250_000  # pins that a Kubo may have for us to list them, 250 bytes of memory each
 MAX_ADDRS: Final = 256
 MAX_ROOTS: Final = 1000
 TEXT_CHARS: Final = 1024

@@ -196,6 +196,11 @@ async def test_it_is_refused(client: str, call: Call, acts: dict[str, bytes | Ac
         pytest.param(identity, {"id": b""}, "broke off", id="closed at once"),
         pytest.param(identity, {"id": answer(bytes(99))[:-50]}, "broke off", id="closed midway"),
         pytest.param(identity, {"id": begun() + chunk(b"{")}, "broke off", id="closed between chunks"),
+        pytest.param(identity, {"id": answer(bytes(99), status=500)[:-50]}, "broke off", id="an error closed midway"),
+        pytest.param(identity, {"id": begun(status=500) + b"zzz\r\n"}, "broke off", id="an error, no chunk"),
+        pytest.param(
+            identity, {"id": dripping(b" ", begun(status=500), 0.02)}, "took too long", id="an error that drips"
+        ),
         pytest.param(identity, {"id": begun() + b"zzz\r\n"}, "broke off", id="no chunk"),
         pytest.param(identity, {"id": silent}, "took too long for id", id="silent"),
         pytest.param(identity, {"id": dripping(b" ", begun(), 0.02)}, "took too long for id", id="dripping"),
