@@ -282,6 +282,15 @@ async def test_a_slow_reader_of_a_file_is_no_slow_kubo(client: str) -> None:
         assert found + b"".join([piece async for piece in chunks]) == data
 
 
+async def test_giving_up_midway_leaves_nothing_open(client: str) -> None:
+    acts: dict[str, bytes | Act] = {"files/stat": stat(10 * MIB), "cat": endless(bytes(60_000), begun("text/plain"))}
+    async with a_node(client, acts) as (node, _):
+        with trio.fail_after(SOON):
+            for _ in range(10):  # more often than it has connections
+                async with node.cat(CID, 10 * MIB) as chunks:
+                    assert await anext(chunks)
+
+
 async def test_a_block_of_the_largest_size_is_taken(client: str) -> None:
     block = bytes(BLOCK_BYTES)
     async with a_node(client, {"block/get": answer(block, OCTETS)}) as (node, _):

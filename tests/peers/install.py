@@ -25,6 +25,7 @@ KUBO_PACKAGE = "github.com/ipfs/kubo/cmd/ipfs"
 GO_AT_LEAST = (1, 25)  # as go.mod says
 NODE_AT_LEAST = (22,)  # for Helia; the Node that runs npm itself may be older
 BUILD_SECONDS = 1800.0
+LAST_LINES = 40  # of a build that failed; Go alone names two hundred modules
 
 
 class Missing(Exception):
@@ -91,8 +92,17 @@ def _install_helia(work: Path) -> None:
 
 
 def _run(command: list[str], folder: Path, environ: dict[str, str]) -> None:
-    done = subprocess.run(command, cwd=folder, env={**os.environ, **environ}, check=False, timeout=BUILD_SECONDS)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=BUILD_SECONDS,
+    )
     if done.returncode != 0:
+        print(*done.stdout.decode(errors="replace").splitlines()[-LAST_LINES:], sep="\n", file=sys.stderr)
         raise Missing(f"`{Path(command[0]).name} {command[1]}` failed; its message stands above")
 
 
