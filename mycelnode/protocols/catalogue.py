@@ -106,6 +106,7 @@ class Initiator:
         self._asked_split: list[Part] = []
         self._asked_list: list[Range] = []
         self._heard: list[bytes] = []
+        self._expected = 0  # digests in all that is to be listed, as the other end counts
         self._listed = 0
         self._hashed = 0
         self.result: Result | None = None
@@ -215,6 +216,7 @@ class Initiator:
             self._theirs = sorted(self._missing_here.union(self._mine) - self._missing_there)
         if dense and self._count:
             self._to_list.append(WHOLE)
+            self._expected = self._count
         else:
             self._consider([Part(WHOLE, self._count, b"")])
         return self._next()
@@ -236,6 +238,7 @@ class Initiator:
                 self._compare(here, ())
             elif part.count <= (DENSE if dense else LEAF) or SPARSE * len(here) <= part.count:
                 self._to_list.append(part.range)
+                self._expected += part.count
             else:
                 self._to_split.append(part)
 
@@ -251,6 +254,8 @@ class Initiator:
             self._awaits = LISTED
             return [self._ask([LIST, write_ranges(self._asked_list)])]
         self._complete = not self._to_list
+        if self._complete and self._listed < self._expected:
+            raise PeerMisbehaved("fewer digests are listed than there were said to be")
         return self._finish()
 
     def _on_parts(self, said: Sequence[Any]) -> list[bytes]:
@@ -272,7 +277,7 @@ class Initiator:
             raise PeerMisbehaved("a list goes on, and says nothing")
         self._heard += digests
         self._listed += len(digests)
-        if self._listed > self._count:
+        if self._listed > self._expected:
             raise PeerMisbehaved("more digests are listed than there were said to be")
         if goes == GOES_ON:
             return []
