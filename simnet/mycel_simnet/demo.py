@@ -1,4 +1,6 @@
-"""The demo: three real devices on this machine pair, work apart, meet again, survive a kill -9 and put one out; all is checked."""
+"""The demo: three real devices on this machine pair, work apart, meet again, survive a kill -9 and put one out; then a stranger
+finds and uses what the person publishes. All is checked.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from typing import Any, Final
 
 import trio
 
+from mycel_simnet import strangers
 from mycel_simnet.checker import Outcome, check, observe
 from mycel_simnet.cluster import Cluster, NotConverged, Standing, open_cluster
 from mycel_simnet.process import NoAnswer, NodeFailed, Refused, texts
@@ -69,6 +72,7 @@ class Demo:
         await self.work_apart_and_meet()
         await self.kill_and_return()
         await self.put_out()
+        await self.share()
 
     async def pair(self) -> None:
         """One device begins, two join."""
@@ -129,6 +133,25 @@ class Demo:
         await self.in_step(f"{LAPTOP} and {PHONE} go on")
         self.story.promise(f"{PHONE} has the new note", True, "secret" in await self.notes(PHONE))
         self.story.promise(f"{DESK} has not", False, "secret" in await self.notes(DESK))
+
+    async def share(self) -> None:
+        """A pattern is published; the person's other device has it, and so has a stranger, who gets it from the swarm."""
+        laptop, phone, folder = self.cluster.nodes[LAPTOP], self.cluster.nodes[PHONE], self.cluster.folder
+        address = await strangers.join_collective(laptop)
+        await self.cluster.network.attach(LAPTOP, laptop.address)
+        self.story.say(f"{LAPTOP} opens its door to the collective")
+        dish = self.random.choice(DINNERS)
+        cid = await strangers.publish(laptop, folder, dish)
+        self.story.say(f"{LAPTOP} publishes how to cook {dish}: {cid}")
+        async with strangers.open_stranger(folder, address) as stranger:
+            self.story.say("a stranger's node starts, which knows of one address")
+            self.story.promise("it finds the pattern", True, await strangers.found(stranger, "cook", cid, STEP_SECONDS))
+            people = str(self.random.randint(2, 9))
+            used = await stranger.call("pattern.use", cid=cid, variables={"people": people, "leftovers": "rice"})
+            wanted = f"Cook {dish} for {people} people, of rice, and say how."
+            self.story.promise("it fetches it, checks the signature, and fills it in", wanted, used["output"].strip())
+        self.story.promise(f"{PHONE} has it, too", True, await strangers.kept(phone, cid, STEP_SECONDS))
+        await self.in_step("after that")
 
     # --- parts of it -------------------------------------------------------------------------------------------------------
 
