@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mycelnode.errors import BlockMissing, CarRefused, StoreFull
+from mycelnode.errors import BlockMissing, CarRefused, DiskFull, StoreFull
 from mycelnode.patterns import car, dagcbor
 from mycelnode.patterns.blockfiles import DISK_UNIT
 from mycelnode.patterns.blockstore import Blockstore
@@ -244,6 +244,25 @@ def test_a_file_that_changes_while_it_is_read_leaves_all_as_it_was(store: Blocks
         import_car(Changing(written), store)
     assert files(store) == before
     assert store.pins() == {B[0]}
+
+
+def test_a_disk_that_fails_at_the_last_pin_leaves_all_as_it_was(
+    store: Blockstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin = store.pin
+
+    def failing(cid: Cid) -> None:
+        pin(cid)
+        if cid == B[0]:
+            raise DiskFull
+
+    store.put(*raw("was here"))
+    before = files(store)
+    monkeypatch.setattr(store, "pin", failing)
+    with pytest.raises(DiskFull):
+        import_car(io.BytesIO(header(A[0], B[0]) + section(*A) + section(*B)), store)
+    assert files(store) == before
+    assert store.pins() == set()
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))
