@@ -35,13 +35,14 @@ def export_car(store: Blockstore, roots: Sequence[Cid], to: BinaryIO, *, partial
     """Write the roots and all that they reach, each block once, those above before those below. Returns how many blocks.
 
     One root gives the same bytes from every store that has all of it. Raises `BlockMissing` if something is not here, unless
-    ``partial``, which leaves out all but the roots; then part of the file is written already.
+    ``partial``, which leaves out all but the roots, and `CarRefused` for more than one file takes; then part of it is written.
     """
     if not 1 <= len(roots) <= MAX_ROOTS:
         raise CarRefused(f"a CAR has at least one root here, and at most {MAX_ROOTS:,}")
     header = dagcbor.encode({"roots": list(roots), "version": 1})
     to.write(varint(len(header)) + header)
     done: set[Cid] = set()
+    links_left = MAX_LINKS
     to_visit = list(reversed(roots))
     while to_visit:
         cid = to_visit.pop()
@@ -52,12 +53,14 @@ def export_car(store: Blockstore, roots: Sequence[Cid], to: BinaryIO, *, partial
             if partial and cid not in roots:
                 continue
             raise BlockMissing(f"block {cid} is not here, and without it the file would not be complete")
-        if len(done) == MAX_BLOCKS:
-            raise CarRefused(f"more than {MAX_BLOCKS:,} blocks do not go into one CAR")
+        links = links_of(cid, block)
+        links_left -= len(links)
+        if len(done) == MAX_BLOCKS or links_left < 0:
+            raise CarRefused(f"more than {MAX_BLOCKS:,} blocks, or {MAX_LINKS:,} links, do not go into one CAR")
         done.add(cid)
         to.write(varint(len(cid.binary) + len(block)) + cid.binary)
         to.write(block)
-        to_visit.extend(link for link in reversed(links_of(cid, block)) if link not in done)
+        to_visit.extend(link for link in reversed(links) if link not in done)
     return len(done)
 
 

@@ -139,7 +139,8 @@ def read_file(cid: Cid, get: Get, max_bytes: int) -> Iterator[bytes]:
     if part.size > max_bytes:
         raise BlockRefused(f"the file {cid} has {part.size:,} bytes, more than the {max_bytes:,} that are taken")
     blocks_left = MORE_BLOCKS + part.size // FEWEST_BYTES
-    yield part.data
+    if part.data:
+        yield part.data
     below = [(link, size, 1) for link, size in _backwards(part)]
     while below:
         link, size, depth = below.pop()
@@ -150,7 +151,8 @@ def read_file(cid: Cid, get: Get, max_bytes: int) -> Iterator[bytes]:
         if part.size != size:
             raise BlockRefused(f"block {link.cid} holds {part.size} bytes of a file where {size} should be")
         check_total(link, part)
-        yield part.data
+        if part.data:
+            yield part.data
         below += [(link, size, depth + 1) for link, size in _backwards(part)]
 
 

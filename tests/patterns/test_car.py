@@ -207,6 +207,9 @@ def test_more_blocks_or_links_than_a_car_may_have(store: Blockstore, monkeypatch
     store.put_many(chain)
     with pytest.raises(CarRefused, match="do not go into one CAR"):
         exported(store, chain[-1][0])
+    store.put(*HUGE)
+    with pytest.raises(CarRefused, match="do not go into one CAR"):
+        exported(store, HUGE[0], partial=True)
 
 
 def test_a_car_for_which_there_is_no_room_drives_nothing_out(tmp_path: Path) -> None:
