@@ -38,6 +38,16 @@ IN_ITS_OWN = {
     MIB + 1: "bafybeihopdx7cvuprzkya2fkhi2rtpepysunmuicdhcj37jtndkjyogxoa",
     10 * MIB: "bafybeiajmkybaskur7oaw4kdgpwfnalcpihasl7wjk3v377wgh4pjk5uu4",
 }
+# and with `--chunker=size-64 --max-file-links=4`, at the edges of its levels
+IN_SMALL = {
+    255: "bafybeieugfoq6uaeoyoekquouwi3xe4ryyvyn6fia6q2oj4n6riufwwupm",
+    256: "bafybeihdtz6cq6tmecl2gcuxarwbdlt5xlvcl2pcwvngz2dljmnlqlohte",
+    257: "bafybeic5w55u36ui5o2h3apueuzr7rrrkdo6ipio7hzvvhfusj6yxy5i2i",
+    1024: "bafybeiafyywe23qe5ljmd6e2yk6avu7f3gmwmnrmx4ta62bpydf2eqrk3e",
+    1025: "bafybeiembq6qarnkbneoxdrugxpi7slobkhvcxvlp7odw4m3dfvs37jqji",
+    1280: "bafybeig2u6fy24wp7txwnnsbtkqziruiyswnrd3cfxem5w3guslqa5oht4",
+    4097: "bafybeicioxlmf5omfzd46dpwjh5p6exa3p5djkpoeshbnf4xgct6mrxdf4",
+}
 LAYOUT_OF = [(IN_THE_PROFILE, {}), (IN_ITS_OWN, {"part_bytes": 256 * KIB, "node_links": 174})]
 
 
@@ -57,12 +67,16 @@ def test_a_file_has_the_cid_that_kubo_gives_it_and_comes_back(size: int) -> None
     [  # of kubo/test/cli/cid_profiles_test.go
         (MIB, "chunk-v1-seed", "bafkreiacndfy443ter6qr2tmbbdhadvxxheowwf75s6zehscklu6ezxmta"),
         (MIB + 1, "chunk-v1-seed", "bafybeigmix7t42i6jacydtquhet7srwvgpizfg7gjbq7627d35mjomtu64"),
-        (1024 * MIB, "v1-2025-seed", "bafybeihmf37wcuvtx4hpu7he5zl5qaf2ineo2lqlfrapokkm5zzw7zyhvm"),
         (1024 * MIB + 1, "v1-2025-seed", "bafybeibdsi225ugbkmpbdohnxioyab6jsqrmkts3twhpvfnzp77xtzpyhe"),
     ],
 )
 def test_the_vectors_that_kubo_has_for_the_profile(size: int, seed: str, cid: str) -> None:
     assert str(write_file(pieces(size, seed), lambda cid, block: None).cid) == cid
+
+
+@pytest.mark.parametrize("size", IN_SMALL)
+def test_levels_begin_where_they_do_in_kubo(size: int) -> None:
+    assert str(write_file([content(size)], Blocks().put, part_bytes=64, node_links=4).cid) == IN_SMALL[size]
 
 
 @pytest.mark.parametrize("name", ["kubo-file-v0", "kubo-file-trickle"])
