@@ -143,10 +143,10 @@ def read_file(cid: Cid, get: Get, max_bytes: int) -> Iterator[bytes]:
         yield part.data
     below = [(link, size, 1) for link, size in _backwards(part)]
     while below:
+        if len(below) > blocks_left or below[-1][2] > MAX_DEPTH:
+            raise BlockRefused(f"the file {cid} is made of far more blocks, or levels, than its size needs")
         link, size, depth = below.pop()
         blocks_left -= 1
-        if not blocks_left or depth > MAX_DEPTH:
-            raise BlockRefused(f"the file {cid} is made of far more blocks, or levels, than its size needs")
         part = file_part(link.cid, checked(link.cid, get))
         if part.size != size:
             raise BlockRefused(f"block {link.cid} holds {part.size} bytes of a file where {size} should be")
