@@ -218,7 +218,8 @@ class Blockstore:
         """
         with self._lock:
             before = self._usage
-            self._free(self._usage - self.quota, whole=False)
+            if before > self.quota:
+                self._free(before - self.quota, whole=False)
             return before - self._usage
 
     def _make_room(self, size: int) -> None:
