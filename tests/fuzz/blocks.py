@@ -7,12 +7,13 @@ import io
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from mycelnode import protobuf
 from mycelnode.errors import BlockMissing, BlockRefused, CarRefused, EncodingError
-from mycelnode.patterns import dagpb
+from mycelnode.patterns import car, dagcbor, dagpb
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.car import export_car, import_car
 from mycelnode.patterns.cid import DAG_PB, Cid
@@ -54,6 +55,18 @@ def _unixfs(data: bytes) -> None:
 
 
 def _car(data: bytes) -> None:
+    """As it came, and with each block under its own name, as a hostile maker can do it."""
+    with suppress(CarRefused):
+        _take(data)
+    file = io.BytesIO(data)
+    car._read_header(file)
+    blocks = [(Cid.of(cid.codec, block), block) for cid, block in car._sections(file)]
+    header = dagcbor.encode({"roots": [cid for cid, _ in blocks[: car.MAX_ROOTS]], "version": 1})
+    parts = [cid.binary + block for cid, block in blocks]
+    _take(b"".join(protobuf.varint(len(part)) + part for part in (header, *parts)))
+
+
+def _take(data: bytes) -> None:
     """What is taken can be written again, and what is not leaves nothing behind."""
     store = _store()
     try:
@@ -73,12 +86,12 @@ def _car(data: bytes) -> None:
 
 
 def _nodes() -> Sequence[bytes]:
-    return [block for car in _cars() for block in _blocks(car)]
+    return [block for data in _cars() for block in _blocks(data)]
 
 
-def _blocks(car: bytes) -> list[bytes]:
+def _blocks(data: bytes) -> list[bytes]:
     store = _store()
-    roots = import_car(io.BytesIO(car), store)
+    roots = import_car(io.BytesIO(data), store)
     found = [store.get(cid) or b"" for cid in store.reachable(roots) if cid.codec == DAG_PB]
     for root in roots:
         store.unpin(root)
