@@ -100,12 +100,22 @@ BREAKS_WHEN_STARTED_AGAIN = """
     process.NodeProcess.start = fail
 """
 
+TELLS_THE_STRANGER_NOTHING = """
+    from mycel_simnet import demo, strangers
+    demo.STEP_SECONDS = 5.0
+    join = strangers.join_collective
+    async def elsewhere(node):
+        return (await join(node)).replace("127.0.0.1", "127.0.0.9")
+    strangers.join_collective = elsewhere
+"""
+
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (NEVER_HEALS, "not in step after 2 s"),
         (LOSES_A_WRITE, "sim.total holds what the writes that count add up to"),
+        (TELLS_THE_STRANGER_NOTHING, "it finds the pattern: expected True, found False"),
         (BREAKS_WHEN_STARTED_AGAIN, "phone ended with status 1 before it was ready"),
     ],
 )
