@@ -29,7 +29,7 @@ PROTOCOL: Final = "/meshsub/1.1.0"
 MAX_HEARD: Final = 256  # announcements that nobody has taken yet; more are lost
 MAX_QUEUED: Final = 64  # RPCs that wait for one peer
 MAX_QUEUED_BYTES: Final = 512 << 10  # of them
-NOTICE_SECONDS: Final = 0.2  # in which who has connected is spoken with
+USEFUL_SECONDS: Final = 60.0  # that a peer is spared by the guard for an announcement that was new
 OPEN_SECONDS: Final = 10.0
 RPC_SECONDS: Final = 30.0  # for an RPC that has begun
 SEND_SECONDS: Final = 30.0
@@ -95,7 +95,7 @@ class GossipService:
         return await self._unheard.receive()
 
     def greet(self, peer: str) -> None:
-        """There is a connection with ``peer``: speak with it now, and not only when it is noticed."""
+        """There is a connection with ``peer``: speak with it, unless that is under way."""
         if peer in self._links or len(self._links) >= MAX_PEERS:
             return
         try:
@@ -120,6 +120,7 @@ class GossipService:
             if isinstance(action, Send):
                 self._queue(action.peer, action.rpc)
             elif isinstance(action, Deliver):
+                self._host.useful(action.peer, USEFUL_SECONDS)
                 try:
                     self._heard.send_nowait(Heard(action.peer, action.said))
                 except trio.WouldBlock:
@@ -148,15 +149,19 @@ class GossipService:
     async def beat(self) -> None:
         """The heartbeat, for as long as the service is open."""
         while True:
+            self.greet_all()
             self._act(self._machine.heartbeat(trio.current_time()))
             await trio.sleep(HEARTBEAT_SECONDS)
 
-    async def notice(self) -> None:
-        """Speak with whoever is connected, for as long as the service is open."""
-        while True:
-            for peer in self._host.connected() - self._links.keys():
-                self.greet(peer)
-            await trio.sleep(NOTICE_SECONDS)
+    def changed(self, peer: str, here: bool) -> None:
+        """A peer has come or gone; of who has gone its own task takes note."""
+        if here:
+            self.greet(peer)
+
+    def greet_all(self) -> None:
+        """Speak with whoever is connected and is not spoken with: who came while there was no room, or changed lines."""
+        for peer in self._host.connected() - self._links.keys():
+            self.greet(peer)
 
     # --- streams -----------------------------------------------------------------------------------------------------------
 
@@ -260,8 +265,9 @@ async def open_gossip(
         service = GossipService(host, Judge(verify, blocked, wall), random, topic, nursery)
         host.set_handler(PROTOCOL, service.serve, strangers=True)
         nursery.start_soon(service.beat)
-        nursery.start_soon(service.notice)
+        host.watch(service.changed)
         try:
             yield service
         finally:
+            host.unwatch(service.changed)
             host.remove_handler(PROTOCOL)
