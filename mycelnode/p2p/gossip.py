@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import trio
@@ -57,6 +57,7 @@ class _Link:
     waiting: trio.MemoryReceiveChannel[bytes]
     queued: int = 0
     reading: Stream | None = None  # its stream to us
+    ends: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
 class GossipService:
@@ -95,12 +96,17 @@ class GossipService:
         return await self._unheard.receive()
 
     def greet(self, peer: str) -> None:
-        """There is a connection with ``peer``: speak with it, unless that is under way."""
-        if peer in self._links or len(self._links) >= MAX_PEERS:
-            return
+        """There is a connection with ``peer``: speak with it, unless that is under way on the line in use."""
         try:
             line = self._host.line(peer)
         except BrokenError:
+            return
+        known = self._links.get(peer)
+        if known is not None and known.line is line:
+            return
+        if known is not None:
+            known.ends.cancel()  # the guard has taken another connection in its place
+        elif len(self._links) >= MAX_PEERS:
             return
         send, receive = trio.open_memory_channel[bytes](MAX_QUEUED)
         link = self._links[peer] = _Link(line, send, receive)
@@ -169,14 +175,16 @@ class GossipService:
         """Speak with a peer until the connection is over."""
         peer = link.line.peer
         try:
-            async with open_background() as nursery:
-                nursery.start_soon(self._speak, link)
-                await link.line.over.wait()
+            with link.ends:
+                async with open_background() as nursery:
+                    nursery.start_soon(self._speak, link)
+                    await link.line.over.wait()
         except Exception:  # of one peer; the others still listen
             _log.exception("gossip with %s failed", peer)
         finally:
-            self._machine.disconnected(peer)
-            del self._links[peer]
+            if self._links.get(peer) is link:
+                del self._links[peer]
+                self._machine.disconnected(peer)
             if link.reading is not None:
                 link.reading.reset()  # perhaps of a newer connection: then it says anew that it is subscribed
 

@@ -21,7 +21,7 @@ from mycelnode.protobuf import varint
 from mycelnode.protocols import gossip_wire, wire_fields
 from mycelnode.protocols.announce import MAX_REJECTED, Announcement
 from mycelnode.protocols.gossip_wire import MAX_RPC_BYTES, Rpc
-from tests.p2p.hosts import PATIENCE, a_host, connect, member, until
+from tests.p2p.hosts import PATIENCE, a_host, connect, member, seed, until
 
 CREATOR = KeyPair(bytes(32))
 ONE_MORE = KeyPair(bytes([1]) * 32)
@@ -121,6 +121,29 @@ async def test_a_new_connection_with_a_peer_is_spoken_on_too() -> None:
         await meet(one, other)
         one.service.publish(announcement(1))
         await until(lambda: len(other.heard) == 1)
+
+
+async def test_a_peer_that_comes_back_over_another_line_is_spoken_with_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its old process is frozen, say: the guard takes the newer connection, and the old one is not over yet."""
+    own = seed(5)
+    async with a_node(1) as one, a_host(own) as old:
+        await connect(old, one.host)
+        await until(lambda: one.service._links)
+        (link,) = one.service._links.values()
+        monkeypatch.setattr(one.service, "greet_all", lambda: None)  # the heartbeat would mend it, a second later
+        await trio.sleep(2.1)  # then a second connection is no simultaneous dial, but a newer one
+        async with a_host(own) as new:
+            heard = trio.Event()
+
+            async def listen(stream: Stream) -> None:
+                await stream.read_exactly(1)
+                heard.set()
+
+            new.set_handler(PROTOCOL, listen, strangers=True)
+            await connect(new, one.host)
+            with trio.fail_after(PATIENCE):
+                await heard.wait()
+            assert one.service._links[new.peer_id] is not link
 
 
 async def test_of_a_blocked_creator_nothing_is_delivered_or_passed_on() -> None:
