@@ -36,6 +36,10 @@ LARGE_BYTES = 256 << 10  # a message beyond that holds blocks: of who owes us no
 LARGE_AT_ONCE = 4  # of those
 OWED_SECONDS = 120.0  # for a message to come whole
 LARGE_SECONDS = 30.0  # for one of those that hold up others of their kind
+CHATTER_RATE = (
+    512 << 10
+)  # bytes a second of everything but blocks that are read of one peer: a megabyte of want-lists costs
+CHATTER_BYTES = 4 << 20  # 35 ms of computing. So many of them at once
 OPEN_SECONDS = 10.0  # for a peer to take a stream
 SEND_SECONDS = 30.0  # for a peer to take a message; after that the connection is cut
 USEFUL_SECONDS = 60.0  # after a block went either way, a peer is worth its place
@@ -63,7 +67,8 @@ class Progress:
 class _Line:
     """What is under way with one connected peer."""
 
-    reading: trio.Lock = field(default_factory=trio.Lock)  # one message at a time is put together
+    reading: trio.Lock = field(default_factory=trio.Lock)  # one message at a time is put together and looked at
+    chatter: float = 0.0  # when what it has said is paid for, at `CHATTER_RATE`
     stream: Stream | None = None  # on which we send
     speaking: bool = False
 
@@ -286,8 +291,8 @@ class Bitswap:
                 if line is None:
                     raise BrokenError(f"the line to {stream.peer} broke")
                 async with line.reading:
-                    data = await self._body(stream, reader, size)
-                await self._hear(stream.peer, data)
+                    chatter = await self._hear(stream.peer, await self._body(stream, reader, size))
+                    await _pay(line, chatter)
         except PeerMisbehaved:
             stream.cut()
             raise
@@ -306,7 +311,8 @@ class Bitswap:
     def _stirs(self, peer: str) -> None:
         self.machine.client.stirs(peer, trio.current_time())
 
-    async def _hear(self, peer: str, data: bytes) -> None:
+    async def _hear(self, peer: str, data: bytes) -> int:
+        """Returns how many bytes of the message were no block."""
         try:
             message = decode_message(data)
         except EncodingError as error:
@@ -316,6 +322,7 @@ class Bitswap:
         for event in self.machine.hear(peer, message, held, trio.current_time()):
             self._happened(event)
         self._stir()
+        return len(data) - sum(len(block.data) for block in message.blocks)
 
     def _happened(self, event: Event) -> None:
         match event:
@@ -388,6 +395,14 @@ class _Reader:
             del self._buffer[:size]
             return data
         raise BrokenError(f"a message of {self._stream.peer} did not come whole in {seconds:.0f} seconds")
+
+
+async def _pay(line: _Line, chatter: int) -> None:
+    """Wait, before more of a peer is read, until what it has said is paid for."""
+    now = trio.current_time()
+    line.chatter = max(line.chatter, now - CHATTER_BYTES / CHATTER_RATE) + chatter / CHATTER_RATE
+    if line.chatter > now:
+        await trio.sleep_until(line.chatter)
 
 
 def _session(peers: Collection[str] | None) -> Session:

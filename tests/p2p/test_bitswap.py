@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from mycelnode.errors import BlockUnavailable, BrokenError, DagRefused, DataDirUnusable, NetworkError
-from mycelnode.p2p.bitswap import LARGE_AT_ONCE, Bitswap, Progress, open_bitswap
+from mycelnode.p2p.bitswap import CHATTER_BYTES, CHATTER_RATE, LARGE_AT_ONCE, Bitswap, Progress, open_bitswap
 from mycelnode.p2p.host import Host, Stream
 from mycelnode.p2p.swarm import Swarm, open_swarm
 from mycelnode.protobuf import bytes_field, varint, varint_field
@@ -295,18 +295,47 @@ async def test_a_want_list_of_fifty_thousand_is_bounded() -> None:
         await connect(greedy, here.host)
         process = psutil.Process()
         before = process.memory_info().rss
-        for number in range(5):
+        for number in range(2):
             entries = (Entry(cid_of(b"%d %d" % (number, n)), send_dont_have=True) for n in range(50_000))
             message = encode_message(Message(tuple(entries)))
             assert len(message) < MAX_MESSAGE
             await say(greedy, here.host, message)
         ledger = here.bitswap.machine._ledgers[greedy.peer_id]
-        await until(lambda: cid_of(b"4 0") in ledger.wants)
+        await until(lambda: cid_of(b"1 0") in ledger.wants)
         assert len(ledger.wants) <= 1024
         assert process.memory_info().rss - before < 40 * MIB  # both ends are in this process
         stream = await say(greedy, here.host, encode_message(Message((Entry(cid_of(b"x")),))))
         await until(lambda: cid_of(b"x") in ledger.wants)  # it is served still
         stream.reset()
+
+
+async def test_want_lists_without_end_are_read_slowly() -> None:
+    """And blocks of others come meanwhile."""
+    theirs, ours = Blocks(), Blocks()
+    root = a_dag(theirs, 10, MIB)
+    async with a_swarm(theirs) as there, a_swarm(ours, there) as here, a_host() as bad, trio.open_nursery() as nursery:
+        bad.set_handler(PROTOCOL, never_read, strangers=True)
+        await connect(bad, here.host)
+        message = encode_message(Message(tuple(Entry(cid_of(b"%d" % n)) for n in range(50_000))))
+        sent = 0
+
+        async def pour() -> None:
+            nonlocal sent
+            stream = await bad.open_stream(bad.line(here.peer_id), PROTOCOL, deadline=PATIENCE)
+            while True:
+                await stream.send_all(varint(len(message)) + message, deadline=60)
+                sent += len(message)
+
+        nursery.start_soon(pour)
+        await until(lambda: sent)
+        began = trio.current_time()
+        await fetched(here, root)
+        assert ours == theirs
+        window = 4 * MIB  # what is on its way unread
+        assert sent <= CHATTER_BYTES + window + (trio.current_time() - began + PATIENCE) * CHATTER_RATE
+        await trio.sleep(1)
+        assert here.bitswap._lines[bad.peer_id].chatter > trio.current_time()  # it waits
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(

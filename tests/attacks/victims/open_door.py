@@ -1,4 +1,4 @@
-"""Our host with an open gate, as a swarm door is built: anybody may come in and use its services; those it knows are members.
+"""The swarm door, with its limits and services, and a few more services to attack; those whom it knows are members.
 
 Prints its address, and runs until it is killed. Arguments: the keys (hex) that it knows; ``--swarm``: with announcements and
 providers.
@@ -16,12 +16,13 @@ import trio
 
 from mycelnode.errors import BrokenError, NetworkError
 from mycelnode.identity import verify
+from mycelnode.p2p.bitswap import open_bitswap
 from mycelnode.p2p.dht import open_dht
 from mycelnode.p2p.gossip import GossipService, open_gossip
-from mycelnode.p2p.host import Admission, Host, HostConfig, Limits, Stream, open_host
-
-# Who comes to a swarm stays longer than who comes to pair; the rest is as at the mesh door.
-LIMITS = Limits(strangers=64, stranger_seconds=600, stranger_idle_seconds=60)
+from mycelnode.p2p.host import Admission, Host, HostConfig, Stream, open_host
+from mycelnode.p2p.identify import serve_identity
+from mycelnode.p2p.swarm import LIMITS
+from tests.p2p.blocks import Blocks
 
 
 async def echo(stream: Stream) -> None:
@@ -61,26 +62,12 @@ async def tell(stream: Stream) -> None:
     await stream.aclose()
 
 
-async def ping(stream: Stream) -> None:
-    """`/ipfs/ping/1.0.0`, as libp2p has it."""
-    while True:
-        await stream.send_all(await stream.read_exactly(32), deadline=10)
-
-
-async def identify(stream: Stream) -> None:
-    """`/ipfs/id/1.0.0`: says what every device may know, and nothing of addresses."""
-    await stream.send_all(b"\x0a\x2a\x0amycelnode/0", deadline=10)
-    await stream.aclose()
-
-
 SERVICES = {
     "/echo/1": echo,
     "/shout/1": shout,
     "/deaf/1": deaf,
     "/pour/1": pour,
     "/tell/1": tell,
-    "/ipfs/ping/1.0.0": ping,
-    "/ipfs/id/1.0.0": identify,
 }
 
 
@@ -107,9 +94,11 @@ async def main(known: set[bytes], swarm: bool) -> None:
     try:
         async with (
             open_host(os.urandom(32), config, admit=admit) as host,
+            open_bitswap(host, Blocks([b"a block", bytes(1 << 20)]), strangers=True),
             trio.open_nursery() as nursery,
             AsyncExitStack() as stack,
         ):
+            serve_identity(host)
             if swarm:
                 await serve_swarm(host, stack, nursery)
             for protocol, handler in SERVICES.items():
