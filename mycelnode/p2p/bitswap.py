@@ -71,6 +71,7 @@ class _Line:
     chatter: float = 0.0  # when what it has said is paid for, at `CHATTER_RATE`
     stream: Stream | None = None  # on which we send
     speaking: bool = False
+    deaf: bool = False  # it took no stream of ours; until it says something itself, nothing is said to it
 
 
 @dataclass(slots=True, eq=False)
@@ -188,9 +189,8 @@ class Bitswap:
                 if not waiter.users and self._waiting.get(cid) is waiter:
                     del self._waiting[cid]
         if waiter.data is None:
-            connected = len(self._lines)
             raise BlockUnavailable(
-                f"none of {connected} connected peers gave the block b{base32(cid)} in {seconds:.0f} seconds"
+                f"none of {self.machine.client.peers} connected peers gave the block b{base32(cid)} in {seconds:.0f} seconds"
             )
         return waiter.data
 
@@ -261,7 +261,8 @@ class Bitswap:
         except MycelError as error:  # the line broke, or it does not speak Bitswap
             _log.debug("nothing can be said to %s over Bitswap: %s", peer, error)
             if self._lines.get(peer) is line:
-                self._gone(peer)
+                line.deaf, line.stream = True, None
+                self.machine.disconnected(peer, trio.current_time())
                 self._stir()
         finally:
             line.speaking = False
@@ -290,6 +291,9 @@ class Bitswap:
                 line = self._lines.get(stream.peer)
                 if line is None:
                     raise BrokenError(f"the line to {stream.peer} broke")
+                if line.deaf:
+                    line.deaf = False
+                    self.machine.connected(stream.peer, trio.current_time())
                 async with line.reading:
                     chatter = await self._hear(stream.peer, await self._body(stream, reader, size))
                     await _pay(line, chatter)

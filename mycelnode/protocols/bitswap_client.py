@@ -177,6 +177,11 @@ class Client:
         """How many blocks are wanted."""
         return len(self._wants)
 
+    @property
+    def peers(self) -> int:
+        """How many peers may be asked."""
+        return len(self._peers)
+
     def owes(self, peer: str) -> bool:
         """Were blocks asked of this peer that have not come?"""
         state = self._peers.get(peer)

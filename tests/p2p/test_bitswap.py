@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import psutil
@@ -410,6 +410,19 @@ async def test_a_peer_that_ends_each_stream_after_a_message_is_served() -> None:
             stream = await say(old, there.host, encode_message(Message((Entry(cid),))))
             await stream.aclose()
             await until(partial(lambda most: len(heard) >= most, number))
+
+
+async def test_a_peer_that_takes_no_stream_at_first_is_heard_later() -> None:
+    theirs = Blocks([b"block"])
+    (cid,) = theirs
+    async with a_swarm(Blocks()) as here, a_host() as late:
+        await connect(late, here.host)
+        with pytest.raises(BlockUnavailable, match="none of 0"):
+            await here.bitswap.fetch(cid, deadline=0.3)
+        async with open_bitswap(late, theirs, strangers=True) as there:
+            with suppress(BlockUnavailable):
+                await there.fetch(cid_of(b"what the other has not"), deadline=0.1)
+            assert await here.bitswap.fetch(cid, deadline=PATIENCE) == b"block"
 
 
 # --- over any host -------------------------------------------------------------------------------------------------------------
