@@ -190,7 +190,7 @@ class Bitswap:
                     del self._waiting[cid]
         if waiter.data is None:
             raise BlockUnavailable(
-                f"none of {self.machine.client.peers} connected peers gave the block b{base32(cid)} in {seconds:.0f} seconds"
+                f"none of {len(self.peers)} connected peers gave the block b{base32(cid)} in {seconds:.0f} seconds"
             )
         return waiter.data
 
@@ -225,6 +225,11 @@ class Bitswap:
             if data is not None:
                 found[name] = data
         return found
+
+    @property
+    def peers(self) -> set[str]:
+        """The connected peers that may be asked; whoever does not speak Bitswap is one until it was."""
+        return self.machine.client.peers
 
     # --- peers ---------------------------------------------------------------------------------------------------------------
 

@@ -178,9 +178,9 @@ class Client:
         return len(self._wants)
 
     @property
-    def peers(self) -> int:
-        """How many peers may be asked."""
-        return len(self._peers)
+    def peers(self) -> set[str]:
+        """Those that may be asked."""
+        return set(self._peers)
 
     def owes(self, peer: str) -> bool:
         """Were blocks asked of this peer that have not come?"""
