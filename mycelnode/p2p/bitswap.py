@@ -96,9 +96,9 @@ class Bitswap:
         self._wanted = trio.Event()
 
     @property
-    def peers(self) -> Collection[str]:
+    def peers(self) -> set[str]:
         """Who is connected, and was not seen to speak no Bitswap."""
-        return self._lines.keys()
+        return self.machine.client.peers
 
     # --- fetching ------------------------------------------------------------------------------------------------------------
 
@@ -225,11 +225,6 @@ class Bitswap:
             if data is not None:
                 found[name] = data
         return found
-
-    @property
-    def peers(self) -> set[str]:
-        """The connected peers that may be asked; whoever does not speak Bitswap is one until it was."""
-        return self.machine.client.peers
 
     # --- peers ---------------------------------------------------------------------------------------------------------------
 
