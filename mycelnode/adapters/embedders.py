@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -18,6 +19,7 @@ from mycelnode.errors import EmbedderUnavailable
 from mycelnode.ports import Clock, Embedder
 
 RETRY_SECONDS: Final = 60.0  # until an embedder that is gone, or was never there, is looked for again
+QUERY_SECONDS: Final = 5.0  # that a search waits for the vector of its query
 MINILM: Final = "minilm"
 NONE: Final = "none (lexical only)"
 
@@ -38,10 +40,10 @@ class MiniLmEmbedder:
 
     async def embed(self, texts: Sequence[str]) -> Array:
         """See `mycelnode.ports.Embedder`; a thread for each text, so that it can be cancelled between them."""
-        made = [np.zeros((0, self.dim), np.float32)]
-        for text in texts:
-            made.append(await trio.to_thread.run_sync(self._model.embed, [text], limiter=self._limiter))
-        return np.concatenate(made)
+        made = np.zeros((len(texts), self.dim), np.float32)
+        for place, text in enumerate(texts):
+            made[place] = (await trio.to_thread.run_sync(self._model.embed, [text], limiter=self._limiter))[0]
+        return made
 
 
 async def open_minilm() -> MiniLmEmbedder:
@@ -56,64 +58,78 @@ class Embedders:
     """Those that may be there, the preferred one first; one of them, or none, is in use. Made by `open_embedders`."""
 
     def __init__(self, choices: Sequence[Open], clock: Clock) -> None:
-        self._choices, self._clock = choices, clock
+        self._choices = [_Choice(choice) for choice in choices]
+        self._clock = clock
         self._lock = trio.Lock()
-        self._current: Embedder | None = None
-        self._looked: float | None = None  # when that was decided
-        self._first = False  # is the one in use the preferred one?
-        self.reasons: tuple[str, ...] = ()  # why those before it are not in use
+        self._name = NONE
 
     @property
     def name(self) -> str:
-        """Of the one in use, or that there is none."""
-        return NONE if self._current is None else self._current.name
+        """Of the one in use, or that there is none: the ``embedder`` of `pattern search --json`."""
+        return self._name
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why others are not in use: a sentence each."""
+        return [choice.reason for choice in self._choices if choice.reason]
 
     async def current(self) -> Embedder | None:
-        """The one in use. Unless it is the preferred one, that is looked for again after `RETRY_SECONDS`."""
+        """The first one that is there. One that was not is looked for again after `RETRY_SECONDS`."""
         async with self._lock:
-            due = self._looked is None or self._clock.monotonic() - self._looked >= RETRY_SECONDS
-            if not due or (self._first and self._looked is not None):
-                return self._current
-            reasons: list[str] = []
-            for place, choice in enumerate(self._choices):
-                try:
-                    found = await choice()
-                except EmbedderUnavailable as error:
-                    reasons.append(str(error))
-                    continue
-                break
-            else:
-                found, place = None, len(self._choices)
-            if self._looked is None or (found and found.model_id) != (self._current and self._current.model_id):
-                _log.info(
-                    "search embeds with %s%s", found.name if found else NONE, "".join(f"; {text}" for text in reasons)
-                )
-            self._current, self._first, self.reasons = found, place == 0, tuple(reasons)
-            self._looked = self._clock.monotonic()
-            return self._current
+            found = None
+            for choice in self._choices:
+                if found := await choice.look(self._clock.monotonic()):
+                    break
+            name = NONE if found is None else found.name
+            if name != self._name:
+                _log.info("search embeds with %s", name)
+            self._name = name
+            return found
 
     async def embed(self, texts: Sequence[str]) -> tuple[Embedder, Array] | None:
-        """By the one in use, or, if that is gone, the next; None if there is none. Says by which: vectors are its alone."""
-        for _ in range(len(self._choices) + 1):
-            embedder = await self.current()
-            if embedder is None:
-                return None
+        """By the one in use, or, if that does not answer, the next; None if there is none. Says which, as vectors are its alone."""
+        while embedder := await self.current():
             try:
                 return embedder, await embedder.embed(texts)
             except EmbedderUnavailable as error:
-                _log.warning("%s is not used now: %s", embedder.name, error)
-                self.gone(embedder)
+                _log.warning("%s is left alone for a while: %s", embedder.name, error)
+                for choice in self._choices:
+                    choice.leave(embedder, error, self._clock.monotonic())
         return None
 
-    def gone(self, embedder: Embedder) -> None:
-        """It did not answer: look for another at the next need."""
-        if self._current is embedder:
-            self._current, self._looked, self._first = None, None, False
+    async def embed_query(self, text: str) -> tuple[Embedder, Array] | None:
+        """One text, [dim]; None if nobody has made a vector of it in `QUERY_SECONDS`: a model that is being loaded is not gone."""
+        with trio.move_on_after(QUERY_SECONDS):
+            if made := await self.embed([text]):
+                return made[0], made[1][0]
+        return None
+
+
+class _Choice:
+    """One that may be there."""
+
+    def __init__(self, choice: Open) -> None:
+        self._open = choice
+        self._found: Embedder | None = None
+        self._not_before = -math.inf
+        self.reason = ""
+
+    async def look(self, now: float) -> Embedder | None:
+        if self._found is None and now >= self._not_before:
+            try:
+                self._found, self.reason = await self._open(), ""
+            except EmbedderUnavailable as error:
+                self.reason, self._not_before = str(error), now + RETRY_SECONDS
+        return self._found
+
+    def leave(self, embedder: Embedder, error: EmbedderUnavailable, now: float) -> None:
+        if self._found is embedder:
+            self._found, self.reason, self._not_before = None, str(error), now + RETRY_SECONDS
 
 
 @asynccontextmanager
 async def open_embedders(url: str, model: str, *, clock: Clock) -> AsyncIterator[Embedders]:
-    """For the settings `models.ollama_url` (empty: no Ollama) and `models.embedder`. Nothing is asked or loaded before it is needed."""
+    """For the settings `models.ollama_url` (empty: no Ollama) and `models.embedder`. Nothing is loaded before it is needed."""
     if not url:
         yield Embedders([open_minilm], clock)
         return

@@ -6,7 +6,6 @@ What answers at that address may be anything, so each answer is bounded in time 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -30,6 +29,7 @@ EMBED_SECONDS: Final = 60.0  # for one request: a model that is not loaded is re
 MAX_MODELS: Final = 10_000
 MAX_LIST_BYTES: Final = 4 << 20
 NUMBER_BYTES: Final = 32  # a float as JSON, with what is around it
+MAX_NUMBER: Final = 1e6  # vectors of unit length are expected, and are brought to it
 SPARE_BYTES: Final = 64 << 10
 _DIGEST: Final = re.compile(r"(sha256:)?[0-9a-f]{64}")
 _DIGEST_CHARS: Final = 12  # of it, in the name
@@ -49,10 +49,11 @@ class OllamaEmbedder:
 
     async def embed(self, texts: Sequence[str]) -> Array:
         """See `mycelnode.ports.Embedder`; `BATCH` texts a request."""
-        made = [np.zeros((0, self.dim), np.float32)]
+        made = np.zeros((len(texts), self.dim), np.float32)
         for start in range(0, len(texts), BATCH):
-            made.append(await _embed(self._client, self._model, texts[start : start + BATCH], self.dim))
-        return np.concatenate(made)
+            some = texts[start : start + BATCH]
+            made[start : start + len(some)] = await _embed(self._client, self._model, some, self.dim)
+        return made
 
 
 def make_client(url: str) -> httpx.AsyncClient:
@@ -123,7 +124,7 @@ def _vectors(client: httpx.AsyncClient, lists: Any, count: int, dim: int | None)
         dim = len(numbers) if dim is None and isinstance(numbers, list) else dim
         if not isinstance(numbers, list) or len(numbers) != dim or not 0 < dim <= MAX_DIM:
             raise _odd(client)
-        if not all(type(number) in (int, float) and math.isfinite(number) and abs(number) < 1e6 for number in numbers):
+        if not all(type(number) in (int, float) and -MAX_NUMBER < number < MAX_NUMBER for number in numbers):
             raise _odd(client)
     array = np.array(lists, np.float32)
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
@@ -143,13 +144,19 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, body: Any, mos
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise _odd(client)
             data = bytearray()
-            async for piece in response.aiter_raw():
-                data += piece
-                if len(data) > most:
-                    raise _odd(client)
+            with trio.CancelScope() as enough:
+                async for piece in response.aiter_raw():
+                    data += piece
+                    if (
+                        len(data) > most
+                    ):  # its iterators within iterators are closed by what is raised inside them alone
+                        enough.cancel()
+            if len(data) > most:
+                raise _odd(client)
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
-        said = str(error) or type(error).__name__
-        raise EmbedderUnavailable(f"Ollama at {client.base_url} does not answer: {said}") from error
+        raise EmbedderUnavailable(
+            f"Ollama at {client.base_url} does not answer: {str(error) or type(error).__name__}"
+        ) from error
     return await trio.to_thread.run_sync(_read, client, bytes(data))
 
 
