@@ -15,6 +15,7 @@ from benchmarks import install
 
 ROOT = Path(__file__).parent.parent
 JOB_SECONDS = 300.0  # for one measurement, on a slow machine
+LIBRARIES = (1_000, 10_000, 100_000)  # patterns among which is searched
 
 Runs = dict[str, dict[str, list[float]]]  # job → metric → one number a round
 
@@ -58,6 +59,10 @@ def jobs(scale: Scale) -> list[Job]:
         Job("w4.hypercore", [str(ROOT / "benchmarks/peers/hypercore.mjs"), n], needs="node"),
         Job("net.mycelnode", ["benchmarks.ours.replicate", n]),
         Job("together.mycelnode", ["benchmarks.ours.together", str(scale.times)]),
+        *(
+            Job(f"search.{n}", ["benchmarks.ours.search", str(n)], rounds=1 if n == max(LIBRARIES) else None)
+            for n in LIBRARIES
+        ),  # most of the time of the largest goes into filling it
         Job("dial", ["benchmarks.ours.dial", str(scale.times)]),
         Job("catalogue", ["benchmarks.ours.catalogue", str(10 * scale.n)]),
         Job("idle", ["benchmarks.ours.idle", str(scale.idle_seconds), str(scale.times)], rounds=1),

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from benchmarks.data import DIGEST_BYTES, Sizes
-from benchmarks.jobs import Runs
+from benchmarks.jobs import LIBRARIES, Runs
 
 FLOOR: Final = "floor"
 
@@ -150,6 +150,19 @@ def _catalogue() -> list[Spec]:
     ]
 
 
+def _search(n: int) -> list[Spec]:
+    """Searching among n patterns, beside what each half takes by plain means; the first of them carries the aim."""
+    name, work = f"search among {n:,} patterns", f"search.{n}"
+    aim: dict[str, Any] = {"aim": 20.0, "aim_of": "ours"} if n == max(LIBRARIES) else {}
+    return [
+        Spec(f"{name}, p50", "ms", (work, "ours_p50_ms"), "numpy", (work, "numpy_p50_ms"), **aim),
+        Spec(f"{name}, p50", "ms", (work, "ours_p50_ms"), "FTS5", (work, "fts_p50_ms")),
+        Spec(f"{name}, p95", "ms", (work, "ours_p95_ms"), "numpy", (work, "numpy_p95_ms")),
+        Spec(f"{name}, with filters, p50", "ms", (work, "filtered_p50_ms")),
+        Spec(f"{name}, words alone, p50", "ms", (work, "words_p50_ms"), "FTS5", (work, "fts_any_p50_ms")),
+    ]
+
+
 NET: Final = "net.mycelnode"
 SPECS: Final[Sequence[Spec]] = (
     # to an empty replica, and two that met before
@@ -204,6 +217,8 @@ SPECS: Final[Sequence[Spec]] = (
     Spec("W1 over Noise by state: usable after", "ms", (NET, "state_s"), scale=1000),
     # which manifests there are, of ten times N
     *_catalogue(),
+    # the library
+    *(spec for n in LIBRARIES for spec in _search(n)),
     # moments
     Spec("dial to first byte", "ms", ("dial", "dial_ms"), "py-libp2p", ("dial", "stock_ms"), aim=20.0, aim_of="ours"),
     Spec("change to visible on a peer", "ms", ("together.mycelnode", "visible_ms"), aim=20.0, aim_of="ours"),

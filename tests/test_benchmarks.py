@@ -14,7 +14,7 @@ import trio
 
 from benchmarks import install, jobs, report
 from benchmarks.data import Sizes, key
-from benchmarks.ours import catalogue, crdt, idle, log, remote, replicate, together
+from benchmarks.ours import catalogue, crdt, idle, log, remote, replicate, search, together
 from benchmarks.ours.world import Numbers
 from benchmarks.rows import SPECS, Row, rows
 
@@ -48,6 +48,8 @@ async def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]
     await once("net.mycelnode", replicate.measure, 20)
     await once("together.mycelnode", together.measure, 2)
     await once("catalogue", catalogue.measure, SIZES.catalogue)
+    for n in jobs.LIBRARIES:
+        await once(f"search.{n}", search.measure, 200)
     await once("idle", idle.measure, 0, 1)
     dials = jobs.Job(
         "dial", ["benchmarks.ours.dial", "1"]

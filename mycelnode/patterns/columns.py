@@ -69,7 +69,9 @@ class Columns:
 
     def refresh(self, connection: sqlite3.Connection) -> None:
         """Bring it up to date with what ``connection`` sees."""
-        first, last = connection.execute("SELECT min(change), max(change) FROM pattern_changes").fetchone()
+        first, last = connection.execute(
+            "SELECT (SELECT min(change) FROM pattern_changes), (SELECT max(change) FROM pattern_changes)"
+        ).fetchone()  # each a look at one end; asked for together, SQLite reads them all
         if last == self._change:
             return
         if last is None or self._change is None or self._missed(first, last):
@@ -185,19 +187,22 @@ class Selection:
     def nearest(self, vector: Vectors, most: int, accept: Accept | None = None) -> list[tuple[int, float]]:
         """(number, cosine) of the ``most`` nearest to ``vector`` ([dim], of unit length), of those that ``accept`` takes."""
         columns = self._columns
-        slots = np.flatnonzero(self._mask & columns._embedded[: len(self._mask)])
-        if len(slots) * SPARSE < columns._rows:
+        wanted = self._mask & columns._embedded[: len(self._mask)]
+        if int(np.count_nonzero(wanted)) * SPARSE < columns._rows:
+            slots = np.flatnonzero(wanted)
             cosines = columns._matrix[slots] @ vector
         else:
-            cosines = (columns._matrix[: columns._rows] @ vector)[slots]
+            slots = np.arange(columns._rows)
+            cosines = columns._matrix[: columns._rows] @ vector
+            cosines[~wanted] = -np.inf
         if accept is None and len(slots) > most:
-            best = np.argpartition(-cosines, most)[:most]
+            best = np.argpartition(cosines, len(slots) - most)[-most:]
             slots, cosines = slots[best], cosines[best]
         numbers = columns._numbers[slots]
         found: list[tuple[int, float]] = []
         for place in np.lexsort((numbers, -cosines)):
             no = int(numbers[place])
-            if accept is None or accept(no):
+            if wanted[slots[place]] and (accept is None or accept(no)):
                 found.append((no, float(cosines[place])))
                 if len(found) == most:
                     break

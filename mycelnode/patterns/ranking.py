@@ -19,6 +19,8 @@ SIMILARITY_WEIGHT: Final = 0.60
 SUCCESS_WEIGHT: Final = 0.20
 REPUTATION_WEIGHT: Final = 0.15
 PRICE_WEIGHT: Final = 0.05
+PARTS: Final = ("similarity", "success", "reputation", "price")
+WEIGHTS: Final = (SIMILARITY_WEIGHT, SUCCESS_WEIGHT, REPUTATION_WEIGHT, PRICE_WEIGHT)
 
 IMAGINED: Final = 2  # successes, and as many failures, before the first use
 Z: Final = 1.0  # standard errors below what was seen
@@ -58,19 +60,49 @@ class Score:
     parts: tuple[Part, ...]
 
 
-def score(*, similarity: float, found: str, uses: int, successes: int, reputation: int | None, price: int) -> Score:
-    """Of one found pattern.
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a score is made of. Values out of bounds are moved to them.
 
-    ``similarity`` is in 0…1 (see `similarity_at`), and ``found`` the sentence on it; ``uses`` and ``successes`` are the person's;
-    ``reputation`` is of others' ratings, in 0…1000, or None; ``price`` in yoctoNEAR. Values out of bounds are moved to them.
+    ``similarity`` is in 0…1 (see `similarity_at`), ``uses`` and ``successes`` are the person's, ``reputation`` is of others' ratings in
+    0…1000 or None, ``price`` in yoctoNEAR.
     """
-    parts = (
-        _part("similarity", min(max(similarity, 0.0), 1.0), SIMILARITY_WEIGHT, found),
-        _part("success", success_value(uses, successes), SUCCESS_WEIGHT, _success_sentence(uses, successes)),
-        _part("reputation", reputation_value(reputation), REPUTATION_WEIGHT, _reputation_sentence(reputation)),
-        _part("price", price_value(price), PRICE_WEIGHT, _price_sentence(price)),
+
+    similarity: float
+    uses: int
+    successes: int
+    reputation: int | None
+    price: int
+
+    @property
+    def values(self) -> tuple[float, float, float, float]:
+        """Similarity, success, reputation and price, each in 0…1."""
+        return (
+            min(max(self.similarity, 0.0), 1.0),
+            success_value(self.uses, self.successes),
+            reputation_value(self.reputation),
+            price_value(self.price),
+        )
+
+
+def score(facts: Facts) -> float:
+    """In 0…1."""
+    return math.fsum(weight * value for weight, value in zip(WEIGHTS, facts.values, strict=True))
+
+
+def explain(facts: Facts, found: str) -> Score:
+    """The same with its parts; ``found`` is the sentence on the similarity."""
+    sentences = (
+        found,
+        _success_sentence(facts.uses, facts.successes),
+        _reputation_sentence(facts.reputation),
+        _price_sentence(facts.price),
     )
-    return Score(math.fsum(part.contribution for part in parts), parts)
+    parts = tuple(
+        Part(what, value, weight, weight * value, sentence)
+        for what, value, weight, sentence in zip(PARTS, facts.values, WEIGHTS, sentences, strict=True)
+    )
+    return Score(score(facts), parts)
 
 
 def similarity_at(position: int) -> float:
@@ -100,10 +132,6 @@ def reputation_value(reputation: int | None) -> float:
 def price_value(price: int) -> float:
     """In 0…1: 1 for what is free, a half at `HALF_PRICE`."""
     return HALF_PRICE / (HALF_PRICE + max(price, 0))
-
-
-def _part(what: str, value: float, weight: float, sentence: str) -> Part:
-    return Part(what, value, weight, weight * value, sentence)
 
 
 def _success_sentence(uses: int, successes: int) -> str:

@@ -19,7 +19,7 @@ from mycelnode.patterns import library
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.columns import Accept, Columns, Selection
 from mycelnode.patterns.library import Entry
-from mycelnode.patterns.ranking import Score, score, similarity_at
+from mycelnode.patterns.ranking import Facts, Score, explain, score, similarity_at
 from mycelnode.patterns.vectors import Vectors
 
 RRF: Final = 60  # as in the paper
@@ -105,29 +105,33 @@ def search(
         columns.refresh(connection)
         words, meaning = halves(connection, columns, query, vector, reputation)
     order = fuse(words, [no for no, _ in meaning])
-    known = library.entries(connection, order)
+    weighed = _weighed(connection, order, outcomes, reputation)
+    weighed.sort(key=lambda one: -score(one[1]))  # a stable sort: equals stay in the order of similarity
+    best = weighed[: max(0, min(query.limit, MAX_LIMIT))]
     by_words = {no: place for place, no in enumerate(words, 1)}
     by_meaning = {no: (place, cosine) for place, (no, cosine) in enumerate(meaning, 1)}
-    found = []
+    known = library.entries(connection, [no for no, _ in best])
+    return [
+        Found(known[no], explain(facts, _sentence(by_words.get(no), by_meaning.get(no))))
+        for no, facts in best
+        if no in known
+    ]
+
+
+def _weighed(
+    connection: sqlite3.Connection, order: Sequence[int], outcomes: Outcomes, reputation: Reputation
+) -> list[tuple[int, Facts]]:
+    """What is known of each, in the order of similarity."""
+    marks = ",".join("?" * len(order))
+    rows = connection.execute(f"SELECT no, cid, price FROM patterns WHERE no IN ({marks})", order)
+    known = {no: (Cid.from_bytes(cid), int(price)) for no, cid, price in rows}
+    weighed = []
     for position, no in enumerate(order, 1):
-        if (entry := known.get(no)) is None:
-            continue
-        uses, successes = outcomes(entry.cid)
-        found.append(
-            Found(
-                entry,
-                score(
-                    similarity=similarity_at(position),
-                    found=_sentence(by_words.get(no), by_meaning.get(no)),
-                    uses=uses,
-                    successes=successes,
-                    reputation=reputation(entry.cid),
-                    price=entry.price,
-                ),
-            )
-        )
-    found.sort(key=lambda one: -one.score.value)  # a stable sort: equals stay in the order of similarity
-    return found[: max(0, min(query.limit, MAX_LIMIT))]
+        if no in known:
+            cid, price = known[no]
+            facts = Facts(similarity_at(position), *outcomes(cid), reputation(cid), price)
+            weighed.append((no, facts))
+    return weighed
 
 
 def halves(

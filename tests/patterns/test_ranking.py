@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from mycelnode.patterns import ranking
 from mycelnode.patterns.pattern import MAX_COUNT, MAX_YOCTO
-from mycelnode.patterns.ranking import price_value, reputation_value, score, similarity_at, success_value
+from mycelnode.patterns.ranking import (
+    Facts,
+    explain,
+    price_value,
+    reputation_value,
+    score,
+    similarity_at,
+    success_value,
+)
 
 COUNTS = st.integers(0, 10_000) | st.integers(0, MAX_COUNT)
 INPUTS = st.fixed_dictionaries(
@@ -26,12 +34,13 @@ INPUTS = st.fixed_dictionaries(
 
 
 def value(**given: Any) -> float:
-    return score(found="", **given).value
+    return score(Facts(**given))
 
 
 @given(INPUTS)
 def test_a_score_is_within_its_bounds_and_the_sum_of_what_it_says(inputs: dict[str, Any]) -> None:
-    found = score(found="so", **inputs)
+    found = explain(Facts(**inputs), "so")
+    assert found.value == score(Facts(**inputs))
     assert 0 <= found.value <= 1
     assert math.isclose(found.value, sum(part.weight * part.value for part in found.parts))
     assert math.isclose(sum(part.weight for part in found.parts), 1)
@@ -84,11 +93,11 @@ def test_worked_examples() -> None:
 
 
 def test_what_it_says_can_be_read() -> None:
-    told = score(similarity=1, found="number 1 by its words", uses=3, successes=2, reputation=870, price=15 * 10**21)
+    told = explain(Facts(1, 3, 2, 870, 15 * 10**21), "number 1 by its words")
     assert [part.sentence for part in told.parts] == [
         "number 1 by its words", "it worked in 2 of your 3 uses", "others rate it 870 of 1,000", "0.015 NEAR a use",
     ]  # fmt: skip
-    new = score(similarity=0, found="", uses=0, successes=0, reputation=None, price=0)
+    new = explain(Facts(0, 0, 0, None, 0), "")
     assert [part.sentence for part in new.parts[1:]] == [
         "you have not used it yet", "nobody has rated it yet", "it is free",
     ]  # fmt: skip
