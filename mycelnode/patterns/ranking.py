@@ -64,8 +64,8 @@ class Score:
 class Facts:
     """What a score is made of. Values out of bounds are moved to them.
 
-    ``similarity`` is in 0…1 (see `similarity_at`), ``uses`` and ``successes`` are the person's, ``reputation`` is of others' ratings in
-    0…1000 or None, ``price`` in yoctoNEAR.
+    ``similarity`` is in 0…1 (see `similarity_at`), ``uses`` and ``successes`` are the person's, ``reputation`` is of others'
+    ratings in 0…1000 or None, ``price`` in yoctoNEAR.
     """
 
     similarity: float
