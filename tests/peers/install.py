@@ -1,4 +1,4 @@
-"""Builds the real peers that tests and benchmarks meet: Kubo from its Go module, Helia from npm; both pinned beside this file.
+"""Builds the real peers that tests and benchmarks meet: Kubo and Ollama from their Go modules, Helia from npm; all pinned here.
 
 ``python -m tests.peers.install`` puts them into a cache folder outside of the checkout (``MYCEL_PEERS_DIR``), one folder for
 each state of the files that pin them, so a second run is instant. It needs nothing but the standard library. Its exit status is 1
@@ -20,7 +20,13 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 GO_PINS = ("go.mod", "go.sum", "tools.go")
+OLLAMA_PINS = ("go.mod", "go.sum", "tools.go", "include/miniaudio/miniaudio.h")
 NPM_PINS = ("package.json", "package-lock.json")
+OLLAMA_PACKAGE = "github.com/ollama/ollama"
+OLLAMA_HEADERS = (
+    ("nlohmann/json.hpp", "nlohmann-json3-dev"),
+    ("stb/stb_image.h", "libstb-dev"),
+)  # and Debian's packages
 KUBO_PACKAGE = "github.com/ipfs/kubo/cmd/ipfs"
 GO_AT_LEAST = (1, 25)  # as go.mod says
 NODE_AT_LEAST = (22,)  # for Helia; the Node that runs npm itself may be older
@@ -40,6 +46,11 @@ def kubo_program() -> Path:
 def helia_folder() -> Path:
     """The folder in whose ``node_modules`` Helia is. Raises `Missing`."""
     return _there(_folder("helia", "helia", NPM_PINS) / "node_modules").parent
+
+
+def ollama_program() -> Path:
+    """The program ``ollama``. Raises `Missing`."""
+    return _there(_folder("ollama", "ollama_go", OLLAMA_PINS) / "ollama")
 
 
 def node_program() -> Path:
@@ -78,6 +89,32 @@ def _build_kubo(work: Path) -> None:
         raise Missing(f"Kubo needs Go 1.25 or newer, and this is {'.'.join(map(str, version))} (https://go.dev/dl)")
     command = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(work / "ipfs"), KUBO_PACKAGE]
     _run(command, HERE / "go", {"CGO_ENABLED": "0"})  # so that no C compiler is needed
+
+
+def _build_ollama(work: Path) -> None:
+    for program, advice in (("go", "install Go 1.24 or newer (https://go.dev/dl)"), ("g++", "install a C++ compiler")):
+        if shutil.which(program) is None:
+            raise Missing(f"Ollama is built with {program}, which is not here: {advice}")
+    places = [*filter(None, os.environ.get("CPATH", "").split(":")), "/usr/include", "/usr/local/include"]
+    for header, package in OLLAMA_HEADERS:
+        if not any((Path(place) / header).exists() for place in places):
+            raise Missing(f"Ollama is built with {header}, which is not here (Debian: apt install {package})")
+    command = [
+        "go",
+        "build",
+        "-trimpath",
+        "-buildvcs=false",
+        "-ldflags=-s -w",
+        "-o",
+        str(work / "ollama"),
+        OLLAMA_PACKAGE,
+    ]
+    headers = f"-I{HERE / 'ollama_go' / 'include'}"
+    _run(
+        command,
+        HERE / "ollama_go",
+        {"CGO_ENABLED": "1", "CGO_CPPFLAGS": headers, "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+    )
 
 
 def _install_helia(work: Path) -> None:
@@ -132,6 +169,7 @@ def main() -> int:
     for name, pins, files, build in (
         ("kubo", "go", GO_PINS, _build_kubo),
         ("helia", "helia", NPM_PINS, _install_helia),
+        ("ollama", "ollama_go", OLLAMA_PINS, _build_ollama),
     ):
         try:
             _make(name, _folder(name, pins, files), build)

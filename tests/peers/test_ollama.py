@@ -23,7 +23,8 @@ from mycelnode.patterns.search import Query, search
 from tests.needs import missing
 from tests.patterns.known import signed
 from tests.peers.gguf import DIM
-from tests.peers.ollama import EMBEDDER, OllamaMissing, running
+from tests.peers.install import Missing
+from tests.peers.ollama import EMBEDDER, running
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -37,7 +38,7 @@ def new_ollama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[]
             own = stack.enter_context(ExitStack())
             try:
                 url = own.enter_context(running(tmp_path_factory.mktemp("ollama")))
-            except OllamaMissing as reason:
+            except Missing as reason:
                 missing(str(reason))
             return url, own.close
 
