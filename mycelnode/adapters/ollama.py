@@ -79,7 +79,7 @@ async def _installed(client: httpx.AsyncClient) -> dict[str, str]:
         raise EmbedderUnavailable(f"Ollama at {client.base_url} does not answer in {ASK_SECONDS:.0f} s")
     models = answer.get("models")
     if not isinstance(models, list) or len(models) > MAX_MODELS:
-        raise _odd(client)
+        raise _odd(str(client.base_url))
     found = {}
     for model in models:
         name, digest = (model.get("name"), model.get("digest")) if isinstance(model, dict) else (None, None)
@@ -113,23 +113,23 @@ async def _embed(client: httpx.AsyncClient, model: str, texts: Sequence[str], di
         answer = await _ask(client, "POST", "/api/embed", body, most)
     if scope.cancelled_caught:
         raise EmbedderUnavailable(f"Ollama made no vectors with {model} in {EMBED_SECONDS:.0f} s")
-    return await trio.to_thread.run_sync(_vectors, client, answer.get("embeddings"), len(texts), dim)
+    return await trio.to_thread.run_sync(read_vectors, answer.get("embeddings"), len(texts), dim, str(client.base_url))
 
 
-def _vectors(client: httpx.AsyncClient, lists: Any, count: int, dim: int | None) -> Array:
-    """Numbers as they should be, as an array."""
+def read_vectors(lists: Any, count: int, dim: int | None, where: str) -> Array:
+    """``count`` lists of numbers as an array of unit lengths, [count, dim]. Raises `EmbedderUnavailable` for what is none."""
     if not isinstance(lists, list) or len(lists) != count:
-        raise _odd(client)
+        raise _odd(where)
     for numbers in lists:
         dim = len(numbers) if dim is None and isinstance(numbers, list) else dim
         if not isinstance(numbers, list) or len(numbers) != dim or not 0 < dim <= MAX_DIM:
-            raise _odd(client)
+            raise _odd(where)
         if not all(type(number) in (int, float) and -MAX_NUMBER < number < MAX_NUMBER for number in numbers):
-            raise _odd(client)
+            raise _odd(where)
     array = np.array(lists, np.float32)
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
     if not bool((lengths > 0).all()):
-        raise _odd(client)
+        raise _odd(where)
     return np.asarray(array / lengths, np.float32)
 
 
@@ -142,7 +142,7 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, body: Any, mos
                     f"Ollama at {client.base_url} answered {path} with status {response.status_code}"
                 )
             if response.headers.get("content-encoding", "identity") != "identity":
-                raise _odd(client)
+                raise _odd(str(client.base_url))
             data = bytearray()
             with trio.CancelScope() as enough:
                 async for piece in response.aiter_raw():
@@ -152,23 +152,24 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, body: Any, mos
                     ):  # its iterators within iterators are closed by what is raised inside them alone
                         enough.cancel()
             if len(data) > most:
-                raise _odd(client)
+                raise _odd(str(client.base_url))
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
         raise EmbedderUnavailable(
             f"Ollama at {client.base_url} does not answer: {str(error) or type(error).__name__}"
         ) from error
-    return await trio.to_thread.run_sync(_read, client, bytes(data))
+    return await trio.to_thread.run_sync(read_answer, bytes(data), str(client.base_url))
 
 
-def _read(client: httpx.AsyncClient, data: bytes) -> dict[str, Any]:
+def read_answer(data: bytes, where: str) -> dict[str, Any]:
+    """The object that ``data`` is in JSON. Raises `EmbedderUnavailable`, naming ``where`` it came from."""
     try:
         answer = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise _odd(client) from error
+        raise _odd(where) from error
     if not isinstance(answer, dict):
-        raise _odd(client)
+        raise _odd(where)
     return answer
 
 
-def _odd(client: httpx.AsyncClient) -> EmbedderUnavailable:
-    return EmbedderUnavailable(f"what answers at {client.base_url} does not answer as Ollama does")
+def _odd(where: str) -> EmbedderUnavailable:
+    return EmbedderUnavailable(f"what answers at {where} does not answer as Ollama does")

@@ -53,6 +53,7 @@ from tests.fuzz import samples
 from tests.fuzz.bitswap import BITSWAP, BITSWAP_MACHINES
 from tests.fuzz.blocks import BLOCKS
 from tests.fuzz.catalogue import CATALOGUE
+from tests.fuzz.embedders import EMBEDDERS
 from tests.fuzz.guard import Broken, Target, same, text, texts
 from tests.fuzz.handshakes import HANDSHAKES, IDENTITIES
 from tests.fuzz.machines import MACHINES
@@ -496,6 +497,7 @@ DECODERS: Sequence[Target] = (
     *IDENTITIES,
     *PATTERNS,
     *BLOCKS,
+    *EMBEDDERS,
     *CATALOGUE,
     *BITSWAP,
     *SWARM,
