@@ -15,7 +15,7 @@ from mycelnode import creator
 from mycelnode.adapters.embedders import Embedders, open_embedders
 from mycelnode.adapters.embedding import embed_missing
 from mycelnode.background import open_background
-from mycelnode.errors import MycelError, NetworkError
+from mycelnode.errors import EmbedderUnavailable, MycelError, NetworkError
 from mycelnode.identity import swarm_seed, verify
 from mycelnode.keeping import QUOTA_BYTES, Keeper
 from mycelnode.kubo_pins import KuboPins
@@ -233,9 +233,10 @@ async def _embed_all(keeper: Keeper, embedders: Embedders) -> None:
         if embedder is not None:
             try:
                 await embed_missing(keeper.mesh.database, embedder)
+            except EmbedderUnavailable as error:
+                embedders.leave(embedder, error)
             except MycelError as error:
-                _log.info("the index has no vectors of what came last: %s", error)
-                embedders.gone(embedder)
+                _log.warning("the index has no vectors of what came last: %s", error)
         with trio.move_on_after(EMBED_LOOK_SECONDS):
             await changed.wait()
         await trio.sleep(EMBED_PAUSE_SECONDS)

@@ -20,13 +20,13 @@ class Searcher:
 
     async def search(self, query: Query, outcomes: Outcomes) -> tuple[list[Found], str]:
         """What is found, the best first, and the name of the embedder."""
-        made = None if self._embedders is None else await self._embedders.embed([query.text])
+        made = None if self._embedders is None else await self._embedders.embed_query(query.text)
         if made is None:
             return await self._run(query, outcomes, None), NONE
-        embedder, vectors = made
+        embedder, vector = made
         if (self._columns.model, self._columns.dim) != (embedder.model_id, embedder.dim):
             self._columns = Columns(embedder.model_id, embedder.dim)
-        return await self._run(query, outcomes, vectors[0]), embedder.name
+        return await self._run(query, outcomes, vector), embedder.name
 
     async def _run(self, query: Query, outcomes: Outcomes, vector: Vectors | None) -> list[Found]:
         columns = self._columns  # of whichever model: the words are the same

@@ -92,10 +92,14 @@ class Embedders:
             try:
                 return embedder, await embedder.embed(texts)
             except EmbedderUnavailable as error:
-                _log.warning("%s is left alone for a while: %s", embedder.name, error)
-                for choice in self._choices:
-                    choice.leave(embedder, error, self._clock.monotonic())
+                self.leave(embedder, error)
         return None
+
+    def leave(self, embedder: Embedder, error: EmbedderUnavailable) -> None:
+        """It did not answer: it is left alone for a while, and the next one used."""
+        _log.warning("%s is left alone for a while: %s", embedder.name, error)
+        for choice in self._choices:
+            choice.leave(embedder, error, self._clock.monotonic())
 
     async def embed_query(self, text: str) -> tuple[Embedder, Array] | None:
         """One text, [dim]; None if nobody has made a vector of it in `QUERY_SECONDS`: a model that is being loaded is not gone."""
