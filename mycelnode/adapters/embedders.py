@@ -92,14 +92,14 @@ class Embedders:
             try:
                 return embedder, await embedder.embed(texts)
             except EmbedderUnavailable as error:
-                self.leave(embedder, error)
+                _log.warning("%s is left alone for a while: %s", embedder.name, error)
+                self.gone(embedder, str(error))
         return None
 
-    def leave(self, embedder: Embedder, error: EmbedderUnavailable) -> None:
-        """It did not answer: it is left alone for a while, and the next one used."""
-        _log.warning("%s is left alone for a while: %s", embedder.name, error)
+    def gone(self, embedder: Embedder, reason: str = "it did not answer") -> None:
+        """Leave it alone for `RETRY_SECONDS`, and use the next."""
         for choice in self._choices:
-            choice.leave(embedder, error, self._clock.monotonic())
+            choice.leave(embedder, reason, self._clock.monotonic())
 
     async def embed_query(self, text: str) -> tuple[Embedder, Array] | None:
         """One text, [dim]; None if nobody has made a vector of it in `QUERY_SECONDS`: a model that is being loaded is not gone."""
@@ -126,9 +126,9 @@ class _Choice:
                 self.reason, self._not_before = str(error), now + RETRY_SECONDS
         return self._found
 
-    def leave(self, embedder: Embedder, error: EmbedderUnavailable, now: float) -> None:
+    def leave(self, embedder: Embedder, reason: str, now: float) -> None:
         if self._found is embedder:
-            self._found, self.reason, self._not_before = None, str(error), now + RETRY_SECONDS
+            self._found, self.reason, self._not_before = None, reason, now + RETRY_SECONDS
 
 
 @asynccontextmanager
