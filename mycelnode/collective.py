@@ -234,7 +234,7 @@ async def _embed_all(keeper: Keeper, embedders: Embedders) -> None:
             try:
                 await embed_missing(keeper.mesh.database, embedder)
             except EmbedderUnavailable as error:
-                embedders.leave(embedder, error)
+                embedders.gone(embedder, str(error))
             except MycelError as error:
                 _log.warning("the index has no vectors of what came last: %s", error)
         with trio.move_on_after(EMBED_LOOK_SECONDS):
