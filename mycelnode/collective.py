@@ -133,22 +133,22 @@ class Collective:
 
 
 @asynccontextmanager
-async def open_collective(mesh: Mesh, host: Host) -> AsyncIterator[Collective]:
-    """Open the blocks, also for the mesh on ``host``, and the door if `swarm.enabled` is set.
+async def open_collective(mesh: Mesh, host: Host, *, swarm: bool = True) -> AsyncIterator[Collective]:
+    """Open the blocks, also for the mesh on ``host``, and with ``swarm`` the door, if `swarm.enabled` is set.
 
     If either does not open, the node runs on without, and says so.
     """
     collective = Collective()
     async with AsyncExitStack() as stack:
         try:
-            await _open_patterns(collective, stack, mesh, host)
+            await _open_patterns(collective, stack, mesh, host, swarm)
         except MycelError as error:
             collective.problem = str(error)
             _log.error("patterns cannot be kept here: %s", error)
         yield collective
 
 
-async def _open_patterns(collective: Collective, stack: AsyncExitStack, mesh: Mesh, host: Host) -> None:
+async def _open_patterns(collective: Collective, stack: AsyncExitStack, mesh: Mesh, host: Host, swarm: bool) -> None:
     collective.blocks = blocks = await trio.to_thread.run_sync(Blockstore, mesh.data.blocks, QUOTA_BYTES)
     collective.keeper = keeper = Keeper(mesh, blocks)
     await keeper.settle()
@@ -163,7 +163,7 @@ async def _open_patterns(collective: Collective, stack: AsyncExitStack, mesh: Me
         "your devices", await stack.enter_async_context(open_bitswap(host, ByName(blocks), strangers=False))
     )
     sources = [devices]
-    if settings.get("swarm.enabled"):
+    if swarm and settings.get("swarm.enabled"):
         try:
             sources.append(await stack.enter_async_context(_open_swarm(collective, keeper, blocks)))
         except MycelError as error:

@@ -55,7 +55,7 @@ async def _tell_and_leave(data: DataDir, clock: Clock, wait: float) -> dict[str,
 
     from mycelnode.node import open_node
 
-    async with open_node(data, clock=clock, control=False) as node:
+    async with open_node(data, clock=clock, control=False, swarm=False) as node:
         await node.sync(wait)
         linked = set(node.syncing.links)
         await _declare_left(node.mesh)

@@ -298,19 +298,19 @@ class Node:
 
 @asynccontextmanager
 async def open_node(
-    data: DataDir, *, clock: Clock, listen: Sequence[str] | None = None, control: bool = True
+    data: DataDir, *, clock: Clock, listen: Sequence[str] | None = None, control: bool = True, swarm: bool = True
 ) -> AsyncIterator[Node]:
     """Open a node on an initialised data folder; it runs until the block is left.
 
     ``listen``: multiaddrs instead of the setting `mesh.listen`; none: it only dials. ``control``: also serve the control socket.
-    Raises what `open_mesh` raises, and `NetworkError` when it cannot listen. Leaving the block closes everything in reverse order,
+    ``swarm``: also open the door to the collective, if `swarm.enabled` is set. Raises what `open_mesh` raises, and `NetworkError` when it cannot listen. Leaving the block closes everything in reverse order,
     cancelled or not.
     """
     data.check_member()
     async with (
         open_mesh(data, clock=clock) as mesh,
         _open_door(mesh, listen) as host,
-        open_collective(mesh, host) as collective,
+        open_collective(mesh, host, swarm=swarm) as collective,
         open_background() as nursery,
     ):
         node = Node(mesh, host, collective, nursery)

@@ -120,7 +120,7 @@ async def _recover_with_peer(
     from mycelnode.node import open_node
 
     identifier, address = peer
-    async with open_node(data, clock=clock, control=False) as node:
+    async with open_node(data, clock=clock, control=False, swarm=False) as node:
         await node.connect(identifier, [address])
         synced = identifier in await node.syncing.in_step({identifier}, RECOVER_SYNC_SECONDS)
         subjects = _subjects(node.mesh, root, revoke, synced or may_revoke)
