@@ -303,7 +303,9 @@ async def open_node(
     """Open a node on an initialised data folder; it runs until the block is left.
 
     ``listen``: multiaddrs instead of the setting `mesh.listen`; none: it only dials. ``control``: also serve the control socket.
-    ``swarm``: also open the door to the collective, if `swarm.enabled` is set. Raises what `open_mesh` raises, and `NetworkError` when it cannot listen. Leaving the block closes everything in reverse order,
+    ``swarm``: also open the door to the collective, if `swarm.enabled` is set.
+
+    Raises what `open_mesh` raises, and `NetworkError` when it cannot listen. Leaving the block closes everything in reverse order,
     cancelled or not.
     """
     data.check_member()
