@@ -18,7 +18,7 @@ import trio
 
 from mycel_simnet.process import first_line
 from mycelnode import control
-from mycelnode.control import MAX_CLIENTS, MAX_LINE, ControlClient, ControlServer
+from mycelnode.control import MAX_ANSWER, MAX_CLIENTS, MAX_LINE, ControlClient, ControlServer
 from mycelnode.errors import BusyError, ControlError, DeviceUnknown, NodeNotRunning
 from mycelnode.paths import DataDir
 
@@ -41,7 +41,7 @@ class Node:
         raise ZeroDivisionError
 
     async def long(self, request: Request) -> dict[str, Any]:
-        return {"text": "x" * (MAX_LINE + 1)}
+        return {"text": "x" * (MAX_ANSWER + 1)}
 
     async def count(self, request: Request) -> AsyncIterator[dict[str, Any]]:
         for number in range(3):

@@ -12,6 +12,7 @@ from tests.peers import install
 PROGRAMS = {
     "go": '[ "$1" = env ] && echo ${GO_SAYS:-go1.26.8} && exit; echo $* >> "$HOME/ran"; touch "$6"',
     "npm": 'echo $* >> "$HOME/ran"; mkdir node_modules',
+    "g++": "",
 }
 
 
@@ -23,6 +24,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "bin" / name).symlink_to(
             next(p for p in (Path("/bin") / name, Path("/usr/bin") / name) if p.exists())
         )
+    for header, _ in install.OLLAMA_HEADERS:
+        (tmp_path / "include" / header).parent.mkdir(parents=True)
+        (tmp_path / "include" / header).touch()
+    monkeypatch.setenv("CPATH", str(tmp_path / "include"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MYCEL_PEERS_DIR", str(tmp_path / "peers"))
@@ -40,8 +45,9 @@ def test_without_go_and_npm_it_says_how_to_get_them(machine: Path, capsys: pytes
     said = capsys.readouterr().err
     assert "no kubo: Kubo is built with Go, which is not here: install Go 1.25 or newer" in said
     assert "no helia: Helia comes from npm, which is not here: install Node.js with npm" in said
+    assert "no ollama: Ollama is built with go, which is not here: install Go 1.24 or newer" in said
     assert os.listdir(machine / "peers") == []
-    for there in (install.kubo_program, install.helia_folder, install.node_program):
+    for there in (install.kubo_program, install.helia_folder, install.ollama_program, install.node_program):
         with pytest.raises(install.Missing, match=r"`python -m tests\.peers\.install` does it"):
             there()
 
@@ -73,8 +79,9 @@ def test_a_second_time_it_does_nothing(machine: Path) -> None:
         put(machine, name, script)
     assert install.main() == 0
     first = (machine / "ran").read_text()
-    assert first.count("\n") == 2
+    assert first.count("\n") == 3
     assert install.kubo_program().exists()
+    assert install.ollama_program().exists()
     assert install.main() == 0
     assert (machine / "ran").read_text() == first
 
