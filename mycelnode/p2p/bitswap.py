@@ -48,6 +48,7 @@ WINDOW = 16  # blocks of one DAG that are fetched at once
 STORE_THREADS = 4  # that read and write blocks
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
+Gives = Callable[[bytes], bool]  # of a CID: may others have the block, and know that it is here?
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,8 @@ class _Waiter:
 class Bitswap:
     """Bitswap on one host. Made by `open_bitswap`."""
 
-    def __init__(self, host: Host, store: BlockStore, nursery: trio.Nursery) -> None:
-        self.host, self._store, self._nursery = host, store, nursery
+    def __init__(self, host: Host, store: BlockStore, nursery: trio.Nursery, gives: Gives) -> None:
+        self.host, self._store, self._nursery, self._gives = host, store, nursery, gives
         self.machine = Exchange()
         self._lines: dict[str, _Line] = {}
         self._waiting: dict[bytes, _Waiter] = {}
@@ -203,8 +204,9 @@ class Bitswap:
 
     def stored(self, cid: bytes, size: int) -> None:
         """A block was put into the store by somebody else: let the peers know that wait for it."""
-        self.machine.arrived(cid, size)
-        self._stir()
+        if self._gives(cid):
+            self.machine.arrived(cid, size)
+            self._stir()
 
     async def _in_thread(self, call: Callable[..., Result], *arguments: object) -> Result:
         return await trio.to_thread.run_sync(call, *arguments, limiter=self._threads)
@@ -253,7 +255,8 @@ class Bitswap:
     async def _speak(self, peer: str, line: _Line) -> None:
         try:
             while self._lines.get(peer) is line and (said := self.machine.next(peer)) is not None:
-                blocks = await self._in_thread(self._read, said.wanted) if said.wanted else {}
+                given = [name for name in said.wanted if self._gives(name)]  # a peer may have waited long
+                blocks = await self._in_thread(self._read, given) if given else {}
                 payload = encode_message(said.message(blocks))
                 await self._send(peer, line, varint(len(payload)) + payload)
                 if blocks:
@@ -321,7 +324,7 @@ class Bitswap:
             message = decode_message(data)
         except EncodingError as error:
             raise PeerMisbehaved(f"{peer} sent no Bitswap message: {error}") from error
-        asked = asked_for(message)
+        asked = [name for name in asked_for(message) if self._gives(name)]
         held = await self._in_thread(self._sizes, asked) if asked else {}
         for event in self.machine.hear(peer, message, held, trio.current_time()):
             self._happened(event)
@@ -414,13 +417,16 @@ def _session(peers: Collection[str] | None) -> Session:
 
 
 @asynccontextmanager
-async def open_bitswap(host: Host, store: BlockStore, *, strangers: bool) -> AsyncIterator[Bitswap]:
+async def open_bitswap(
+    host: Host, store: BlockStore, *, strangers: bool, gives: Gives = lambda cid: True
+) -> AsyncIterator[Bitswap]:
     """Bitswap on ``host``, with every peer that is connected, until the block is left; ``strangers``: also with those.
 
-    The blocks of ``store`` are for all who may use it. The store is called in threads, by up to `STORE_THREADS` at once.
+    Of the blocks of ``store`` those are for all who may use it that it ``gives``; of the others nobody hears. The store is called
+    in threads, by up to `STORE_THREADS` at once.
     """
     async with open_background() as nursery:
-        bitswap = Bitswap(host, store, nursery)
+        bitswap = Bitswap(host, store, nursery, gives)
         host.watch(bitswap._changed)
         host.set_handler(PROTOCOL, bitswap._serve, strangers=strangers)
         try:

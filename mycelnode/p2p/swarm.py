@@ -15,7 +15,7 @@ from mycelnode.background import open_background
 from mycelnode.errors import MycelError, NetworkError, PeerUnreachable
 from mycelnode.p2p._addresses import parse
 from mycelnode.p2p._gate import id_of
-from mycelnode.p2p.bitswap import Bitswap, open_bitswap
+from mycelnode.p2p.bitswap import Bitswap, Gives, open_bitswap
 from mycelnode.p2p.host import Admission, Host, HostConfig, Limits
 from mycelnode.p2p.identify import serve_identity
 from mycelnode.p2p.lasting import open_lasting_host
@@ -65,10 +65,17 @@ class Swarm:
 
 @asynccontextmanager
 async def open_swarm(
-    seed: bytes, *, listen: Sequence[str], bootstrap: Iterable[str], store: BlockStore, last_port: int | None = None
+    seed: bytes,
+    *,
+    listen: Sequence[str],
+    bootstrap: Iterable[str],
+    store: BlockStore,
+    gives: Gives = lambda cid: True,
+    last_port: int | None = None,
 ) -> AsyncIterator[Swarm]:
     """Open the door with the key of ``seed`` (32 bytes), serve ``store``, and keep in touch with the peers of ``bootstrap``.
 
+    ``gives``: which of its blocks; see `open_bitswap`.
     ``bootstrap``: multiaddrs that end in ``/p2p/`` and a peer id. ``last_port`` is taken again where ``listen`` leaves it open.
     Raises `NetworkError` when an address cannot be listened on. Leaving the block closes every connection.
     """
@@ -78,7 +85,7 @@ async def open_swarm(
     config = HostConfig(listen=listen, limits=LIMITS, private_only=False)
     async with open_lasting_host(seed, config, last_port, admit=lambda key: Admission.STRANGER) as host:
         serve_identity(host)
-        async with open_bitswap(host, store, strangers=True) as bitswap, open_background() as nursery:
+        async with open_bitswap(host, store, strangers=True, gives=gives) as bitswap, open_background() as nursery:
             nursery.start_soon(_Bootstrap(host, first).run)
             yield Swarm(host, bitswap, unusable)
 
