@@ -17,11 +17,11 @@ from mycelnode.adapters.embedding import embed_missing
 from mycelnode.background import open_background
 from mycelnode.errors import EmbedderUnavailable, MycelError, NetworkError
 from mycelnode.identity import swarm_seed, verify
-from mycelnode.keeping import QUOTA_BYTES, Keeper
+from mycelnode.keeping import QUOTA_BYTES, SWARM, Keeper
 from mycelnode.kubo_pins import KuboPins
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.bitswap import open_bitswap
-from mycelnode.p2p.blocks import ByName, Public
+from mycelnode.p2p.blocks import ByName
 from mycelnode.p2p.catalogue_driver import open_catalogue
 from mycelnode.p2p.dht import IPFS_KAD, Dht, open_dht
 from mycelnode.p2p.discovering import Discoverer
@@ -187,7 +187,8 @@ async def _open_swarm(collective: Collective, keeper: Keeper, blocks: Blockstore
                 seed,
                 listen=list(settings.get("swarm.listen")),
                 bootstrap=settings.get("swarm.bootstrap"),
-                store=Public(blocks, lambda: keeper.withheld),
+                store=ByName(blocks),
+                gives=lambda cid: keeper.is_shown(Cid.from_bytes(cid)),
                 last_port=mesh.fact(LAST_PORT),
             )
         )
@@ -196,7 +197,7 @@ async def _open_swarm(collective: Collective, keeper: Keeper, blocks: Blockstore
             open_gossip(
                 swarm.host,
                 verify=verify,
-                blocked=lambda key: key in keeper.blocked(),
+                blocked=keeper.is_blocked,
                 wall=lambda: mesh.clock.wall() / 1000,
                 random=random.random,
             )
@@ -216,7 +217,7 @@ async def _open_swarm(collective: Collective, keeper: Keeper, blocks: Blockstore
         nursery.start_soon(discoverer.run, catalogue)
         nursery.start_soon(collective.provide_all)
         try:
-            yield Source("the swarm", swarm.bitswap, collective._dhts)
+            yield Source(SWARM, swarm.bitswap, collective._dhts)
         finally:
             collective.swarm, collective._gossip, collective._dhts = None, None, ()
 

@@ -1,15 +1,18 @@
 """The patterns of a person on this device: what the mesh says is kept, the blocks on the disk, and the index to search, in step.
 
 What is kept, by whatever device, is a set in the mesh; so is what was published. The blocks follow it (`mycelnode.p2p.gathering`
-fetches them). What a person made and never published is withheld: it goes to the person's devices alone.
+fetches them). Strangers get what is known to be public, and nothing else: what a person published, and what came from the swarm.
 """
 
 from __future__ import annotations
 
+import heapq
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 import trio
@@ -22,7 +25,7 @@ from mycelnode.identity import KEY_BYTES
 from mycelnode.mesh import Mesh
 from mycelnode.patterns import library
 from mycelnode.patterns.blockstore import Blockstore
-from mycelnode.patterns.cid import DAG_CBOR, Cid
+from mycelnode.patterns.cid import DAG_CBOR, TEXT_CHARS, Cid
 from mycelnode.patterns.files import Draft
 from mycelnode.patterns.files.folder import MAX_TOTAL_BYTES
 from mycelnode.patterns.folders import read_folder, write_folder
@@ -32,13 +35,21 @@ from mycelnode.patterns.unixfs import read_file
 KEPT: Final = "mycel.patterns"  # a set of CIDs, as text
 PUBLISHED: Final = "mycel.published"  # a set of CIDs: of what we made, that which is public
 BLOCKED: Final = "mycel.blocked"  # a set of creators' keys, as hex
+FOLLOWED: Final = frozenset(
+    {KEPT, PUBLISHED, BLOCKED, creator.CREATORS}
+)  # when one changes, `settle` has something to do
 RATINGS: Final = "mycel.ratings"  # CID → [went well, stars or None, Unix ms]
 USES: Final = "mycel.uses/"  # before a CID: a counter
 SUCCESSES: Final = "mycel.successes/"
 FAILURES: Final = "mycel.failures/"
 MAX_KEPT: Final = 10_000  # that are looked at: a hostile member can add what it likes
+MAX_BLOCKED: Final = 10_000  # whose patterns are looked for, to let go of them
+LOOK_AT_ONCE: Final = 50  # patterns, in one go of a thread
+PATTERN_PREFIX: Final = "bafyrei"  # of the CIDs of DAG-CBOR, as text
 QUOTA_BYTES: Final = 10 << 30  # of disk, for blocks
-OWN: Final = "own"  # the source of what was made here
+OWN: Final = "own"  # the source of what this person made
+DEVICES: Final = "mesh"  # of what came because another device keeps it
+SWARM: Final = "swarm"  # of what was public when it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +67,20 @@ class Keeper:
     def __init__(self, mesh: Mesh, store: Blockstore) -> None:
         self.mesh, self.store = mesh, store
         self.catalogued = Catalogued()  # what others are told of
-        self.withheld: frozenset[Cid] = frozenset()  # blocks that are for the person's devices alone
         self.changed = trio.Event()  # set, and another one, whenever the index has changed
         self._settling = trio.Lock()
-        self._whole: set[Cid] = set()  # kept ones whose blocks were all here when last looked at
+        self._whole: dict[
+            Cid, tuple[Cid, ...]
+        ] = {}  # kept ones that were all here when last looked at → `roots` of them
+        self._files: dict[Cid, frozenset[Cid]] = {}  # of those roots that may be shown → all below
+        self._shown: frozenset[Cid] = frozenset()  # all of these
+        self._cleared: set[bytes] = set()  # creators that are blocked, of whom nothing is left
 
     # --- what the mesh says ----------------------------------------------------------------------------------------------
 
     def kept(self) -> list[Cid]:
-        """What is kept, by whichever device, in the order of the CIDs."""
-        return sorted(_cids(self.mesh.replica.document.orset(KEPT)))[:MAX_KEPT]
+        """What is kept, by whichever device, in the order of their texts."""
+        return _named(self.mesh.replica.document.orset(KEPT))
 
     def is_kept(self, cid: Cid) -> bool:
         """Is this one?"""
@@ -81,7 +96,7 @@ class Keeper:
 
     def published(self) -> list[Cid]:
         """All that this person made public."""
-        return sorted(_cids(self.mesh.replica.document.orset(PUBLISHED)))[:MAX_KEPT]
+        return _named(self.mesh.replica.document.orset(PUBLISHED))
 
     def is_withheld(self, manifest: Manifest) -> bool:
         """Is this ours, and not public?"""
@@ -89,14 +104,17 @@ class Keeper:
 
     def blocked(self) -> set[bytes]:
         """Creators that the person wants nothing of."""
+        said = self.mesh.replica.document.orset(BLOCKED)
+        texts = (value for value in said if type(value) is str and len(value) == 2 * KEY_BYTES)
         found = set()
-        for value in self.mesh.replica.document.orset(BLOCKED):
-            if type(value) is str and len(value) == 2 * KEY_BYTES:
-                try:
-                    found.add(bytes.fromhex(value))
-                except ValueError:
-                    continue
+        for text in islice(texts, MAX_BLOCKED):
+            with suppress(ValueError):
+                found.add(bytes.fromhex(text))
         return found
+
+    def is_blocked(self, key: bytes) -> bool:
+        """Is this creator?"""
+        return key.hex() in self.mesh.replica.document.orset(BLOCKED)
 
     def outcomes(self, cid: Cid) -> Outcomes:
         """How often it was used, and how that went. Devices can be wrong about each other's counts: none is below 0."""
@@ -111,26 +129,26 @@ class Keeper:
         The same draft again is the same pattern. On disk when this returns. Raises `PatternRefused`, `StoreFull`,
         `CreatorKeyMissing`, and what `Mesh.write` raises; nothing is public or kept then.
         """
-        key = await creator.obtain(self.mesh, anew=anew)
-        found = await self._made_before(draft, key.public)
-        if found is None:
-            found = await trio.to_thread.run_sync(self._sign, draft, key, self.mesh.now())
-        if not (public or self.is_published(found.cid)):
-            self.withheld |= await self._blocks_of(found.cid)
-        event = ("pattern.publish" if public else "pattern.keep", {"cid": str(found.cid), "title": found.pattern.title})
-        add = [self.mesh.replica.document.add(PUBLISHED, str(found.cid))] if public else []
-        await self._keep(found, OWN, event, add)
-        await self._divide()
+        async with self._settling:  # nothing is let go of between the pin and the word, and the same draft is made once
+            key = await creator.obtain(self.mesh, anew=anew)
+            found = await self._made_before(draft, key.public)
+            if found is None:
+                found = await trio.to_thread.run_sync(self._sign, draft, key, self.mesh.now())
+            kind = "pattern.publish" if public else "pattern.keep"
+            event = (kind, {"cid": str(found.cid), "title": found.pattern.title})
+            add = [self.mesh.replica.document.add(PUBLISHED, str(found.cid))] if public else []
+            await self._keep(found, OWN, event, add)
         return found
 
     def _sign(self, draft: Draft, key: creator.Creator, now: int) -> Manifest:
         """Blocking: all blocks are in the store, and pinned, when this returns."""
-        files = write_folder(draft.files, self.store.put).cid if draft.files else None
         near = self.mesh.settings.get("near.account") or None
-        pattern = draft.pattern(key.public, now, files)
-        made = Manifest.sign(pattern, key.sign, near=near, succeeds=key.succeeds)
-        self.store.put(made.cid, made.block)
-        self.store.pin(made.cid)
+        with self.store.adding() as adding:
+            files = write_folder(draft.files, adding.put).cid if draft.files else None
+            pattern = draft.pattern(key.public, now, files)
+            made = Manifest.sign(pattern, key.sign, near=near, succeeds=key.succeeds)
+            adding.put(made.cid, made.block)
+            self.store.pin(made.cid)
         return made
 
     async def _made_before(self, draft: Draft, key: bytes) -> Manifest | None:
@@ -153,9 +171,9 @@ class Keeper:
         Raises `CreatorBlocked` for one of a creator that is blocked.
         """
         self.check(manifest)
-        await trio.to_thread.run_sync(self.store.pin, manifest.cid)
-        await self._keep(manifest, source, ("pattern.keep", {"cid": str(manifest.cid), "source": source}), ())
-        await self._divide()
+        async with self._settling:
+            await trio.to_thread.run_sync(self.store.pin, manifest.cid)
+            await self._keep(manifest, source, ("pattern.keep", {"cid": str(manifest.cid), "source": source}), ())
 
     async def _keep(
         self, manifest: Manifest, source: str, event: tuple[str, Mapping[str, Any]], also: Iterable[ops.Operation]
@@ -173,7 +191,9 @@ class Keeper:
         await self.mesh.commit(
             lambda replica: replica.write(operations, self.mesh.now()) if operations else None, store
         )
+        self._whole[manifest.cid] = tuple(self.roots(manifest))
         self._stir()
+        await self._divide()
 
     async def forget(self, cid: Cid) -> None:
         """Keep a pattern no more, on any device; what was only seen is forgotten as well. Raises what `Mesh.write` raises."""
@@ -193,7 +213,12 @@ class Keeper:
         self.check(manifest)
         await trio.to_thread.run_sync(self.store.put, manifest.cid, manifest.block)
         now = self.mesh.clock.wall()
-        change = await self.mesh.database.write(partial(library.add, manifest=manifest, source=source, now=now))
+
+        def add(connection: sqlite3.Connection) -> library.Change:
+            library.told(connection, manifest.cid, DEVICES, source)
+            return library.add(connection, manifest, source=source, now=now)
+
+        change = await self.mesh.database.write(add)
         if not self.is_withheld(manifest):
             self.catalogued.put([manifest.cid])
         self.catalogued.drop(change.dropped)
@@ -206,7 +231,7 @@ class Keeper:
 
     def check(self, manifest: Manifest) -> None:
         """Raise `CreatorBlocked` for what is of somebody who is blocked."""
-        if manifest.pattern.creator in self.blocked():
+        if self.is_blocked(manifest.pattern.creator):
             raise CreatorBlocked(
                 f"the creator {manifest.pattern.creator.hex()} is blocked; `pattern block --undo` takes it back"
             )
@@ -244,9 +269,10 @@ class Keeper:
     async def load(self, cid: Cid) -> Manifest:
         """A manifest whose block is here. Raises `BlockMissing`, and `PatternRefused` if it is none."""
         if cid.codec != DAG_CBOR:
-            raise PatternRefused(f"{cid} names no pattern: the CID of one begins with bafyrei")
+            raise PatternRefused(f"{cid} names no pattern: the CID of one begins with {PATTERN_PREFIX}")
         block = await trio.to_thread.run_sync(self.store.get, cid)
         if block is None:
+            self._whole.pop(cid, None)
             raise BlockMissing(f"{cid} is not on this device")
         return await trio.to_thread.run_sync(Manifest.read, block)
 
@@ -272,20 +298,9 @@ class Keeper:
 
     async def is_whole(self, cid: Cid) -> bool:
         """Are all blocks of a pattern here?"""
-        if cid in self._whole:
-            return True
-        try:
-            manifest = await self.load(cid)
-        except BlockMissing:
-            return False
-        for root in self.roots(manifest):
-            if await trio.to_thread.run_sync(self.store.missing, root, 1):
-                return False
-        if cid not in self.store.pins():
-            return True
-        await trio.to_thread.run_sync(self.store.pin, cid)  # once more, which makes durable what came since
-        self._whole.add(cid)
-        return True
+        if cid.codec != DAG_CBOR:
+            raise PatternRefused(f"{cid} names no pattern: the CID of one begins with {PATTERN_PREFIX}")
+        return await trio.to_thread.run_sync(self._look, cid) is not None
 
     # --- in step -----------------------------------------------------------------------------------------------------------
 
@@ -295,82 +310,157 @@ class Keeper:
             return await self._settle()
 
     async def _settle(self) -> list[Cid]:
-        kept = self.kept()
+        kept = await trio.to_thread.run_sync(_named, list(self.mesh.replica.document.orset(KEPT)))
         pins = await trio.to_thread.run_sync(self.store.pins)
-        wanted = []
-        for cid in kept:
-            if cid not in pins:
-                await trio.to_thread.run_sync(self.store.pin, cid)
-            try:
-                if await self.is_whole(cid):
-                    await self._index(cid)
-                else:
-                    wanted.append(cid)
-            except PatternRefused:  # somebody keeps what is no pattern
-                continue
-        await self._let_go(set(pins) - set(kept))
-        for key in self.blocked():
-            self.catalogued.drop(await self.mesh.database.write(partial(library.remove_creator, creator=key)))
+        known = await self.mesh.database.scan(library.kept)
+        wanted = list[Cid]()
+        for part in _parts(kept):
+            looked = await trio.to_thread.run_sync(self._look_at, part, pins, known)
+            wanted += looked.missing
+            self._whole |= looked.whole
+            await self._index(looked.new)
+        for part in _parts(sorted((pins | known.keys()) - set(kept))):
+            await self._let_go([cid for cid in part if not self.is_kept(cid)], known)
+        await self._clear(self.blocked())
         await self._divide()
         return wanted
 
+    def _look_at(self, cids: Iterable[Cid], pins: Container[Cid], known: Container[Cid]) -> _Looked:
+        """Blocking: pin them all, and see which are whole. What is in the index was whole, and durable, when it got there."""
+        looked = _Looked()
+        for cid in cids:
+            if cid not in pins:
+                self.store.pin(cid)
+            if cid in self._whole and cid in known:
+                continue
+            try:
+                manifest = self._look(cid)
+            except PatternRefused:  # somebody keeps what is no pattern
+                continue
+            if manifest is None:
+                looked.missing.append(cid)
+                continue
+            if cid not in known:
+                self.store.pin(cid)  # once more, which makes durable what came since
+                looked.new.append(manifest)
+            looked.whole[cid] = tuple(self.roots(manifest))
+        return looked
+
+    def _look(self, cid: Cid) -> Manifest | None:
+        """Blocking: a pattern, if all of it is here. Raises `PatternRefused`."""
+        block = self.store.get(cid)
+        if block is None:
+            return None
+        manifest = Manifest.read(block)
+        return None if any(self.store.missing(root, 1) for root in self.roots(manifest)) else manifest
+
+    async def _index(self, manifests: Collection[Manifest]) -> None:
+        if not manifests:
+            return
+        ours, now = creator.ours(self.mesh), self.mesh.clock.wall()
+
+        def add(connection: sqlite3.Connection) -> None:
+            for manifest in manifests:
+                source = OWN if manifest.pattern.creator in ours else DEVICES
+                library.add(connection, manifest, source=source, now=now, kept=True)
+
+        await self.mesh.database.write(add)
+        self._stir()
+
+    async def _let_go(self, cids: Collection[Cid], known: Mapping[Cid, library.Kept]) -> None:
+        """Of what is pinned or in the index, and kept no more. What is ours is forgotten, and the rest one of those seen."""
+        ours = creator.ours(self.mesh)
+
+        def drop(connection: sqlite3.Connection) -> list[Cid]:
+            gone = list[Cid]()
+            for cid in cids:
+                if cid not in known:
+                    continue
+                if not _is_open(known[cid], ours):
+                    library.remove(connection, cid)
+                    gone.append(cid)
+                else:
+                    gone += library.forget(connection, cid).dropped
+            return gone
+
+        def unpin() -> None:
+            for cid in cids:
+                self.store.unpin(cid)
+
+        for cid in cids:
+            self._whole.pop(cid, None)
+        if not known.keys().isdisjoint(cids):
+            self.catalogued.drop(await self.mesh.database.write(drop))
+        if cids:
+            await trio.to_thread.run_sync(unpin)
+
+    async def _clear(self, creators: set[bytes]) -> None:
+        """Let go of what was only seen of those who are blocked."""
+        new = creators - self._cleared
+
+        def remove(connection: sqlite3.Connection) -> list[Cid]:
+            return [cid for key in new for cid in library.remove_creator(connection, key)]
+
+        if new:
+            self.catalogued.drop(await self.mesh.database.write(remove))
+        self._cleared = creators
+
+    # --- what strangers may have ---------------------------------------------------------------------------------------------
+
+    def is_shown(self, cid: Cid) -> bool:
+        """May anybody have this block? Only what is known to be public: by default a block is for the person's devices alone."""
+        return cid.digest in self.catalogued if cid.codec == DAG_CBOR else cid in self._shown
+
     async def load_catalogue(self) -> None:
         """Tell others of what is in the index; before the door to them opens, and after `settle`."""
-        withheld = {cid.digest for cid in self.withheld}
+        kept = await self.mesh.database.scan(library.kept)
+        kept_digests = {cid.digest for cid in kept}  # of which `_divide` has said which may be shown
         found = await self.mesh.database.scan(library.digests)
-        self.catalogued.put(Cid(DAG_CBOR, digest) for digest in found if digest not in withheld)
-
-    async def _index(self, cid: Cid) -> None:
-        entry = self.mesh.database.look(partial(library.get, cid=cid))
-        if entry is None or not entry.kept:
-            manifest, now = await self.load(cid), self.mesh.clock.wall()
-            await self.mesh.database.write(partial(library.add, manifest=manifest, source="mesh", now=now, kept=True))
-            self._stir()
-
-    async def _let_go(self, cids: Collection[Cid]) -> None:
-        for cid in cids:
-            self._whole.discard(cid)
-            entry = self.mesh.database.look(partial(library.get, cid=cid))
-            if entry is not None and entry.kept:
-                if self.is_mine(entry.creator):
-                    await self.mesh.database.write(partial(library.remove, cid=cid))
-                    self.catalogued.drop([cid])
-                else:
-                    change = await self.mesh.database.write(partial(library.forget, cid=cid))
-                    self.catalogued.drop(change.dropped)
-            await trio.to_thread.run_sync(self.store.unpin, cid)
+        self.catalogued.put(Cid(DAG_CBOR, digest) for digest in found if digest not in kept_digests)
 
     async def _divide(self) -> None:
-        """Say anew which blocks are withheld: those of what we made and did not publish, unless something public has them, too."""
-        ours, open_, withheld = creator.ours(self.mesh), list[Cid](), set[Cid]()
-        for cid in self.kept():
-            entry = self.mesh.database.look(partial(library.get, cid=cid))
-            if entry is None or entry.creator not in ours or self.is_published(cid):
-                open_.append(cid)
-            else:
-                withheld |= await self._blocks_of(cid)
-        if any(cid.codec != DAG_CBOR for cid in withheld):  # files, which something public may have as well
-            for cid in open_:
-                withheld -= await self._blocks_of(cid)
-        self.withheld = frozenset(withheld)
-        self.catalogued.drop(self.withheld)
-        self.catalogued.put(open_)
+        """Say anew which kept patterns and which of their files may be shown."""
+        kept = await self.mesh.database.scan(library.kept)
+        ours, published = creator.ours(self.mesh), self.mesh.replica.document.orset(PUBLISHED)
+        shown = {cid for cid, entry in kept.items() if _is_open(entry, ours) or str(cid) in published}
+        self.catalogued.drop(kept.keys() - shown)
+        self.catalogued.put(shown)
+        roots = {root for cid in shown for root in self._whole.get(cid, ())}
+        for root in self._files.keys() - roots:
+            del self._files[root]
+        for root in roots - self._files.keys():
+            self._files[root] = frozenset(await trio.to_thread.run_sync(self.store.reachable, [root]))
+        self._shown = frozenset().union(*self._files.values())
 
-    async def _blocks_of(self, cid: Cid) -> set[Cid]:
-        """Its own, and those of its files, as far as they are here."""
+
+@dataclass(slots=True)
+class _Looked:
+    """Of some CIDs: what is not wholly here, what is and with which roots beside itself, and what of that is not in the index."""
+
+    missing: list[Cid] = field(default_factory=list)
+    whole: dict[Cid, tuple[Cid, ...]] = field(default_factory=dict)
+    new: list[Manifest] = field(default_factory=list)
+
+
+def _is_open(entry: library.Kept, ours: Container[bytes]) -> bool:
+    """Was it somebody else's, and public before it was kept? ``source`` outlives the word of a device that was put out."""
+    return entry.creator not in ours and entry.source == SWARM
+
+
+def _parts(cids: Sequence[Cid]) -> Iterator[Sequence[Cid]]:
+    """So many that a thread is soon done with them, and what is cancelled ends."""
+    return (cids[start : start + LOOK_AT_ONCE] for start in range(0, len(cids), LOOK_AT_ONCE))
+
+
+def _named(values: Iterable[Any]) -> list[Cid]:
+    """Those that are CIDs of patterns, as we write them, the first `MAX_KEPT` of their texts; a member can add anything."""
+    texts = (value for value in values if type(value) is str and len(value) == TEXT_CHARS)
+    found = list[Cid]()
+    for text in heapq.nsmallest(MAX_KEPT, (text for text in texts if text.startswith(PATTERN_PREFIX))):
         try:
-            roots = self.roots(await self.load(cid))
-        except (BlockMissing, PatternRefused):
-            roots = []
-        return {cid, *roots, *await trio.to_thread.run_sync(self.store.reachable, roots)}
-
-
-def _cids(values: Iterable[Any]) -> set[Cid]:
-    """Those that are CIDs; a member can add anything."""
-    found = set()
-    for value in values:
-        try:
-            found.add(Cid.parse(value))
-        except (CidRefused, AttributeError):
+            cid = Cid.parse(text)
+        except CidRefused:
             continue
+        if str(cid) == text:
+            found.append(cid)
     return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.dag import links_of
@@ -26,22 +24,6 @@ class ByName:
     def put(self, cid: bytes, block: bytes) -> None:
         """As `Blockstore.put`."""
         self._store.put(Cid.from_bytes(cid), block)
-
-
-class Public(ByName):
-    """The same, but for what is ``withheld`` at the moment: others do not get it, nor hear that it is here."""
-
-    def __init__(self, store: Blockstore, withheld: Callable[[], Container[Cid]]) -> None:
-        super().__init__(store)
-        self._withheld = withheld
-
-    def get(self, cid: bytes) -> bytes | None:
-        """As `Blockstore.get`, of what is public."""
-        return None if Cid.from_bytes(cid) in self._withheld() else super().get(cid)
-
-    def size(self, cid: bytes) -> int | None:
-        """As `Blockstore.size`, of what is public."""
-        return None if Cid.from_bytes(cid) in self._withheld() else super().size(cid)
 
 
 def links(cid: bytes, block: bytes) -> list[bytes]:

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from mycelnode.errors import BlockUnavailable, CreatorBlocked, MycelError, PatternRefused
-from mycelnode.keeping import Keeper
+from mycelnode.keeping import SWARM, Keeper
 from mycelnode.p2p.bitswap import Bitswap
 from mycelnode.p2p.catalogue_driver import CatalogueDriver
 from mycelnode.p2p.gossip import GossipService
@@ -22,7 +22,6 @@ from mycelnode.patterns.manifest import Manifest
 from mycelnode.protocols.catalogue import Result
 from mycelnode.protocols.errands import Errands
 
-SOURCE: Final = "swarm"
 FETCH_SECONDS: Final = 20.0  # for one manifest
 AT_ONCE: Final = 8  # manifests that are fetched
 MOST: Final = 2_000  # that one session with a neighbour lets us learn of
@@ -88,7 +87,7 @@ class Discoverer:
         if creator is not None and manifest.pattern.creator != creator:
             raise PatternRefused("it was announced by somebody else than its creator")
         try:
-            change = await self.keeper.see(manifest, SOURCE)
+            change = await self.keeper.see(manifest, SWARM)
         except CreatorBlocked:
             self._decline([cid.digest])
             raise

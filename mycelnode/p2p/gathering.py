@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from mycelnode.errors import BlockUnavailable, MycelError, NetworkError
-from mycelnode.keeping import BLOCKED, KEPT, Keeper
+from mycelnode.keeping import FOLLOWED, Keeper
 from mycelnode.p2p.bitswap import Bitswap
 from mycelnode.p2p.blocks import links
 from mycelnode.p2p.dht import Dht

@@ -64,6 +64,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Of a pattern that is kept: whose it is, and from where it came."""
+
+    creator: bytes
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How many patterns there are, and how many of them have a vector, by model."""
 
@@ -164,6 +172,13 @@ def forget(connection: sqlite3.Connection, cid: Cid, *, most: int = MAX_SEEN) ->
     return Change(True, _shrink(connection, row[0], most))
 
 
+def told(connection: sqlite3.Connection, cid: Cid, before: str, source: str) -> None:
+    """A pattern that came from ``before`` was had from ``source`` as well."""
+    connection.execute(
+        "UPDATE patterns SET source = ? WHERE cid = ? AND source = ?", (source[:MAX_SOURCE_CHARS], cid.binary, before)
+    )
+
+
 # --- looking -----------------------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +220,12 @@ def listing(
         f"SELECT {_COLUMNS} FROM patterns{where} ORDER BY no DESC LIMIT ?", (*given.values(), min(limit, MAX_PAGE))
     )
     return [_entry(row) for row in rows]
+
+
+def kept(connection: sqlite3.Connection) -> dict[Cid, Kept]:
+    """All that are kept."""
+    rows = connection.execute("SELECT cid, creator, source FROM patterns WHERE kept = 1")
+    return {Cid.from_bytes(cid): Kept(creator, source) for cid, creator, source in rows}
 
 
 def digests(connection: sqlite3.Connection) -> list[bytes]:

@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
+from mycelnode import creator
+from mycelnode.errors import BlockUnavailable
 from mycelnode.joining import init_mesh
+from mycelnode.keeping import BLOCKED, KEPT, PUBLISHED
 from mycelnode.node import Node
 from mycelnode.p2p.blocks import links
 from mycelnode.p2p.swarm import Swarm
 from mycelnode.paths import DataDir
-from mycelnode.patterns.blockstore import Blockstore
-from mycelnode.patterns.cid import RAW, Cid
+from mycelnode.patterns.cid import Cid
 from mycelnode.protocols import admission
-from tests.node.nodes import SkewedClock, folder, running, until
+from tests.node.nodes import SkewedClock, folder, let_in, running, until
+from tests.node.patterns import blocks_of, draft, keeper_of
 
 PATIENCE = 10.0
+REFUSED_SECONDS = 2.0
+FILES = {"references/notes.md": b"what I noticed", "scripts/x.bin": bytes(300_000)}
 
 
 async def person(tmp_path: Path, name: str, *bootstrap: str, listen: str = "/ip4/127.0.0.1/tcp/0") -> DataDir:
@@ -37,9 +43,10 @@ def swarm_of(node: Node) -> Swarm:
     return node.collective.swarm
 
 
-def blocks_of(node: Node) -> Blockstore:
-    assert node.collective.blocks is not None
-    return node.collective.blocks
+async def is_refused(node: Node, cid: Cid) -> None:
+    """Nobody gives it a block, though it is asked of all for longer than an answer takes."""
+    with pytest.raises(BlockUnavailable):
+        await swarm_of(node).bitswap.fetch(cid.binary, deadline=REFUSED_SECONDS)
 
 
 @asynccontextmanager
@@ -54,14 +61,65 @@ async def two_strangers(tmp_path: Path) -> AsyncIterator[tuple[Node, Node]]:
 
 async def test_strangers_exchange_blocks_and_keep_them(tmp_path: Path) -> None:
     async with two_strangers(tmp_path) as (anna, ben):
-        block = b"what anna has learned"
-        cid = Cid.of(RAW, block)
-        blocks_of(anna).put(cid, block)
+        made = await keeper_of(anna).make(draft(tmp_path, files=FILES), public=True)
+        assert made.pattern.files is not None
         done = await swarm_of(ben).bitswap.fetch_dag(
-            cid.binary, links=links, max_blocks=1, max_bytes=1000, deadline=PATIENCE
+            made.pattern.files.binary, links=links, max_blocks=10, max_bytes=1_000_000, deadline=PATIENCE
         )
-        assert done.fetched == 1
-        assert blocks_of(ben).get(cid) == block
+        assert done.fetched == len(blocks_of(keeper_of(anna), made.pattern.files))
+        assert set(blocks_of(keeper_of(ben), made.pattern.files)) == blocks_of(keeper_of(anna), made.pattern.files)
+
+
+async def test_strangers_get_and_hear_nothing_of_what_is_not_published(tmp_path: Path) -> None:
+    async with two_strangers(tmp_path) as (anna, ben):
+        keeper = keeper_of(anna)
+        private = await keeper.make(draft(tmp_path, "private", files=FILES), public=False)
+        public = await keeper.make(draft(tmp_path, "public", files={"scripts/x.sh": b"ls"}), public=True)
+        await anna.collective.announce(public)
+        assert public.cid.digest in keeper.catalogued
+        async with trio.open_nursery() as nursery:
+            for cid in blocks_of(keeper, private.cid):
+                nursery.start_soon(is_refused, ben, cid)
+        await until(lambda: public.cid.digest in keeper_of(ben).catalogued, "ben learns of what is public")
+        assert private.cid.digest not in {*keeper.catalogued.digests(), *keeper_of(ben).catalogued.digests()}
+        published = await keeper.make(draft(tmp_path / "again", "private", files=FILES), public=True)
+        assert published.cid == private.cid
+        await anna.collective.announce(published)
+        await until(lambda: private.cid.digest in keeper_of(ben).catalogued, "and of the other, once it is")
+        assert await ben.collective.fetch(private.cid, lambda here, total: None) == "swarm"
+        assert await keeper_of(ben).files(await keeper_of(ben).load(private.cid)) == FILES
+
+
+async def test_after_a_restart_and_while_another_device_publishes_the_door_gives_no_more(tmp_path: Path) -> None:
+    anna_data = await person(tmp_path, "anna")
+    async with running(anna_data) as anna:
+        private = await keeper_of(anna).make(draft(tmp_path, "private", files=FILES), public=False)
+        phone_data = await let_in(tmp_path, anna, "phone")
+        contacts = swarm_of(anna).contacts
+    ben_data = await person(tmp_path, "ben", *contacts)
+    async with running(anna_data) as anna, running(phone_data) as phone, running(ben_data) as ben:
+        await phone.sync()
+        await until(lambda: creator.current(phone.mesh) is not None, "the phone gets the key")
+        public = await keeper_of(phone).make(draft(tmp_path, "public"), public=True)
+        await until(lambda: keeper_of(anna).is_shown(public.cid), "anna has what her phone published")
+        await until(lambda: bool(swarm_of(ben).peers), "they meet")
+        assert await swarm_of(ben).bitswap.fetch(public.cid.binary, deadline=PATIENCE) == public.block
+        for node in (anna, phone):
+            assert private.cid.digest not in keeper_of(node).catalogued
+        await is_refused(ben, private.cid)
+
+
+@pytest.mark.parametrize("value", [b"bytes", 7, ["a"], {"a": 1}, "no CID"])
+async def test_nonsense_of_a_member_ends_no_node(tmp_path: Path, value: Any) -> None:
+    data = await person(tmp_path, "anna")
+    async with running(data) as anna:
+        for name in (KEPT, PUBLISHED, BLOCKED):
+            await anna.mesh.write([anna.mesh.replica.document.add(name, value)])
+        made = await keeper_of(anna).make(draft(tmp_path), public=True)
+        await until(lambda: keeper_of(anna).is_shown(made.cid), "it goes on")
+    async with running(data) as anna:
+        assert anna.status()["services"]["swarm"]["state"] == "ok"
+        assert keeper_of(anna).kept() == [made.cid]
 
 
 async def test_a_stranger_gets_nothing_of_the_mesh(tmp_path: Path) -> None:
