@@ -72,13 +72,13 @@ class Gatherer:
         self.keeper.check(manifest)
         tried = self.sources if found is None else [found]
         for root in self.keeper.roots(manifest):
-            found = await self._files(root, tried, tell)
+            found = await self._files(root, cid, tried, tell) or found
         return "library" if found is None else found.name
 
     async def _manifest(self, cid: Cid) -> tuple[Manifest, Source]:
         for source in self.sources:
             try:
-                block = await self._block(source, cid)
+                block = await self._block(source, cid, cid)
             except (BlockUnavailable, NetworkError) as error:
                 _log.debug("%s: %s", source.name, error)
                 continue
@@ -89,7 +89,8 @@ class Gatherer:
         asked = ", ".join(f"{source.name} ({len(source.bitswap.peers)} connected)" for source in self.sources)
         raise BlockUnavailable(f"{cid} was not found; asked: {asked or 'nobody, as swarm.enabled is off'}")
 
-    async def _block(self, source: Source, cid: Cid) -> bytes:
+    async def _block(self, source: Source, cid: Cid, pattern: Cid) -> bytes:
+        """A block of ``pattern``, of which there are providers."""
         if source.bitswap.peers:
             try:
                 return await source.bitswap.fetch(cid.binary, deadline=ASK_SECONDS)
@@ -98,7 +99,7 @@ class Gatherer:
                     raise
         if not source.dhts:
             raise BlockUnavailable(f"nobody is connected over {source.name}")
-        found = await self._connect(source, cid)
+        found = await self._connect(source, pattern)
         return await source.bitswap.fetch(cid.binary, peers=found, deadline=ASK_SECONDS)
 
     async def _connect(self, source: Source, cid: Cid) -> set[str]:
@@ -123,11 +124,16 @@ class Gatherer:
             raise BlockUnavailable(f"nobody who has {cid} could be reached")
         return reached
 
-    async def _files(self, root: Cid, sources: Iterable[Source], tell: Tell) -> Source:
-        """Fetch what lies below ``root``. What is here already is not fetched again."""
+    async def _files(self, root: Cid, pattern: Cid, sources: Iterable[Source], tell: Tell) -> Source | None:
+        """Fetch what lies below ``root``; None if it is all here, and what is here already is not fetched again."""
         refused: MycelError = BlockUnavailable(f"nobody is connected who could give the files {root}")
         for source in sources:
+            absent = await trio.to_thread.run_sync(self.keeper.store.missing, root, 1)
+            if not absent:
+                return None
             try:
+                first = await self._block(source, absent[0], pattern)  # who has none of it is not waited for any longer
+                await source.bitswap.put(absent[0].binary, first)
                 total = await self._total(source.bitswap, root)
                 await source.bitswap.fetch_dag(
                     root.binary,
@@ -137,7 +143,7 @@ class Gatherer:
                     deadline=BLOCK_SECONDS,
                     on_progress=lambda progress, total=total: tell(progress.size, total),  # type: ignore[misc]
                 )
-            except BlockUnavailable as error:
+            except (BlockUnavailable, NetworkError) as error:
                 refused = error
             else:
                 return source
@@ -166,7 +172,7 @@ class Gatherer:
 
     def _hear(self, progress: Progress) -> None:
         """The mesh has changed."""
-        if progress.refolded or any(change.name in (KEPT, BLOCKED) for change in progress.changes):
+        if progress.refolded or any(change.name in FOLLOWED for change in progress.changes):
             self._changed = True
             self._wake.set()
 
