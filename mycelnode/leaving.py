@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -73,10 +74,12 @@ async def _declare_left(mesh: Mesh) -> None:
 
 
 def _remove(data: DataDir, aside: Path | None = None) -> None:
-    """Erase what makes this folder a device, or move it into the folder ``aside``; logs and backups stay."""
-    for file in (data.device_key, data.swarm_key, data.config, data.joining, *database_files(data)):
+    """Erase what makes this folder a device, and its blocks, or move it into the folder ``aside``; logs and backups stay."""
+    for file in (data.device_key, data.swarm_key, data.config, data.joining, *database_files(data), data.blocks):
         with suppress(FileNotFoundError):
-            if aside is None:
+            if aside is None and file.is_dir() and not file.is_symlink():
+                shutil.rmtree(file)
+            elif aside is None:
                 file.unlink()
             else:
                 aside.mkdir(mode=0o700, exist_ok=True)
