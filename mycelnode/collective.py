@@ -179,7 +179,7 @@ async def _open_patterns(collective: Collective, stack: AsyncExitStack, mesh: Me
 @asynccontextmanager
 async def _open_swarm(collective: Collective, keeper: Keeper, blocks: Blockstore) -> AsyncIterator[Source]:
     mesh, settings = keeper.mesh, keeper.mesh.settings
-    seed = await trio.to_thread.run_sync(swarm_seed, mesh.data)
+    seed, ready = await trio.to_thread.run_sync(swarm_seed, mesh.data), trio.Event()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         swarm = await enter(
@@ -190,6 +190,7 @@ async def _open_swarm(collective: Collective, keeper: Keeper, blocks: Blockstore
                 store=ByName(blocks),
                 gives=lambda cid: keeper.is_shown(Cid.from_bytes(cid)),
                 last_port=mesh.fact(LAST_PORT),
+                ready=ready,
             )
         )
         await mesh.keep_fact(LAST_PORT, swarm.host.port)
@@ -216,6 +217,7 @@ async def _open_swarm(collective: Collective, keeper: Keeper, blocks: Blockstore
         collective.swarm, collective._gossip, collective._dhts = swarm, gossip, (ours, public)
         nursery.start_soon(discoverer.run, catalogue)
         nursery.start_soon(collective.provide_all)
+        ready.set()
         try:
             yield Source(SWARM, swarm.bitswap, collective._dhts)
         finally:

@@ -72,10 +72,12 @@ async def open_swarm(
     store: BlockStore,
     gives: Gives = lambda cid: True,
     last_port: int | None = None,
+    ready: trio.Event | None = None,
 ) -> AsyncIterator[Swarm]:
     """Open the door with the key of ``seed`` (32 bytes), serve ``store``, and keep in touch with the peers of ``bootstrap``.
 
-    ``gives``: which of its blocks; see `open_bitswap`.
+    ``gives``: which of its blocks; see `open_bitswap`. ``ready``: nobody is dialled before, so that whoever is met
+    finds all protocols.
     ``bootstrap``: multiaddrs that end in ``/p2p/`` and a peer id. ``last_port`` is taken again where ``listen`` leaves it open.
     Raises `NetworkError` when an address cannot be listened on. Leaving the block closes every connection.
     """
@@ -86,7 +88,7 @@ async def open_swarm(
     async with open_lasting_host(seed, config, last_port, admit=lambda key: Admission.STRANGER) as host:
         serve_identity(host)
         async with open_bitswap(host, store, strangers=True, gives=gives) as bitswap, open_background() as nursery:
-            nursery.start_soon(_Bootstrap(host, first).run)
+            nursery.start_soon(_Bootstrap(host, first).run, ready)
             yield Swarm(host, bitswap, unusable)
 
 
@@ -119,8 +121,10 @@ class _Bootstrap:
             self._machine.disconnected(peer, trio.current_time())
         self._wake.set()
 
-    async def run(self) -> None:
+    async def run(self, ready: trio.Event | None) -> None:
         """Until cancelled."""
+        if ready is not None:
+            await ready.wait()
         self._machine.members(self._peers, {}, trio.current_time())
         self._host.watch(self._changed)
         try:
