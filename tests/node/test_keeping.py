@@ -384,8 +384,8 @@ async def test_devices_follow_each_other_and_catch_up_with_what_was_made_offline
             in_step(there)
             assert shown(there, blocks_of(there, made.cid)) == set()
             await here.make(draft(tmp_path / "2", files=FILES), public=True)
-            await until(lambda: there.is_shown(made.cid), "the phone knows that it is public")
-            assert shown(there, blocks_of(there, made.cid)) == blocks_of(there, made.cid)
+            blocks = blocks_of(there, made.cid)
+            await until(lambda: shown(there, blocks) == blocks, "the phone knows that it is public")
     async with keeping_in(data) as alone:  # both are off
         offline = await alone.make(draft(tmp_path, "offline", files={"scripts/new.sh": b"ls"}), public=True)
         await alone.forget(made.cid)
