@@ -16,9 +16,11 @@ from mycelnode.joining import init_mesh
 from mycelnode.keeping import BLOCKED, KEPT, PUBLISHED
 from mycelnode.node import Node
 from mycelnode.p2p.blocks import links
+from mycelnode.p2p.gathering import ASK_SECONDS
 from mycelnode.p2p.swarm import Swarm
 from mycelnode.paths import DataDir
 from mycelnode.patterns.cid import Cid
+from mycelnode.patterns.files import read_file
 from mycelnode.protocols import admission
 from tests.node.nodes import SkewedClock, folder, let_in, running, until
 from tests.node.patterns import blocks_of, draft, keeper_of
@@ -120,6 +122,33 @@ async def test_nonsense_of_a_member_ends_no_node(tmp_path: Path, value: Any) -> 
     async with running(data) as anna:
         assert anna.status()["services"]["swarm"]["state"] == "ok"
         assert keeper_of(anna).kept() == [made.cid]
+
+
+async def test_files_of_a_pattern_that_was_heard_of_come_without_waiting_for_devices(tmp_path: Path) -> None:
+    """The manifest is here by then, and says nothing of who has the files; no other device is connected."""
+    skill = tmp_path / "a-skill"
+    skill.mkdir()
+    (skill / "SKILL.md").write_text("---\nname: a-skill\ndescription: Has a file.\n---\nRead the notes.\n")
+    (skill / "notes.md").write_bytes(b"the notes")
+    async with two_strangers(tmp_path) as (anna, ben):
+        giving, taking = anna.collective.keeper, ben.collective.keeper
+        assert giving is not None
+        assert taking is not None
+        made = await giving.make(await trio.to_thread.run_sync(read_file, skill), public=True)
+        await anna.collective.announce(made)
+        heard = False
+        with trio.fail_after(PATIENCE):
+            while not heard:
+                changed = taking.changed
+                heard = await taking.has(made.cid)
+                if not heard:
+                    await changed.wait()
+        assert not await taking.is_whole(made.cid)
+        with trio.fail_after(ASK_SECONDS):
+            assert await ben.collective.fetch(made.cid, lambda here, total: None) == "swarm"
+        assert await taking.files(made) == {"notes.md": b"the notes"}
+        swarm_of(ben).host.disconnect(swarm_of(anna).peer_id)
+        assert await ben.collective.fetch(made.cid, lambda here, total: None) == "library"
 
 
 async def test_a_stranger_gets_nothing_of_the_mesh(tmp_path: Path) -> None:
