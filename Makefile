@@ -47,7 +47,7 @@ soak: $(STAMP)
 	    MYCEL_SOAK_RUNS=$(N) MYCEL_SOAK_SEED=$(SEED) $(PY) -m pytest tests/soak; else $(NOTHING_YET); fi
 
 bench: $(STAMP)
-	@if [ -d benchmarks ]; then $(PY) -m benchmarks.install && $(PY) -m benchmarks $(BENCH); else $(NOTHING_YET); fi
+	@if [ -d benchmarks ]; then $(PY) -m tests.peers.install kubo; $(PY) -m benchmarks.install && $(PY) -m benchmarks $(BENCH); else $(NOTHING_YET); fi
 
 setup: $(STAMP)
 

@@ -20,6 +20,8 @@ VALUE_BYTES = 64
 ENTRY_BYTES = 256
 DIGEST_BYTES = 32
 REMOVAL_BYTES = 5  # the least that names an add: who made it (1 byte), and its number (4)
+PIECE_BYTES = 1 << 20  # of a large file, as it is written and chunked
+V1_2025 = ("--cid-version=1", "--raw-leaves", f"--chunker=size-{PIECE_BYTES}", "--max-file-links=1024")  # for Kubo
 
 
 def _name(kind: bytes, number: int) -> str:

@@ -81,6 +81,8 @@ class Spec:
         below = peer if self.peer is not None else floor
         ratio = None if ours is None or not below else ours / below
         why = next((skipped[name] for name in sorted(self.jobs) if name in skipped), None)
+        if why is None and ours is not None and self.peer is not None and peer is None:
+            why = f"{self.against} is not installed; `python -m tests.peers.install` does it, where Go is"
         more = {"against": self.against, "more": self.more, "aim": self.aim, "aim_of": self.aim_of, "skipped": why}
         return Row(self.name, self.unit, ours, peer, floor, ratio, **more)  # type: ignore[arg-type]
 
@@ -163,6 +165,64 @@ def _search(n: int) -> list[Spec]:
     ]
 
 
+def _patterns() -> list[Spec]:
+    """Patterns between neighbours, beside Kubo; and the blocks of which they are made."""
+    ping, store = "a ping", "plain files"
+    beside_kubo: dict[str, Any] = {"against": "Kubo", "peer": ("cids", "kubo_mb_s"), "more": True}
+    return [
+        Spec(
+            "published to found on a neighbour, p50",
+            "ms",
+            ("publish", "visible_ms"),
+            ping,
+            floor=("publish", "round_trip_ms"),
+        ),
+        Spec(
+            "published to found on a neighbour, p95",
+            "ms",
+            ("publish", "visible_p95_ms"),
+            ping,
+            floor=("publish", "round_trip_ms"),
+        ),
+        Spec(
+            "publish asked to found, p50",
+            "ms",
+            ("publish", "from_request_ms"),
+            "dial and ping",
+            floor=("publish", "dial_ms"),
+        ),
+        Spec(
+            "10 MiB with a pattern",
+            "ms",
+            ("fetch", "ours_s"),
+            "Kubo",
+            ("fetch", "kubo_s"),
+            scale=1000,
+            aim=2.0,
+            aim_of="ratio",
+        ),
+        Spec("CID of 1 GiB + 1", "MB/s", ("cids", "ours_mb_s"), **beside_kubo),
+        Spec(
+            "CID of 1 GiB + 1, memory",
+            "MB",
+            ("cids", "peak_mb"),
+            "of 1 MiB",
+            floor=("cids", "small_peak_mb"),
+            aim=1.25,
+            aim_of="ratio",
+        ),
+        Spec(
+            "blocks of 1 MiB, put", "MB/s", ("blocks", "put_mb_s"), store, floor=("blocks", "plain_put_mb_s"), more=True
+        ),
+        Spec(
+            "blocks of 1 MiB, got", "MB/s", ("blocks", "get_mb_s"), store, floor=("blocks", "plain_get_mb_s"), more=True
+        ),
+        Spec("blocks of 1 MiB, pinned (fsync)", "MB/s", ("blocks", "pin_mb_s"), more=True),
+        Spec("a small block, put", "µs", ("blocks", "small_put_s"), scale=1e6),
+        Spec("100,000 blocks, opened", "ms", ("blocks", "open_s"), store, floor=("blocks", "plain_open_s"), scale=1000),
+    ]
+
+
 NET: Final = "net.mycelnode"
 SPECS: Final[Sequence[Spec]] = (
     # to an empty replica, and two that met before
@@ -219,6 +279,8 @@ SPECS: Final[Sequence[Spec]] = (
     *_catalogue(),
     # the library
     *(spec for n in LIBRARIES for spec in _search(n)),
+    # among strangers
+    *_patterns(),
     # moments
     Spec("dial to first byte", "ms", ("dial", "dial_ms"), "py-libp2p", ("dial", "stock_ms"), aim=20.0, aim_of="ours"),
     Spec("change to visible on a peer", "ms", ("together.mycelnode", "visible_ms"), aim=20.0, aim_of="ours"),

@@ -14,7 +14,20 @@ import trio
 
 from benchmarks import install, jobs, report
 from benchmarks.data import Sizes, key
-from benchmarks.ours import catalogue, crdt, idle, log, remote, replicate, search, together
+from benchmarks.ours import (
+    blocks,
+    catalogue,
+    cids,
+    crdt,
+    fetch,
+    idle,
+    log,
+    publish,
+    remote,
+    replicate,
+    search,
+    together,
+)
 from benchmarks.ours.world import Numbers
 from benchmarks.rows import SPECS, Row, rows
 
@@ -50,6 +63,10 @@ async def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]
     await once("catalogue", catalogue.measure, SIZES.catalogue)
     for n in jobs.LIBRARIES:
         await once(f"search.{n}", search.measure, 200)
+    await once("publish", publish.measure, 2)
+    await once("fetch", fetch.measure, 1, 100_000)
+    await once("cids", cids.measure, 1, (1 << 20) + 1)
+    await once("blocks", blocks.measure, 2 << 20, 100)
     await once("idle", idle.measure, 0, 1)
     dials = jobs.Job(
         "dial", ["benchmarks.ours.dial", "1"]
@@ -59,7 +76,7 @@ async def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]
     return rows(runs, ABSENT, SIZES)
 
 
-@pytest.mark.timeout(240)  # eight processes that import libp2p, on a busy machine
+@pytest.mark.timeout(240)  # eleven processes that import libp2p, on a busy machine
 async def test_every_row_is_measured_and_well_formed(measured: list[Row], tmp_path: Path) -> None:
     assert len(measured) == len(SPECS)
     for row in measured:

@@ -1,8 +1,8 @@
 """Builds the real peers that tests and benchmarks meet: Kubo and Ollama from their Go modules, Helia from npm; all pinned here.
 
-``python -m tests.peers.install`` puts them into a cache folder outside of the checkout (``MYCEL_PEERS_DIR``), one folder for
-each state of the files that pin them, so a second run is instant. It needs nothing but the standard library. Its exit status is 1
-if a peer is not there.
+``python -m tests.peers.install [NAME]…`` puts them, or only those named, into a cache folder outside of the checkout
+(``MYCEL_PEERS_DIR``), one folder for each state of the files that pin them, so a second run is instant. It needs nothing but the
+standard library. Its exit status is 1 if a peer is not there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -163,14 +163,16 @@ def _make(name: str, folder: Path, build: Callable[[Path], None]) -> None:
     print(f"peers: {name} took {time.monotonic() - start:.0f} s", file=sys.stderr)
 
 
-def main() -> int:
-    """Build what is not there."""
+def main(wanted: Sequence[str] = ()) -> int:
+    """Build what is not there, of those ``wanted`` (of all, if none is named)."""
     failed = 0
     for name, pins, files, build in (
         ("kubo", "go", GO_PINS, _build_kubo),
         ("helia", "helia", NPM_PINS, _install_helia),
         ("ollama", "ollama_go", OLLAMA_PINS, _build_ollama),
     ):
+        if wanted and name not in wanted:
+            continue
         try:
             _make(name, _folder(name, pins, files), build)
         except Missing as reason:
@@ -180,4 +182,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
