@@ -117,6 +117,10 @@ def _parts(source: BinaryIO | Iterable[bytes], size: int) -> Iterator[bytes]:
     pieces = iter(lambda: source.read(size), b"") if hasattr(source, "read") else source
     buffer, any_part = bytearray(), False
     for piece in pieces:
+        if len(piece) == size and not buffer:  # as files are read; that spares three copies
+            any_part = True
+            yield bytes(piece)
+            continue
         buffer += piece
         while len(buffer) >= size:
             any_part = True

@@ -89,6 +89,13 @@ SIZES = st.integers(0, 300)
 LAYOUTS = st.fixed_dictionaries({"part_bytes": st.integers(1, 40), "node_links": st.integers(2, 5)})
 
 
+@given(st.lists(st.one_of(st.binary(max_size=9), st.binary(min_size=4, max_size=4)), max_size=12))
+def test_how_a_source_is_cut_makes_no_difference(cut: list[bytes]) -> None:
+    whole = b"".join(cut)
+    made = [write_file(source, lambda cid, block: None, part_bytes=4, node_links=3) for source in (cut, [whole])]
+    assert made[0] == made[1]
+
+
 @settings(deadline=None)
 @given(SIZES, st.integers(1, 60), LAYOUTS)
 def test_a_file_of_any_size_comes_back_from_any_layout(size: int, piece: int, layout: dict[str, int]) -> None:
