@@ -1,6 +1,7 @@
 """What is to be done over the network, and when it is tried again: pure.
 
-Each errand is tried at once, and then, while it fails, at growing intervals; all are due when somebody new could be asked.
+Each errand is tried at once, and then, while it fails, at growing intervals; all are due when somebody new could be asked. Those
+that have failed least come first, and of these the newest: whoever wants thousands of things that are not to be had holds up nothing new.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ Key = TypeVar("Key", bound=Hashable)
 class _Errand:
     due: float
     pause: float = FIRST_SECONDS
+    failures: int = 0
     under_way: bool = False
 
 
@@ -44,7 +46,7 @@ class Errands(Generic[Key]):
         """What is to be tried now; each is under way until it is `done` or has `failed`."""
         room = AT_ONCE - sum(errand.under_way for errand in self._errands.values())
         ready = sorted(
-            (errand.due, place, key)
+            (errand.failures, -place, key)
             for place, (key, errand) in enumerate(self._errands.items())
             if errand.due <= now and not errand.under_way
         )[: max(0, room)]
@@ -70,6 +72,7 @@ class Errands(Generic[Key]):
         errand = self._errands.get(key)
         if errand is not None:
             errand.under_way, errand.due = False, now + errand.pause
+            errand.failures += 1
             errand.pause = min(LONGEST_SECONDS, 2 * errand.pause)
 
     def hurry(self, now: float) -> None:

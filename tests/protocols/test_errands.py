@@ -55,7 +55,7 @@ def test_what_fails_is_tried_less_and_less_often_until_somebody_new_comes() -> N
 def test_what_is_wanted_no_more_is_dropped_once_it_is_not_under_way() -> None:
     errands: Errands[str] = Errands()
     errands.want("abc", 0.0)
-    assert errands.due(0.0) == ["a", "b", "c"]
+    assert errands.due(0.0) == ["c", "b", "a"]
     errands.failed("b", 0.0)
     errands.want("d", 0.0)
     assert len(errands) == 3  # a and c are under way
@@ -77,3 +77,13 @@ def test_what_is_done_may_be_due_again() -> None:
     assert errands.due(100.0) == ["a"]
     errands.failed("a", 100.0)
     assert errands.next_due() == 100.0 + FIRST_SECONDS
+
+
+def test_thousands_of_things_that_nobody_has_hold_up_nothing_new() -> None:
+    errands: Errands[int] = Errands()
+    errands.want(range(10_000), 0.0)
+    for key in errands.due(0.0):
+        errands.failed(key, 0.0)
+    errands.hurry(1.0)
+    errands.want(range(10_001), 1.0)
+    assert errands.due(1.0)[0] == 10_000
