@@ -1,7 +1,7 @@
 """What is to be done over the network, and when it is tried again: pure.
 
 Each errand is tried at once, and then, while it fails, at growing intervals; all are due when somebody new could be asked. Those
-that have failed least come first, and of these the newest: whoever wants thousands of things that are not to be had holds up nothing new.
+that have failed least come first, and of these the newest: thousands of things that nobody has hold up nothing new.
 """
 
 from __future__ import annotations
