@@ -214,7 +214,7 @@ class ControlClient:
         self._file.close()
         self._socket.close()
 
-    def stream(self, kind: str, **fields: Any) -> Iterator[dict[str, Any]]:
+    def stream(self, kind: str, /, **fields: Any) -> Iterator[dict[str, Any]]:
         """Send a request and yield its answers up to the result; raises the error that the node answered with."""
         line = json.dumps({"type": kind, **fields}, ensure_ascii=False).encode() + b"\n"
         if len(line) > MAX_LINE:
@@ -231,7 +231,7 @@ class ControlClient:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise NodeNotRunning("the node stopped while it was answering") from error
 
-    def call(self, kind: str, **fields: Any) -> dict[str, Any]:
+    def call(self, kind: str, /, **fields: Any) -> dict[str, Any]:
         """Send a request and return its result."""
         for answer in self.stream(kind, **fields):
             if answer.get("type") == "result":

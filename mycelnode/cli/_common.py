@@ -227,7 +227,7 @@ def show(options: Options, answer: Mapping[str, Any], people: Callable[[Mapping[
         sys.stdout.flush()
 
 
-def ask(options: Options, kind: str, **fields: Any) -> dict[str, Any]:
+def ask(options: Options, kind: str, /, **fields: Any) -> dict[str, Any]:
     """Ask the running node, or else the data folder itself, under its lock."""
     from mycelnode.control import ControlClient
 

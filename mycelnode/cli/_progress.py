@@ -12,7 +12,7 @@ from mycelnode.errors import NodeNotRunning
 BAR_CHARS = 30
 
 
-def ask_with_progress(options: Options, kind: str, **fields: Any) -> dict[str, Any]:
+def ask_with_progress(options: Options, kind: str, /, **fields: Any) -> dict[str, Any]:
     """As `ask`; what the node says of its progress is shown where somebody looks."""
     from mycelnode.control import ControlClient
 
