@@ -344,7 +344,7 @@ def with_progress(handler: Long) -> Callable[[Request], AsyncIterator[dict[str, 
                     send.send_nowait({"type": "event", "event": "progress", "bytes": here, "total": total})
 
         async def work() -> None:
-            async with send:
+            with send:  # not `async with`: that is cancelled once the channel is closed, and the error would be lost
                 await send.send({"type": "result", **await handler(request, tell)})
 
         async with open_background() as nursery:
