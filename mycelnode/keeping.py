@@ -168,9 +168,12 @@ class Keeper:
     async def keep(self, manifest: Manifest, source: str) -> None:
         """Keep a pattern whose blocks are in the store. On disk when this returns; raises what `Mesh.write` raises.
 
-        Raises `CreatorBlocked` for one of a creator that is blocked.
+        Raises `CreatorBlocked` for one of a creator that is blocked, and `BlockRefused` for files that are none, or are larger
+        than files of a pattern may be: their blocks can be few, and stand for much more.
         """
         self.check(manifest)
+        if not self.is_kept(manifest.cid):
+            await self.files(manifest)
         async with self._settling:
             await trio.to_thread.run_sync(self.store.pin, manifest.cid)
             await self._keep(manifest, source, ("pattern.keep", {"cid": str(manifest.cid), "source": source}), ())
@@ -233,7 +236,8 @@ class Keeper:
         """Raise `CreatorBlocked` for what is of somebody who is blocked."""
         if self.is_blocked(manifest.pattern.creator):
             raise CreatorBlocked(
-                f"the creator {manifest.pattern.creator.hex()} is blocked; `pattern block --undo` takes it back"
+                f"the creator {manifest.pattern.creator.hex()} is blocked;"
+                f" `mycelnode pattern block {manifest.pattern.creator.hex()} --undo` takes it back"
             )
 
     async def used(self, cid: Cid) -> None:
@@ -268,13 +272,30 @@ class Keeper:
 
     async def load(self, cid: Cid) -> Manifest:
         """A manifest whose block is here. Raises `BlockMissing`, and `PatternRefused` if it is none."""
+        try:
+            return await trio.to_thread.run_sync(self._load, cid)
+        except BlockMissing:
+            self._whole.pop(cid, None)
+            raise
+
+    def _load(self, cid: Cid) -> Manifest:
         if cid.codec != DAG_CBOR:
             raise PatternRefused(f"{cid} names no pattern: the CID of one begins with {PATTERN_PREFIX}")
-        block = await trio.to_thread.run_sync(self.store.get, cid)
+        block = self.store.get(cid)
         if block is None:
-            self._whole.pop(cid, None)
             raise BlockMissing(f"{cid} is not on this device")
-        return await trio.to_thread.run_sync(Manifest.read, block)
+        return Manifest.read(block)
+
+    def load_whole(self, cid: Cid) -> Manifest:
+        """A manifest that is here with all its files, which can be read and are within their bounds. Blocks, for a thread.
+
+        Raises `BlockMissing`, `BlockRefused`, `PatternRefused`, `CreatorBlocked`.
+        """
+        manifest = self._load(cid)
+        trio.from_thread.run_sync(self.check, manifest)
+        for root in self.roots(manifest):
+            self._read_files(root)
+        return manifest
 
     async def files(self, manifest: Manifest) -> Mapping[str, bytes]:
         """The files that travel with a pattern. Raises `BlockMissing`, `BlockRefused`."""

@@ -245,7 +245,7 @@ class PatternCommands:
         """Note how it went."""
         cid = read_cid(request)
         if self.mesh.database.look(partial(library.get, cid=cid)) is None:
-            raise BlockMissing(f"{cid} is not known here; `mycelnode pattern show` fetches it")
+            raise BlockMissing(f"{cid} is not known here; `mycelnode pattern show {cid}` fetches it")
         stars = whole(request, "stars", None, 1, 5)
         await self.keeper.rate(cid, success=flag(request, "success"), stars=stars)
         known = self.keeper.outcomes(cid)
@@ -306,8 +306,6 @@ class PatternCommands:
         roots = await trio.to_thread.run_sync(_read_car, self.keeper, path)
         try:
             manifest = await self.keeper.load(roots[0])
-            if not await self.keeper.is_whole(manifest.cid):
-                raise CarRefused(f"{path} has not all files of the pattern {manifest.cid}")
             await self.keeper.keep(manifest, "car")
         finally:
             await self.keeper.settle()  # what is pinned, and not kept in the end
@@ -372,9 +370,17 @@ def _write_car(keeper: Keeper, path: Path, roots: Sequence[Cid]) -> int:
 
 
 def _read_car(keeper: Keeper, path: Path) -> list[Cid]:
+    """Its blocks in the store, with a pattern of which all is here as the first root; or nothing."""
+
+    def check(roots: Sequence[Cid]) -> None:
+        try:
+            keeper.load_whole(roots[0])
+        except BlockMissing as error:
+            raise CarRefused(f"{path} has not all files of the pattern {roots[0]}: {error}") from error
+
     try:
         with path.open("rb") as file:
-            return import_car(file, keeper.store)
+            return import_car(file, keeper.store, check=check)
     except OSError as error:
         raise PatternFileRefused(f"{path}: {error.strerror or error}") from error
 

@@ -5,7 +5,7 @@ What is imported is checked whole before any of it is kept: each block against i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -67,11 +67,15 @@ def export_car(store: Blockstore, roots: Sequence[Cid], to: BinaryIO, *, partial
 # --- import ------------------------------------------------------------------------------------------------------------------
 
 
-def import_car(file: BinaryIO, store: Blockstore) -> list[Cid]:
+def import_car(
+    file: BinaryIO, store: Blockstore, *, check: Callable[[Sequence[Cid]], None] = lambda roots: None
+) -> list[Cid]:
     """Keep what the roots of a CAR reach, pin the roots, and return them. ``file`` is from anyone, buffered, and can be sought in.
 
-    Raises `CarRefused` for what is no CAR of ours, a block that is not what its CID says, and roots that are not in it, and
-    `StoreFull`. Then blocks and pins are as before.
+    ``check`` is called with the roots once all blocks are in the store, and may refuse them.
+
+    Raises `CarRefused` for what is no CAR of ours, a block that is not what its CID says, and roots that are not in it,
+    `StoreFull`, and what ``check`` raises. Then blocks and pins are as before.
     """
     start = file.tell()
     roots, found = _look_through(file)
@@ -85,6 +89,7 @@ def import_car(file: BinaryIO, store: Blockstore) -> list[Cid]:
             for cid, block in _sections(file):
                 if cid in kept:
                     adding.put(cid, block)
+            check(roots)
             for root in roots:
                 store.pin(root)
         except BaseException as error:
