@@ -1,4 +1,4 @@
-"""What the shell can complete cheaply: names of settings, and of devices while a node is running."""
+"""What the shell can complete cheaply: names of settings, and of devices and patterns while a node is running."""
 
 from __future__ import annotations
 
@@ -35,3 +35,17 @@ def devices(context: click.Context, parameter: click.Parameter, begun: str) -> l
     return [
         CompletionItem(device["name"], help=device["device"]) for device in found if device["name"].startswith(begun)
     ]
+
+
+def patterns(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """CIDs, beginning so, of the patterns that are kept, with their titles."""
+    from click.shell_completion import CompletionItem
+
+    from mycelnode.control import ControlClient
+
+    try:
+        with ControlClient(context.find_root().ensure_object(Options).data) as client:
+            found = client.call("pattern.list")["patterns"]
+    except MycelError:
+        return []
+    return [CompletionItem(one["cid"], help=one["title"]) for one in found if one["cid"].startswith(begun)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -23,12 +26,17 @@ from mycelnode.cli._common import (
     show,
     table,
 )
+from mycelnode.cli._complete import patterns as kept_patterns
 from mycelnode.cli._progress import ask_with_progress
+from mycelnode.errors import CidRefused
 
 KINDS = ("prompt", "code", "adapter", "workflow")
 FORMATS = ("skill", "json", "markdown", "car")
 SHOWN_LINES = 40  # of a solution, before it is made public; --json and `show` have all of it
+TITLE_CHARS = 40  # in a list
+TABLE_CHARS = 150  # that a list takes as a table, the CIDs not broken
 YOCTO = 10**24
+_NEAR = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,24}))?")  # as in the files of patterns: exact
 
 
 @group(name="pattern", short_help="Patterns: publish, search, use, rate.")
@@ -36,7 +44,7 @@ def pattern(options: Options) -> None:
     """Patterns: what was learned and can be used again. Those that you keep are on all your devices."""
 
 
-@command(pattern, name="publish")
+@command(pattern, name="publish", short_help="Make a pattern public: shows what, and asks.")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option("--consent", is_flag=True, help="Do not ask: all that the file says may be public, for ever.")
 @click.option(
@@ -62,7 +70,7 @@ def publish(options: Options, file: Path, consent: bool, new_key: bool) -> None:
     show(options, answer, _say_published)
 
 
-@command(pattern, name="search")
+@command(pattern, name="search", short_help="Find patterns by what they are for.")
 @click.argument("query", nargs=-1, required=True)
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="At most so many.")
 @click.option("--domain", help="Of this domain.")
@@ -81,22 +89,22 @@ def search(options: Options, query: Sequence[str], max_price: str | None, explai
     show(options, answer, partial(_say_results, explain))
 
 
-@command(pattern, name="show")
-@click.argument("cid")
+@command(pattern, name="show", short_help="All that a pattern says, checked.")
+@click.argument("cid", shell_complete=kept_patterns)
 def show_(options: Options, cid: str) -> None:
     """Everything that a pattern says, checked against its name and its creator's signature."""
     show(options, ask_with_progress(options, "pattern.show", cid=cid), _say_pattern)
 
 
-@command(pattern, name="list")
+@command(pattern, name="list", short_help="The patterns that you keep.")
 @click.option("--seen", is_flag=True, help="Also those that the node has heard of, besides the ones that you keep.")
 def list_(options: Options, seen: bool) -> None:
     """The patterns that you keep, on whichever device."""
     show(options, ask(options, "pattern.list", seen=seen), _say_list)
 
 
-@command(pattern, name="use")
-@click.argument("cid")
+@command(pattern, name="use", short_help="Print what a pattern gives; code is not run.")
+@click.argument("cid", shell_complete=kept_patterns)
 @click.option("--var", "variables", metavar="NAME=VALUE", multiple=True, help="Fill in a variable of the template.")
 def use(options: Options, cid: str, variables: Sequence[str]) -> None:
     """Print what a pattern gives: its template filled in, its code (which is never run), its steps. From then on you keep it."""
@@ -104,8 +112,8 @@ def use(options: Options, cid: str, variables: Sequence[str]) -> None:
     show(options, answer, lambda found: print(found["output"]))
 
 
-@command(pattern, name="rate")
-@click.argument("cid")
+@command(pattern, name="rate", short_help="Say how it went: that ranks what you find.")
+@click.argument("cid", shell_complete=kept_patterns)
 @click.option("--success", type=click.Choice(("yes", "no")), required=True, help="Did it do what it is for?")
 @click.option("--stars", type=click.IntRange(1, 5), help="How good it is.")
 def rate(options: Options, cid: str, success: str, stars: int | None) -> None:
@@ -114,8 +122,8 @@ def rate(options: Options, cid: str, success: str, stars: int | None) -> None:
     show(options, answer, _say_rated)
 
 
-@command(pattern, name="export")
-@click.argument("cid")
+@command(pattern, name="export", short_help="Write a pattern to a file or a folder.")
+@click.argument("cid", shell_complete=kept_patterns)
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Where to; it must not exist yet.")
 def export(options: Options, cid: str, form: str, output: Path) -> None:
@@ -125,32 +133,39 @@ def export(options: Options, cid: str, form: str, output: Path) -> None:
     show(options, answer, lambda found: print(f"{found['path']}: {megabytes(found['bytes'])}"))
 
 
-@command(pattern, name="import")
+@command(pattern, name="import", short_help="Keep a pattern: of a CAR, a file or a CID.")
 @click.argument("source", metavar="FILE|CID")
 def import_(options: Options, source: str) -> None:
     """Keep a pattern: a CAR with its signature, a CID to be fetched, or a file of your own, which stays private.
 
     A file of your own is signed with your creator key and shared with nobody but your devices until you publish it.
     """
-    path = Path(source)
-    wanted = {"path": str(path.absolute())} if path.exists() else {"cid": source}
-    show(options, ask_with_progress(options, "pattern.import", **wanted), _say_imported)
+    if os.path.exists(source):
+        answer = ask_with_progress(options, "pattern.import", path=os.path.abspath(source))
+    else:
+        try:
+            answer = ask_with_progress(options, "pattern.import", cid=source)
+        except CidRefused as error:
+            raise CidRefused(f"there is no such file, and {error}") from error
+    show(options, answer, _say_imported)
 
 
-@command(pattern, name="forget")
-@click.argument("cid")
+@command(pattern, name="forget", short_help="Keep a pattern no more, on any device.")
+@click.argument("cid", shell_complete=kept_patterns)
 def forget(options: Options, cid: str) -> None:
     """Keep a pattern no more, on any of your devices. If it is public, others may have it."""
     answer = ask(options, "pattern.forget", cid=cid)
     show(options, answer, lambda found: print(f"{found['cid']} is kept no more"))
 
 
-@command(pattern, name="block")
+@command(pattern, name="block", short_help="Take nothing of a creator any more.")
 @click.argument("creator", required=False)
 @click.option("--undo", is_flag=True, help="Take it back.")
 def block(options: Options, creator: str | None, undo: bool) -> None:
     """Neither show, keep nor pass on what a CREATOR makes; on all your devices. Without CREATOR: who is blocked."""
     if creator is None:
+        if undo:
+            raise click.UsageError("--undo needs the CREATOR who is not to be blocked any more")
         show(options, ask(options, "pattern.blocked"), _say_blocked)
         return
     answer = ask(options, "pattern.block", creator=creator, undo=undo)
@@ -172,15 +187,10 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 def _yocto(text: str) -> int:
-    from decimal import Decimal, InvalidOperation
-
-    try:
-        amount = Decimal(text) * YOCTO
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount < 0 or amount != amount.to_integral_value():
-        raise click.BadParameter(f"{text!r} is not an amount of NEAR such as 0.1", param_hint="--max-price")
-    return int(amount)
+    found = _NEAR.fullmatch(text)
+    if found is None:
+        raise click.BadParameter(f"{text[:40]!r} is not an amount of NEAR such as 0.1", param_hint="--max-price")
+    return int(found[1]) * YOCTO + int((found[2] or "").ljust(24, "0"))
 
 
 # --- for people ----------------------------------------------------------------------------------------------------------
@@ -204,6 +214,8 @@ def _say_draft(draft: Mapping[str, Any]) -> None:
         _err(f"  … and {plural(left, 'line')} more, of {draft['path']}")
     for file in draft["files"]:
         _err(f"  {file['path']}, {megabytes(file['size'])}")
+    for path in draft["left_out"]:
+        _err(f"  left out: {path}")
     signer = f"the creator key {draft['creator']}" if draft["creator"] else "a creator key, made now"
     _err(f"\nSigned with {signer}, which whoever looks can see on everything that you publish.")
     _err("No promise of privacy goes with it (dp: none): it says what the file says.\n")
@@ -244,7 +256,7 @@ def _say_list(answer: Mapping[str, Any]) -> None:
         return
     rows = [
         (
-            one["title"][:40],
+            one["title"][:TITLE_CHARS],
             one["kind"],
             one["domain"],
             _near(one["price"]),
@@ -254,6 +266,10 @@ def _say_list(answer: Mapping[str, Any]) -> None:
         )
         for one in answer["patterns"]
     ]
+    if sys.stdout.isatty() and shutil.get_terminal_size().columns < TABLE_CHARS:
+        for title, kind, domain, price, state, _, cid in rows:
+            print(f"{title}\n    {kind}, {domain}, {price}, {state}\n    {cid}")
+        return
     table(rows, ("TITLE", "KIND", "DOMAIN", "PRICE", "STATE", "USED/WELL", "CID"))
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import signal
+import struct
 import subprocess
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
@@ -54,8 +57,9 @@ class Terminal:
 
 
 @contextmanager
-def on_terminal(program: Program, *arguments: str) -> Iterator[Terminal]:
+def on_terminal(program: Program, *arguments: str, columns: int = 200) -> Iterator[Terminal]:
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = subprocess.Popen(
         program.command(*arguments), stdin=slave, stdout=slave, stderr=slave, env=environment(), start_new_session=True
     )
