@@ -19,6 +19,7 @@ from mycelnode.commands import Handler, Request, flag, rfc3339, text
 from mycelnode.encoding import blake2b, encode
 from mycelnode.errors import (
     BlockMissing,
+    BlockRefused,
     CarRefused,
     ControlError,
     PatternFileRefused,
@@ -377,6 +378,8 @@ def _read_car(keeper: Keeper, path: Path) -> list[Cid]:
             keeper.load_whole(roots[0])
         except BlockMissing as error:
             raise CarRefused(f"{path} has not all files of the pattern {roots[0]}: {error}") from error
+        except BlockRefused as error:
+            raise CarRefused(f"{path} has files with the pattern {roots[0]} that cannot be taken: {error}") from error
 
     try:
         with path.open("rb") as file:

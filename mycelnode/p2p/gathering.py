@@ -87,7 +87,12 @@ class Gatherer:
             await source.bitswap.put(cid.binary, block)
             return manifest, source
         asked = ", ".join(f"{source.name} ({len(source.bitswap.peers)} connected)" for source in self.sources)
-        raise BlockUnavailable(f"{cid} was not found; asked: {asked or 'nobody, as swarm.enabled is off'}")
+        if len(self.sources) == 1:
+            asked += (
+                ", and no stranger, as the door to them is shut: `mycelnode config set swarm.enabled true`, and start the"
+                " node again"
+            )
+        raise BlockUnavailable(f"{cid} was not found; asked: {asked}")
 
     async def _block(self, source: Source, cid: Cid, pattern: Cid) -> bytes:
         """A block of ``pattern``, of which there are providers."""

@@ -229,5 +229,5 @@ def _read_part(file: BinaryIO, most: int, what: str) -> bytes | None:
         raise CarRefused(f"the CAR has a {what} of {size:,} bytes, more than the {most:,} that are taken")
     data = file.read(size)
     if len(data) != size:
-        raise CarRefused("the CAR is cut off")
+        raise CarRefused("the CAR is cut off" if what == "block" else "the file is no CAR, or one that is cut off")
     return data
