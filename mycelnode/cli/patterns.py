@@ -162,7 +162,10 @@ def forget(options: Options, cid: str) -> None:
 @click.argument("creator", required=False)
 @click.option("--undo", is_flag=True, help="Take it back.")
 def block(options: Options, creator: str | None, undo: bool) -> None:
-    """Neither show, keep nor pass on what a CREATOR makes; on all your devices. Without CREATOR: who is blocked."""
+    """Take nothing more of a CREATOR, nor show what was only heard of; on all your devices. Without CREATOR: who is blocked.
+
+    What you keep of that creator stays until you forget it. `pattern show` prints the creator of a pattern.
+    """
     if creator is None:
         if undo:
             raise click.UsageError("--undo needs the CREATOR who is not to be blocked any more")

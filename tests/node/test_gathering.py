@@ -1,0 +1,140 @@
+"""What a node does when those whom it asks for a pattern are not what they should be: one sentence, and nothing is kept."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from mycelnode.errors import BlockRefused, BlockUnavailable, MycelError, NetworkError, PatternRefused
+from mycelnode.node import Node
+from mycelnode.p2p import gathering
+from mycelnode.p2p.host import Host, Stream
+from mycelnode.p2p.swarm import open_swarm
+from mycelnode.patterns import dagcbor
+from mycelnode.patterns.cid import DAG_CBOR, Cid
+from mycelnode.protobuf import varint
+from mycelnode.protocols.bitswap_frames import PROTOCOL, Block, Message, encode_message
+from tests.cli.learned import contents
+from tests.node.nodes import ask, running, until
+from tests.node.test_collective import person, swarm_of
+from tests.p2p.blocks import Blocks
+from tests.p2p.hosts import LOOPBACK, PATIENCE, a_host, connect, never_read
+from tests.patterns.hostile import a_bomb, manifest
+
+Handler = Callable[[Host, Host], Callable[[Stream], Awaitable[None]]]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "ASK_SECONDS", 0.5)
+    monkeypatch.setattr(gathering, "BLOCK_SECONDS", 0.5)
+
+
+@asynccontextmanager
+async def who_knows(tmp_path: Path, blocks: Blocks) -> AsyncIterator[Node]:
+    """A node that is connected with a stranger who gives these blocks."""
+    async with open_swarm(os.urandom(32), listen=LOOPBACK, bootstrap=(), store=blocks) as stranger:
+        data = await person(tmp_path, "ben", *stranger.contacts)
+        async with running(data) as node:
+            await until(lambda: stranger.peer_id in swarm_of(node).peers, "they meet")
+            yield node
+
+
+async def state(node: Node) -> tuple[Any, Any]:
+    """The pins on the disk, and what the index knows."""
+    return contents(node.mesh.data.blocks / "pins"), await ask(node, "pattern.list", seen=True)
+
+
+async def refused(node: Node, cid: Cid, error: type[MycelError], match: str) -> None:
+    """However it is asked for."""
+    before = await state(node)
+    for kind in ("pattern.import", "pattern.show", "pattern.use"):
+        with trio.fail_after(PATIENCE), pytest.raises(error, match=match):
+            await ask(node, kind, cid=str(cid))
+    assert await state(node) == before
+
+
+def holding(*blocks: tuple[Cid, bytes]) -> Blocks:
+    made = Blocks()
+    for cid, block in blocks:
+        made[cid.binary] = block
+    return made
+
+
+async def test_what_an_honest_stranger_gives_is_taken(tmp_path: Path) -> None:
+    """Or the tests below would show nothing."""
+    made = manifest()
+    async with who_knows(tmp_path, holding((made.cid, made.block))) as node:
+        assert (await ask(node, "pattern.import", cid=str(made.cid)))["title"] == made.pattern.title
+
+
+@pytest.mark.parametrize(
+    ("block", "match"),
+    [
+        (dagcbor.encode({"hello": 1}), "manifest"),
+        (b"\x81" * 5000 + b"\xf6", "nested too deeply"),
+        (b"\xa1\x61a\x18\x01", "canonical"),
+        (b"\xff\xff garbage", "no manifest"),
+        (dagcbor.encode({**dagcbor.decode(manifest().block), "signature": bytes(64)}), "signature"),
+    ],
+    ids=["no pattern", "nested", "not canonical", "garbage", "bad signature"],
+)
+async def test_what_is_no_pattern_is_not_even_stored(block: bytes, match: str, tmp_path: Path) -> None:
+    cid = Cid.of(DAG_CBOR, block)
+    async with who_knows(tmp_path, holding((cid, block))) as node:
+        await refused(node, cid, PatternRefused, match)
+        assert not await node.collective.keeper.has(cid)  # type: ignore[union-attr]
+
+
+async def test_files_that_unpack_to_gigabytes_are_not_kept(tmp_path: Path) -> None:
+    blocks = a_bomb()
+    made = manifest(blocks[-1][0])
+    async with who_knows(tmp_path, holding((made.cid, made.block), *blocks)) as node:
+        await refused(node, made.cid, BlockRefused, "4,913,000,000 bytes, more than the 33,554,432")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_files_that_nobody_gives_are_said_to_be_missing(tmp_path: Path) -> None:
+    *_, below, root = a_bomb()
+    made = manifest(root[0])
+    async with who_knows(tmp_path, holding((made.cid, made.block), root)) as node:
+        await refused(node, made.cid, BlockUnavailable, str(below[0]))
+
+
+def mute(bad: Host, here: Host) -> Callable[[Stream], Awaitable[None]]:
+    return never_read
+
+
+def garbling(bad: Host, here: Host) -> Callable[[Stream], Awaitable[None]]:
+    """Answers each message with bytes that nobody asked for, under the names that were asked for."""
+
+    async def answer(stream: Stream) -> None:
+        with suppress(NetworkError):
+            back = await bad.open_stream(bad.line(here.peer_id), PROTOCOL, deadline=PATIENCE)
+            while True:
+                blocks = (Block(manifest().cid.binary[:4], random.randbytes(10_000)),)
+                message = encode_message(Message(blocks=blocks))
+                await back.send_all(varint(len(message)) + message, deadline=PATIENCE)
+
+    return answer
+
+
+@pytest.mark.parametrize("handler", [mute, garbling])
+@pytest.mark.usefixtures("impatient")
+async def test_a_stranger_who_gives_nothing_of_use_is_not_waited_for(handler: Handler, tmp_path: Path) -> None:
+    made = manifest()
+    data = await person(tmp_path, "ben")
+    async with running(data) as node, a_host() as bad:
+        here = swarm_of(node).host
+        bad.set_handler(PROTOCOL, handler(bad, here), strangers=True)
+        await connect(bad, here)
+        await refused(node, made.cid, BlockUnavailable, "was not found; asked: your devices .0 connected., the swarm")
+        assert not await node.collective.keeper.has(made.cid)  # type: ignore[union-attr]
+        assert node.status()["services"]["mesh"]["state"] == "ok"
