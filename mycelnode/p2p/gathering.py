@@ -152,7 +152,7 @@ class Gatherer:
                 refused = error
             else:
                 return source
-        raise refused
+        raise BlockUnavailable(f"the files of {pattern} could not be fetched: {refused}") from refused
 
     async def _total(self, bitswap: Bitswap, root: Cid) -> int:
         """How many bytes it will be, as its root says. Raises `BlockRefused`, `BlockUnavailable`."""

@@ -81,7 +81,7 @@ def test_strangers_find_fetch_and_keep_and_get_nothing_private(program: Make, tm
         *events, last = client.stream("pattern.show", cid=cid)
     assert {event["event"] for event in events} <= {"progress"}
     assert all(0 < event["bytes"] <= event["total"] for event in events), events
-    assert last["source"] == "the swarm"
+    assert last["source"] == "swarm"
     assert sum(file["size"] for file in last["files"]) == sum(map(len, files.values()))
     out = tmp_path / "out" / root.name
     assert ben("pattern", "export", cid, "--format", "skill", "--output", str(out)).code == 0
@@ -93,7 +93,7 @@ def test_strangers_find_fetch_and_keep_and_get_nothing_private(program: Make, tm
     before = learned.held(ben)
     began = time.monotonic()
     said = ben("pattern", "import", private, "--json").failed("BlockUnavailable")
-    assert said == f"{private} was not found; asked: your devices (0 connected), the swarm (1 connected)"
+    assert said == f"{private} was not found; asked: your devices (0 connected), swarm (1 connected)"
     assert time.monotonic() - began < SECONDS
     assert learned.held(ben) == before
     assert found(ben, "weekly report") == []
