@@ -144,7 +144,12 @@ class PatternCommands:
         }
 
     async def _draft(self, request: Request) -> Draft:
-        return await trio.to_thread.run_sync(read_file, Path(text(request, "path")))
+        path = Path(text(request, "path"))
+        if path.suffix == ".car":
+            raise PatternFileRefused(
+                f"{path}: a CAR holds a pattern that is signed already: `mycelnode pattern import` keeps it"
+            )
+        return await trio.to_thread.run_sync(read_file, path)
 
     # --- finding -----------------------------------------------------------------------------------------------------------
 

@@ -260,6 +260,8 @@ def test_what_is_exported_comes_back(shelf: Program, fox: Program, cids: dict[st
         assert imported["title"] == "Summarise a mail"
         assert (imported["cid"] == mail, imported["mine"]) == ((True, False) if form == "car" else (False, True))
         texts[form] = fox("pattern", "show", imported["cid"], "--json").json["text"]
+    signed = shelf("pattern", "publish", str(tmp_path / "out" / "m.car"), "--consent").sentence
+    assert signed.endswith("m.car: a CAR holds a pattern that is signed already: `mycelnode pattern import` keeps it")
     assert texts["json"] == texts["markdown"] == texts["car"]
     listed = fox("pattern", "list", "--json").json["patterns"]
     assert {(one["mine"], one["published"]) for one in listed} == {(True, False), (False, False)}
