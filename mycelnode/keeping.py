@@ -330,6 +330,15 @@ class Keeper:
         async with self._settling:
             return await self._settle()
 
+    async def arrived(self, cid: Cid) -> None:
+        """The same for one pattern whose blocks have come."""
+        async with self._settling:
+            if self.is_kept(cid):
+                looked = await trio.to_thread.run_sync(self._look_at, [cid], self.store.pins(), ())
+                self._whole |= looked.whole
+                await self._index(looked.new)
+                await self._divide()
+
     async def _settle(self) -> list[Cid]:
         kept = await trio.to_thread.run_sync(_named, list(self.mesh.replica.document.orset(KEPT)))
         pins = await trio.to_thread.run_sync(self.store.pins)

@@ -104,15 +104,21 @@ class Bitswap:
     # --- fetching ------------------------------------------------------------------------------------------------------------
 
     async def fetch(
-        self, cid: bytes, *, peers: Collection[str] | None = None, deadline: float = FETCH_SECONDS
+        self,
+        cid: bytes,
+        *,
+        peers: Collection[str] | None = None,
+        deadline: float = FETCH_SECONDS,
+        patient: bool = True,
     ) -> bytes:
         """The block ``cid`` (36 bytes): from the store, else of ``peers`` (None: all that are connected); it is what its name says.
 
-        It is not put into the store. Raises `BlockUnavailable` after ``deadline`` seconds, `BusyError`, what the store raises.
+        It is not put into the store. Raises `BlockUnavailable` after ``deadline`` seconds, or, unless ``patient``, once all have
+        said that they do not have it; `BusyError`, what the store raises.
         Cancelled, nothing is asked for any more.
         """
         held = await self._in_thread(self._store.get, cid)
-        return held if held is not None else await self._ask(cid, _session(peers), deadline)
+        return held if held is not None else await self._ask(cid, _session(peers, patient), deadline)
 
     async def fetch_dag(
         self,
@@ -190,8 +196,9 @@ class Bitswap:
                 if not waiter.users and self._waiting.get(cid) is waiter:
                     del self._waiting[cid]
         if waiter.data is None:
+            took = trio.current_time() - now
             raise BlockUnavailable(
-                f"none of {len(self.peers)} connected peers gave the block b{base32(cid)} in {seconds:.0f} seconds"
+                f"none of {len(self.peers)} connected peers gave the block b{base32(cid)} in {took:.0f} seconds"
             )
         return waiter.data
 
@@ -412,8 +419,8 @@ async def _pay(line: _Line, chatter: int) -> None:
         await trio.sleep_until(line.chatter)
 
 
-def _session(peers: Collection[str] | None) -> Session:
-    return Session(None if peers is None else frozenset(peers))
+def _session(peers: Collection[str] | None, patient: bool = True) -> Session:
+    return Session(None if peers is None else frozenset(peers), patient)
 
 
 @asynccontextmanager

@@ -82,7 +82,7 @@ class Discoverer:
 
     async def _learn(self, cid: Cid, peers: Iterable[str], creator: bytes | None = None) -> None:
         """Raises `BlockUnavailable`, `PatternRefused`, `CreatorBlocked`, `StoreFull`."""
-        block = await self._bitswap.fetch(cid.binary, peers=list(peers), deadline=FETCH_SECONDS)
+        block = await self._bitswap.fetch(cid.binary, peers=list(peers), deadline=FETCH_SECONDS, patient=False)
         manifest = await trio.to_thread.run_sync(Manifest.read, block)
         if creator is not None and manifest.pattern.creator != creator:
             raise PatternRefused("it was announced by somebody else than its creator")

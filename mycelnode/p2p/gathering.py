@@ -98,14 +98,14 @@ class Gatherer:
         """A block of ``pattern``, of which there are providers."""
         if source.bitswap.peers:
             try:
-                return await source.bitswap.fetch(cid.binary, deadline=ASK_SECONDS)
+                return await source.bitswap.fetch(cid.binary, deadline=ASK_SECONDS, patient=False)
             except BlockUnavailable:
                 if not source.dhts:
                     raise
         if not source.dhts:
             raise BlockUnavailable(f"nobody is connected over {source.name}")
         found = await self._connect(source, pattern)
-        return await source.bitswap.fetch(cid.binary, peers=found, deadline=ASK_SECONDS)
+        return await source.bitswap.fetch(cid.binary, peers=found, deadline=ASK_SECONDS, patient=False)
 
     async def _connect(self, source: Source, cid: Cid) -> set[str]:
         """Connect to peers that say they have it. Raises `BlockUnavailable` if there is none."""
@@ -213,5 +213,12 @@ class Gatherer:
             self._errands.failed(cid, trio.current_time())
         else:
             self._errands.done(cid)
-            self._changed = True
+            await self._arrived(cid)
         self._wake.set()
+
+    async def _arrived(self, cid: Cid) -> None:
+        try:
+            await self.keeper.arrived(cid)
+        except MycelError as error:
+            _log.warning("%s has come, and could not be put into the index: %s", cid, error)
+            self._changed = True

@@ -43,7 +43,7 @@ class Got:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """The deadline of a want is over. ``asked`` peers were asked, and ``lacking`` of these said that they do not have it."""
+    """The deadline of a want is over, or nobody has it. ``asked`` peers were asked; ``lacking`` of these said that they lack it."""
 
     name: bytes
     asked: int
@@ -63,9 +63,13 @@ Event = Got | Missed | Flooded
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """Wants of one DAG. ``peers``: who may be asked; None: everybody. ``good``: who had blocks of it."""
+    """Wants of one DAG. ``peers``: who may be asked; None: everybody. ``good``: who had blocks of it.
+
+    ``patient``: wait to the deadline for somebody who has it, also when all that are connected have said that they do not.
+    """
 
     peers: frozenset[str] | None = None
+    patient: bool = True
     good: dict[str, None] = field(default_factory=dict)
 
 
@@ -153,7 +157,9 @@ class Client:
             want.users += 1
             want.deadline = max(want.deadline, deadline)
             if want.session.peers is not None and session.peers != want.session.peers:
-                want.session = session if session.peers is None else Session(want.session.peers | session.peers)
+                patient = want.session.patient or session.patient
+                both = None if session.peers is None else want.session.peers | session.peers
+                want.session = Session(both, patient)
                 want.asked_all = -math.inf
                 self._pump([want], now)
             return
@@ -254,13 +260,19 @@ class Client:
         """Look at the clock: what has waited too long is asked of others, or given up."""
         events = list[Event]()
         for want in list(self._wants.values()):
-            if now >= want.deadline:
+            if now >= want.deadline or self._in_vain(want):
                 events.append(Missed(want.name, len(want.asked), len(want.lacks)))
                 self._end(want)
             elif want.source is not None:
                 self._look_at(want, want.source, now)
         self._pump(self._wants.values(), now)
         return events
+
+    def _in_vain(self, want: _Want) -> bool:
+        """Has everybody said that they lack it, or kept silent, where that is all that is wanted to be known?"""
+        if want.session.patient or want.source is not None or want.has:
+            return False
+        return all(peer in want.lacks for peer in self._allowed(want))
 
     def _look_at(self, want: _Want, source: str, now: float) -> None:
         state = self._peers[source]

@@ -311,6 +311,24 @@ def test_only_the_peers_that_were_named_are_asked() -> None:
     assert world.run(lambda: len(world["a"].got) == 3, 30)
 
 
+@pytest.mark.parametrize("others", [(), ("b",), ("b", "c", "d")])
+def test_who_is_impatient_hears_soon_that_nobody_has_it(others: tuple[str, ...]) -> None:
+    world = World("a", *others)
+    missing = cid_of(b"nobody's")
+    wants(world["a"], [missing], 0.0, session=Session(patient=False))
+    assert world.run(lambda: bool(world["a"].missed), 2.0)
+    assert world["a"].missed == [Missed(missing, len(others), len(others))]
+
+
+def test_who_is_impatient_waits_for_one_that_has_it_and_for_one_that_says_nothing() -> None:
+    world = World("a", "b", "c", meddle=lambda a, b, m: None if a == "c" else m)
+    cids = world["b"].keep(*blocks_of(20))
+    wants(world["a"], cids, 0.0, session=Session(patient=False))
+    assert world.run(lambda: len(world["a"].got) == 20, 10)
+    wants(world["a"], [cid_of(b"perhaps c's")], world.now, session=Session(patient=False))
+    assert not world.run(lambda: bool(world["a"].missed), 5.0)
+
+
 def test_a_deadline_ends_a_want_everywhere() -> None:
     world = World("a", "b", "c")
     wants(world["a"], [cid_of(b"nowhere")], 0.0, deadline=5.0)
