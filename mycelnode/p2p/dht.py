@@ -15,10 +15,10 @@ from typing import Final
 
 import trio
 
-from mycelnode import protobuf
 from mycelnode.background import open_background
 from mycelnode.errors import BrokenError, EncodingError, MycelError, NetworkError, PeerMisbehaved
 from mycelnode.p2p._addresses import group_of, is_public, parse, usable
+from mycelnode.p2p.delimited import delimited, read_delimited
 from mycelnode.p2p.host import Host, Stream
 from mycelnode.patterns.cid import Cid
 from mycelnode.protocols.buckets import Buckets, Rate
@@ -211,7 +211,7 @@ class Dht:
             stream = await self._open(to)
             try:
                 await _send(stream, question)
-                answer = Message.read(await _next_message(stream))
+                answer = Message.read(await read_delimited(stream, MAX_MESSAGE_BYTES, READ_SECONDS))
             finally:
                 stream.reset()
         if answer.kind is not question.kind:
@@ -354,7 +354,7 @@ class Dht:
             while True:
                 self._waiting[stream] = None
                 with trio.fail_after(READ_SECONDS):
-                    data = await _next_message(stream)
+                    data = await read_delimited(stream, MAX_MESSAGE_BYTES, READ_SECONDS)
                 self._waiting.pop(stream, None)
                 await trio.sleep(self._rates.owe(peer, trio.current_time()))
                 answer = self._answer(peer, Message.read(data))
@@ -456,19 +456,7 @@ class Dht:
 
 
 async def _send(stream: Stream, message: Message) -> None:
-    data = message.write()
-    await stream.send_all(protobuf.varint(len(data)) + data, deadline=SEND_SECONDS)
-
-
-async def _next_message(stream: Stream) -> bytes:
-    """Its bytes. Raises `PeerMisbehaved`, before anything is awaited for it, if it is too long."""
-    prefix = bytearray(await stream.read_exactly(1))
-    while prefix[-1] >= 0x80 and len(prefix) < protobuf.MAX_VARINT_BYTES:
-        prefix += await stream.read_exactly(1)
-    size, _ = protobuf.read_varint(bytes(prefix), 0)
-    if size > MAX_MESSAGE_BYTES:
-        raise PeerMisbehaved(f"{stream.peer} announced a message of {size} bytes; {MAX_MESSAGE_BYTES} are allowed")
-    return await stream.read_exactly(size) if size else b""
+    await stream.send_all(delimited(message.write()), deadline=SEND_SECONDS)
 
 
 @asynccontextmanager

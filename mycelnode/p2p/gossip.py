@@ -14,9 +14,9 @@ from typing import Final
 
 import trio
 
-from mycelnode import protobuf
 from mycelnode.background import open_background
 from mycelnode.errors import BrokenError, EncodingError, NetworkError, PeerMisbehaved, Unsupported
+from mycelnode.p2p.delimited import delimited, read_delimited
 from mycelnode.p2p.host import Connection, Host, Stream
 from mycelnode.protocols import gossip_wire
 from mycelnode.protocols.announce import Announcement, Judge, Verdict, Verify
@@ -149,8 +149,7 @@ class GossipService:
         link.queued += len(data)
 
     def _frame(self, rpc: Rpc) -> bytes:
-        data = rpc.write(self._topic)
-        return protobuf.varint(len(data)) + data
+        return delimited(rpc.write(self._topic))
 
     async def beat(self) -> None:
         """The heartbeat, for as long as the service is open."""
@@ -227,7 +226,7 @@ class GossipService:
         link.reading = stream
         try:
             while True:
-                data = await _next_rpc(stream)
+                data = await read_delimited(stream, MAX_RPC_BYTES, RPC_SECONDS)
                 await trio.sleep(self._rates.owe(stream.peer, trio.current_time(), len(data) + RPC_COST))
                 rpc = gossip_wire.read(data, self._topic)
                 self._act(self._machine.receive(stream.peer, rpc, trio.current_time()))
@@ -238,20 +237,6 @@ class GossipService:
         finally:
             if link.reading is stream:
                 link.reading = None
-
-
-async def _next_rpc(stream: Stream) -> bytes:
-    """Its bytes. Raises `PeerMisbehaved`, before anything is awaited for it, if it is too long."""
-    first = await stream.read_exactly(1)
-    with trio.move_on_after(RPC_SECONDS):
-        prefix = bytearray(first)
-        while prefix[-1] >= 0x80 and len(prefix) < protobuf.MAX_VARINT_BYTES:
-            prefix += await stream.read_exactly(1)
-        size, _ = protobuf.read_varint(bytes(prefix), 0)
-        if size > MAX_RPC_BYTES:
-            raise PeerMisbehaved(f"{stream.peer} announced an RPC of {size} bytes; {MAX_RPC_BYTES} are allowed")
-        return await stream.read_exactly(size) if size else b""
-    raise PeerMisbehaved(f"{stream.peer} did not end an RPC that it began")
 
 
 @asynccontextmanager
