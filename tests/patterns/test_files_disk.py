@@ -235,10 +235,10 @@ def test_a_path_that_is_taken_stays_inside(path: str) -> None:
         folder.check_path(path)
     except PatternFileRefused:
         return
-    inside = Path("/root/folder") / path
+    inside = Path("/any/folder") / path
     assert os.path.normpath(inside) == str(inside)
-    assert inside.is_relative_to("/root/folder")
-    assert inside != Path("/root/folder")
+    assert inside.is_relative_to("/any/folder")
+    assert inside != Path("/any/folder")
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
