@@ -17,6 +17,8 @@ from typing import Any
 from tests.fuzz.targets import DECODERS, TARGETS
 
 SECONDS_PER_INPUT = 0.1  # far above any; for a process that libFuzzer itself could not end
+CHATTER = ("INFO: Instrumenting", "WARNING: Failed to find")  # of atheris: it would push out what a target says
+LAST_LINES = 60
 SLOWER = 10  # of a machine, which needs a millisecond or more, that part of the inputs is taken
 
 
@@ -29,7 +31,8 @@ def run(name: str, inputs: int, seed: int) -> dict[str, Any]:
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"target"')]
     if done.returncode == 0 and lines:
         return dict(json.loads(lines[-1]))
-    return {"target": name, "inputs": 0, "error": "\n".join((done.stdout + done.stderr).splitlines()[-40:])}
+    said = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith(CHATTER)]
+    return {"target": name, "inputs": 0, "error": "\n".join(said[-LAST_LINES:])}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
