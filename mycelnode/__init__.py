@@ -17,21 +17,48 @@ if TYPE_CHECKING:
     from mycelnode.errors import MycelError
     from mycelnode.joining import Initialised, JoinedMesh
     from mycelnode.node import Device, Node, Synced
+    from mycelnode.pattern_answers import (
+        FoundPattern,
+        PatternContent,
+        PatternInfo,
+        PatternListing,
+        PatternOutcomes,
+        PatternPreview,
+        PatternSearch,
+        PublishedPattern,
+        UsedPattern,
+    )
+    from mycelnode.pattern_api import Patterns
+    from mycelnode.patterns.pattern import Pattern
+    from mycelnode.patterns.solutions import Adapter, Code, Prompt, Workflow
     from mycelnode.protocols.pairing import Invite, Joined
     from mycelnode.shared import Changes, SharedCounter, SharedLog, SharedMap, SharedRegister, SharedSet, SharedVersions
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Adapter": "mycelnode.patterns.solutions",
     "Change": "mycelnode.crdt.document",
     "Changes": "mycelnode.shared",
+    "Code": "mycelnode.patterns.solutions",
     "Device": "mycelnode.node",
+    "FoundPattern": "mycelnode.pattern_answers",
     "Initialised": "mycelnode.joining",
     "Invite": "mycelnode.protocols.pairing",
     "Joined": "mycelnode.protocols.pairing",
     "JoinedMesh": "mycelnode.joining",
     "MycelError": "mycelnode.errors",
     "Node": "mycelnode.node",
+    "Pattern": "mycelnode.patterns.pattern",
+    "PatternContent": "mycelnode.pattern_answers",
+    "PatternInfo": "mycelnode.pattern_answers",
+    "PatternListing": "mycelnode.pattern_answers",
+    "PatternOutcomes": "mycelnode.pattern_answers",
+    "PatternPreview": "mycelnode.pattern_answers",
+    "PatternSearch": "mycelnode.pattern_answers",
+    "Patterns": "mycelnode.pattern_api",
+    "Prompt": "mycelnode.patterns.solutions",
+    "PublishedPattern": "mycelnode.pattern_answers",
     "SharedCounter": "mycelnode.shared",
     "SharedLog": "mycelnode.shared",
     "SharedMap": "mycelnode.shared",
@@ -39,21 +66,36 @@ _HOMES = {
     "SharedSet": "mycelnode.shared",
     "SharedVersions": "mycelnode.shared",
     "Synced": "mycelnode.node",
+    "UsedPattern": "mycelnode.pattern_answers",
+    "Workflow": "mycelnode.patterns.solutions",
     "init": "mycelnode.api",
     "join": "mycelnode.api",
     "open_node": "mycelnode.api",
 }
 
 __all__ = [
+    "Adapter",
     "Change",
     "Changes",
+    "Code",
     "Device",
+    "FoundPattern",
     "Initialised",
     "Invite",
     "Joined",
     "JoinedMesh",
     "MycelError",
     "Node",
+    "Pattern",
+    "PatternContent",
+    "PatternInfo",
+    "PatternListing",
+    "PatternOutcomes",
+    "PatternPreview",
+    "PatternSearch",
+    "Patterns",
+    "Prompt",
+    "PublishedPattern",
     "SharedCounter",
     "SharedLog",
     "SharedMap",
@@ -61,6 +103,8 @@ __all__ = [
     "SharedSet",
     "SharedVersions",
     "Synced",
+    "UsedPattern",
+    "Workflow",
     "__version__",
     "init",
     "join",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from mycelnode import creator
 from mycelnode.adapters.embedders import Embedders, open_embedders
 from mycelnode.adapters.embedding import embed_missing
 from mycelnode.background import open_background
-from mycelnode.errors import EmbedderUnavailable, MycelError, NetworkError
+from mycelnode.errors import DataDirUnusable, EmbedderUnavailable, MycelError, NetworkError
 from mycelnode.identity import swarm_seed, verify
 from mycelnode.keeping import QUOTA_BYTES, SWARM, Keeper
 from mycelnode.kubo_pins import KuboPins
@@ -29,6 +29,7 @@ from mycelnode.p2p.gathering import Gatherer, Source
 from mycelnode.p2p.gossip import GossipService, open_gossip
 from mycelnode.p2p.host import Host
 from mycelnode.p2p.swarm import Swarm, open_swarm
+from mycelnode.pattern_api import Patterns, Tell
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.manifest import Manifest
@@ -51,7 +52,7 @@ class Collective:
     def __init__(self) -> None:
         self.blocks: Blockstore | None = None
         self.keeper: Keeper | None = None
-        self.searcher: Searcher | None = None
+        self._patterns: Patterns | None = None
         self.gatherer: Gatherer | None = None
         self.swarm: Swarm | None = None
         self.kubo: KuboPins | None = None
@@ -88,9 +89,16 @@ class Collective:
         swarm = "ok" if self.swarm is not None else self.problem or "off"
         return {"swarm": swarm, "registry": "off", "subnet": "off"}
 
-    # --- what commands need ------------------------------------------------------------------------------------------------
+    # --- what can be done with patterns -------------------------------------------------------------------------------------
 
-    async def fetch(self, cid: Cid, tell: Callable[[int, int], None]) -> str:
+    @property
+    def patterns(self) -> Patterns:
+        """The person's patterns. Raises `DataDirUnusable` where the blocks could not be opened."""
+        if self._patterns is None:
+            raise DataDirUnusable(f"patterns cannot be kept here: {self.problem}")
+        return self._patterns
+
+    async def fetch(self, cid: Cid, tell: Tell) -> str:
         """See `Gatherer.fetch`."""
         if self.gatherer is None:
             raise NetworkError(f"nothing can be fetched: {self.problem}")
@@ -156,7 +164,7 @@ async def _open_patterns(collective: Collective, stack: AsyncExitStack, mesh: Me
     settings = mesh.settings
     url, model = settings.get("models.ollama_url"), settings.get("models.embedder")
     embedders = await stack.enter_async_context(open_embedders(url, model, clock=mesh.clock))
-    collective.searcher = Searcher(mesh.database, embedders)
+    collective._patterns = Patterns(keeper, Searcher(mesh.database, embedders), collective)
     if settings.get("kubo.url"):
         collective.kubo = KuboPins(keeper, settings.get("kubo.url"), settings.get("kubo.client"))
     devices = Source(

@@ -27,6 +27,7 @@ from mycelnode.p2p.pairing_driver import PairingDriver
 from mycelnode.p2p.sync_driver import SyncDriver
 from mycelnode.p2p.upkeep import Upkeep
 from mycelnode.paths import DataDir
+from mycelnode.pattern_api import Patterns
 from mycelnode.ports import Clock, Service
 from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.pairing import Invite, Joined
@@ -183,6 +184,16 @@ class Node:
         ...         print(change.key, change.new)
         """
         return watch(self.mesh, name)
+
+    @property
+    def patterns(self) -> Patterns:
+        """The person's patterns: make, publish, find, use. Raises `DataDirUnusable` if they cannot be kept here; `status` says why.
+
+        >>> for one in (await node.patterns.search("sort my mail")).found:
+        ...     print(one.pattern.title)
+        """
+        self.mesh.check_open()
+        return self.collective.patterns
 
     # --- the other devices -----------------------------------------------------------------------------------------------
 

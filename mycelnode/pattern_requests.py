@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from mycelnode.commands import Request, text
-from mycelnode.errors import ControlError, PatternRefused
-from mycelnode.identity import KEY_BYTES
-from mycelnode.patterns.cid import DAG_CBOR, Cid
+from mycelnode.errors import ControlError
+from mycelnode.patterns.cid import Cid
 
 MAX_AMOUNT_DIGITS = 39  # of 2^128
 
 
-def read_cid(request: Request) -> Cid:
-    """Of a pattern. Raises `CidRefused`, `PatternRefused`."""
-    cid = Cid.parse(text(request, "cid"))
-    if cid.codec != DAG_CBOR:
-        raise PatternRefused(f"{cid} names no pattern: the CID of one begins with bafyrei")
-    return cid
-
-
-def read_key(said: str) -> bytes:
-    """Of a creator."""
-    try:
-        key = bytes.fromhex(said)
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise ControlError(f"a creator's key has {2 * KEY_BYTES} hexadecimal digits, as `pattern show` prints it")
-    return key
+def canonical(request: Request) -> str:
+    """A CID as it is written here, of whichever form a person pasted. Raises `CidRefused`."""
+    return str(Cid.parse(text(request, "cid")))
 
 
 def optional(request: Request, key: str) -> str | None:

@@ -42,11 +42,9 @@ class NodeCommands:
             "stop": self._stop,
         }
         streams: dict[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = {"invite.wait": self._invite_and_wait}
-        collective = node.collective
-        if collective.keeper is not None and collective.searcher is not None:
-            patterns = PatternCommands(collective.keeper, collective.searcher, collective)
-            self.commands |= patterns.table()
-            streams |= {name: with_progress(handler) for name, handler in patterns.long().items()}
+        patterns = PatternCommands(lambda: node.patterns)
+        self.commands |= patterns.table()
+        streams |= {name: with_progress(handler) for name, handler in patterns.long().items()}
         for name, service in node.services.items():
             for kind, handler in service.commands.items():
                 self.commands.setdefault(f"{name}.{kind}", handler)

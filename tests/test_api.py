@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import subprocess
 import sys
@@ -32,15 +33,10 @@ def test_every_name_can_be_imported_and_says_where_it_lives() -> None:
 
 
 def test_the_list_is_what_type_checkers_see() -> None:
-    source = Path(mycelnode.__file__).read_text()
-    block = source[source.index("if TYPE_CHECKING:") : source.index("__version__ =")]
-    seen = {
-        part.strip()
-        for line in block.splitlines()
-        if " import " in line
-        for part in line.split(" import ")[1].split(",")
-    }
-    assert seen == set(PUBLIC)
+    tree = ast.parse(Path(mycelnode.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    lines = [line for line in block.body if isinstance(line, ast.ImportFrom)]
+    assert {alias.name: line.module for line in lines for alias in line.names} == mycelnode._HOMES
     assert set(mycelnode._HOMES) == set(PUBLIC)
 
 
@@ -96,6 +92,10 @@ def test_importing_it_costs_nothing() -> None:
 
 EXPECTED = {
     "counter": ["one 200", "two 200"],
+    "patterns_of_mine": [
+        "Sort these letters into piles, and say what to do with each pile: a bill, a card",
+        "PatternOutcomes(uses=1, successes=1, failures=0)",
+    ],
     "notes": [f"{name} {{'call': 'the dentist', 'shopping': 'milk'}}" for name in ("laptop", "phone")],
     "presence": [f"desk sees: tablet is {state}" for state in ("awake", "writing", "asleep")],
 }

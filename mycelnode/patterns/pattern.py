@@ -58,7 +58,11 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Everything that a creator signs. ``price`` is per use, in yoctoNEAR; ``created`` in Unix ms; ``creator`` an Ed25519 key."""
+    """Everything that a creator signs. ``price`` is per use, in yoctoNEAR; ``created`` in Unix ms; ``creator`` an Ed25519 key.
+
+    >>> (await node.patterns.get(cid)).pattern.title
+    'Sort the post'
+    """
 
     title: str
     domain: str

@@ -12,7 +12,7 @@ import sqlite3
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from mycelnode.errors import ValueRefused
 from mycelnode.patterns import library
@@ -64,23 +64,6 @@ class Found:
 
     entry: Entry
     score: Score
-
-    def as_json(self) -> dict[str, Any]:
-        """One of the results of `pattern search --json`."""
-        entry = self.entry
-        return {
-            "cid": str(entry.cid),
-            "title": entry.title,
-            "kind": entry.kind,
-            "domain": entry.domain,
-            "language": entry.language,
-            "price": str(entry.price),
-            "creator": entry.creator.hex(),
-            "kept": entry.kept,
-            "score": round(self.score.value, 6),
-            "explain": [part.as_json() for part in self.score.parts],
-            "sources": [entry.source],
-        }
 
 
 def search(

@@ -52,7 +52,11 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A template of text, with ``{{variables}}``: each that it uses is declared, and each that is declared is used."""
+    """A template of text, with ``{{variables}}``: each that it uses is declared, and each that is declared is used.
+
+    >>> Prompt("Sort: {{post}}", (Variable("post"),)).fill({"post": "a bill, a card"})
+    'Sort: a bill, a card'
+    """
 
     kind: ClassVar[str] = "prompt"
     template: str
@@ -100,7 +104,11 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A template of code: shown and printed, never run."""
+    """A template of code: shown and printed, never run.
+
+    >>> Code("print('hello')", "python").code_language
+    'python'
+    """
 
     kind: ClassVar[str] = "code"
     code: str
@@ -127,7 +135,11 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A model adapter: the file at ``adapter_cid``, whose sha2-256 is ``adapter_hash`` (hex), for ``base_model``."""
+    """A model adapter: the file at ``adapter_cid``, whose sha2-256 is ``adapter_hash`` (hex), for ``base_model``.
+
+    >>> solution.base_model
+    'llama3.2:3b'
+    """
 
     kind: ClassVar[str] = "adapter"
     base_model: str
@@ -172,7 +184,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """Steps, one after another."""
+    """Steps, one after another.
+
+    >>> [step.instruction for step in Workflow((Step("Open the post."), Step("Sort it."))).steps]
+    ['Open the post.', 'Sort it.']
+    """
 
     kind: ClassVar[str] = "workflow"
     steps: tuple[Step, ...]

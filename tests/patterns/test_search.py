@@ -204,11 +204,9 @@ def test_what_was_used_well_comes_first_and_says_so() -> None:
     used = made[1].cid
     found = search(db, columns, Query("backup"), outcomes=lambda cid: (20, 19) if cid == used else (0, 0))
     assert found[0].entry.cid == used
-    told = found[0].as_json()
-    assert told["cid"] == str(used)
-    assert told["sources"] == ["swarm"]
-    assert told["score"] == pytest.approx(sum(part["contribution"] for part in told["explain"]), abs=1e-5)
-    assert [part["sentence"] for part in told["explain"]][1] == "it worked in 19 of your 20 uses"
+    score = found[0].score
+    assert score.value == pytest.approx(sum(part.contribution for part in score.parts), abs=1e-9)
+    assert score.parts[1].sentence == "it worked in 19 of your 20 uses"
     scores = [one.score.value for one in found]
     assert scores == sorted(scores, reverse=True)
 

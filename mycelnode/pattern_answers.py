@@ -1,0 +1,161 @@
+"""What `Node.patterns` answers. CIDs are text, keys text in hex, prices whole yoctoNEAR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mycelnode.patterns.files import Draft
+from mycelnode.patterns.files.texts import write_markdown
+from mycelnode.patterns.pattern import Pattern
+from mycelnode.patterns.ranking import Part
+
+
+@dataclass(frozen=True, slots=True)
+class PatternPreview:
+    """What publishing would make public: ``text`` and ``files`` (path → bytes); ``left_out`` of a folder is not read.
+
+    ``creator``: the key that signs, in hex; None: it would be made. ``digest`` names all of this: given to `Patterns.publish`,
+    nothing else is made public.
+
+    >>> preview = await node.patterns.preview("triage.md")
+    >>> if input(preview.text) == "yes":
+    ...     await node.patterns.publish("triage.md", digest=preview.digest)
+    """
+
+    text: str
+    files: Mapping[str, int]
+    left_out: tuple[str, ...]
+    creator: str | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedPattern:
+    """What was made public; ``told`` is a sentence on who knows of it by now.
+
+    >>> (await node.patterns.publish("triage.md")).cid
+    'bafyrei…'
+    """
+
+    cid: str
+    version: int
+    dp: str
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatternInfo:
+    """A pattern in the library. ``price`` is in yoctoNEAR a use, ``creator`` a key in hex, ``created`` what its creator says.
+
+    ``uses``, ``successes``, ``failures``: of this person, on all devices. ``source``: from where it came.
+
+    >>> [info.title for info in (await node.patterns.list()).patterns]
+    ['Sort the post']
+    """
+
+    cid: str
+    title: str
+    kind: str
+    domain: str
+    language: str
+    price: int
+    creator: str
+    created: datetime
+    version: int
+    mine: bool
+    published: bool
+    kept: bool
+    source: str
+    uses: int
+    successes: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class PatternListing:
+    """The library: what is here, and the CIDs of kept patterns that are ``coming`` from the person's other devices.
+
+    >>> (await node.patterns.list()).coming
+    []
+    """
+
+    patterns: list[PatternInfo]
+    coming: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPattern:
+    """A pattern that was found; ``score`` is in 0…1, and ``parts`` say in sentences how it came to that.
+
+    >>> best = (await node.patterns.search("sort my mail")).found[0]
+    >>> print(best.pattern.title, best.parts[0].sentence)
+    """
+
+    pattern: PatternInfo
+    score: float
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PatternSearch:
+    """What a search found, the best first; each source it asked → "ok", "off", or why not; and what compared meanings.
+
+    >>> (await node.patterns.search("sort my mail")).embedder
+    'ollama'
+    """
+
+    found: list[FoundPattern]
+    sources: Mapping[str, str]
+    embedder: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatternContent:
+    """All of a pattern: what its creator signed, and the files that travel with it (path → bytes).
+
+    ``manifest`` is the signed block, whose name is ``cid``; ``dp`` the mechanism behind its promise of privacy, or "none".
+
+    >>> print((await node.patterns.get(cid)).pattern.solution)
+    """
+
+    cid: str
+    pattern: Pattern
+    files: Mapping[str, bytes] = field(repr=False)
+    dp: str
+    near: str | None
+    kept: bool
+    source: str
+    manifest: bytes = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The pattern as Markdown for people."""
+        return write_markdown(Draft.of(self.pattern))
+
+
+@dataclass(frozen=True, slots=True)
+class UsedPattern:
+    """What a pattern gave: the template filled in, the code (never run), the steps; and the yoctoNEAR ``paid`` for it.
+
+    >>> print((await node.patterns.use(cid, {"sender": "Ada"})).output)
+    """
+
+    cid: str
+    kind: str
+    output: str
+    paid: int
+
+
+@dataclass(frozen=True, slots=True)
+class PatternOutcomes:
+    """How often this person used a pattern, on all devices, and how that went as far as it was said.
+
+    >>> await node.patterns.rate(cid, success=True)
+    PatternOutcomes(uses=1, successes=1, failures=0)
+    """
+
+    uses: int
+    successes: int
+    failures: int

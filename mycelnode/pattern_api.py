@@ -1,0 +1,412 @@
+"""Patterns for whoever imports the library, and for the commands: made, made public, found, used. CIDs and keys are text here.
+
+What is not on this disk, only a running node can fetch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+import trio
+
+from mycelnode import creator
+from mycelnode.encoding import blake2b, encode
+from mycelnode.errors import (
+    BlockMissing,
+    PatternFileRefused,
+    PatternRefused,
+    PaymentNeeded,
+    ValueRefused,
+)
+from mycelnode.identity import KEY_BYTES
+from mycelnode.keeping import Keeper
+from mycelnode.mesh import Mesh
+from mycelnode.pattern_answers import (
+    FoundPattern,
+    PatternContent,
+    PatternInfo,
+    PatternListing,
+    PatternOutcomes,
+    PatternPreview,
+    PatternSearch,
+    PublishedPattern,
+    UsedPattern,
+)
+from mycelnode.pattern_carrying import read_car, size_of, write_car
+from mycelnode.patterns import dagcbor, library
+from mycelnode.patterns.cid import DAG_CBOR, Cid
+from mycelnode.patterns.files import Draft, read_file, write_file
+from mycelnode.patterns.files.draft import read_said
+from mycelnode.patterns.files.folder import check_files
+from mycelnode.patterns.files.skill import MAIN
+from mycelnode.patterns.files.texts import write_markdown
+from mycelnode.patterns.library import Entry
+from mycelnode.patterns.manifest import Manifest
+from mycelnode.patterns.pattern import Pattern
+from mycelnode.patterns.ranking import near
+from mycelnode.patterns.search import MAX_LIMIT, Query
+from mycelnode.patterns.solutions import Adapter, Code, Prompt, Workflow
+from mycelnode.searching import Searcher
+
+MAX_LISTED: Final = 1_000
+MAX_STARS: Final = 5
+
+Format = Literal["json", "markdown", "skill", "car"]
+FORMATS: Final[tuple[Format, ...]] = ("json", "markdown", "skill", "car")
+Source = str | os.PathLike[str] | Mapping[str, object]
+Tell = Callable[[int, int], None]  # bytes that are here, and bytes in all as far as known (0: not yet)
+
+
+class Others(Protocol):
+    """What a running node adds: the others."""
+
+    async def fetch(self, cid: Cid, tell: Tell) -> str:
+        """Bring a pattern's blocks into the store; says from where. Raises `BlockMissing`, `NetworkError`, `PatternRefused`."""
+        ...
+
+    async def announce(self, manifest: Manifest) -> str:
+        """Let the others know of what was published; a sentence that says how far that went."""
+        ...
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """swarm, registry, subnet → "ok", "off", or why not."""
+        ...
+
+
+class Alone:
+    """No node runs, so there are no others."""
+
+    sources: Mapping[str, str] = {"swarm": "off", "registry": "off", "subnet": "off"}
+
+    async def fetch(self, cid: Cid, tell: Tell) -> str:
+        """Nobody can be asked."""
+        raise BlockMissing(f"{cid} is not on this device, and no node is running to fetch it: `mycelnode run`")
+
+    async def announce(self, manifest: Manifest) -> str:
+        """It is announced by the next node that runs here."""
+        return "no node is running; the next `mycelnode run` with swarm.enabled makes it known"
+
+
+# --- what can be done ----------------------------------------------------------------------------------------------------------
+
+
+class Patterns:
+    """The patterns of a person, on all devices alike: `Node.patterns`.
+
+    A ``source`` is a file (JSON, Markdown), a folder (an Agent Skill), or a map of the fields that such a file has
+    (docs/pattern-files.md). A ``progress`` is called with the bytes that are here by now, and those in all as far as known.
+
+    >>> made = await node.patterns.publish({"title": "Sort the post", "domain": "mail", "template": "Sort: {{post}}"})
+    >>> await node.patterns.use(made.cid, {"post": "a bill, a card"})
+    """
+
+    def __init__(self, keeper: Keeper, searcher: Searcher, others: Others | None = None) -> None:
+        self._opened, self._searcher, self._others = keeper, searcher, others or Alone()
+
+    @property
+    def _keeper(self) -> Keeper:
+        """Raises `ClosedError` once the node is closed, and so does all that follows."""
+        self._opened.mesh.check_open()
+        return self._opened
+
+    @property
+    def _mesh(self) -> Mesh:
+        return self._keeper.mesh
+
+    # --- making ----------------------------------------------------------------------------------------------------------
+
+    async def preview(self, source: Source, *, files: Mapping[str, bytes] | None = None) -> PatternPreview:
+        """What `publish` would make public. Raises `PatternRefused`; nothing is changed."""
+        draft, key = await _read(source, files), creator.current(self._mesh)
+        return PatternPreview(
+            text=write_markdown(Draft(draft.said)),
+            files={path: len(data) for path, data in draft.files.items()},
+            left_out=draft.left_out,
+            creator=None if key is None else key.public.hex(),
+            digest=_digest(draft),
+        )
+
+    async def publish(
+        self,
+        source: Source,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        digest: str | None = None,
+        new_key: bool = False,
+    ) -> PublishedPattern:
+        """Make a pattern public, for ever: whoever calls this has the person's consent. On disk when this returns.
+
+        With ``digest`` (of a `PatternPreview`) only what was shown. ``new_key``: signed with a new creator key. The same again is
+        the same pattern. Raises `PatternRefused`, `StoreFull`, `CreatorKeyMissing`, and what writing raises; then nothing is
+        public. Who could not be told is no error: the answer says it.
+        """
+        draft = await _read(source, files)
+        if digest is not None and digest != _digest(draft):
+            raise PatternRefused("the file has changed since it was shown; nothing was made public: look again")
+        made = await self._keeper.make(draft, public=True, anew=new_key)
+        told = await self._others.announce(made)
+        return PublishedPattern(str(made.cid), made.pattern.version, made.privacy.mechanism, told)
+
+    async def make(self, source: Source, *, files: Mapping[str, bytes] | None = None) -> PatternInfo:
+        """Make a pattern that stays among the person's devices. Raises as `publish` does."""
+        return self._info((await self._keeper.make(await _read(source, files), public=False)).cid)
+
+    # --- finding ---------------------------------------------------------------------------------------------------------
+
+    async def search(
+        self,
+        query: str,
+        *,
+        domain: str | None = None,
+        language: str | None = None,
+        kind: str | None = None,
+        max_price: int | None = None,
+        creator: str | None = None,
+        min_reputation: int | None = None,
+        limit: int = 10,
+    ) -> PatternSearch:
+        """The best patterns for a query, kept ones and those heard of; ``max_price`` in yoctoNEAR, ``min_reputation`` in 0…1000.
+
+        Raises `ValueRefused` for a filter that cannot be.
+        """
+        if not 1 <= limit <= MAX_LIMIT:
+            raise ValueRefused(f"a search gives 1 to {MAX_LIMIT} patterns")
+        wanted = Query(
+            query,
+            domain=domain,
+            language=language,
+            kind=kind,
+            max_price=max_price,
+            creator=None if creator is None else _key(creator),
+            min_reputation=min_reputation,
+            limit=limit,
+        )
+        found, embedder = await self._searcher.search(wanted, self._rated)
+        return PatternSearch(
+            [FoundPattern(self._describe(one.entry), one.score.value, one.score.parts) for one in found],
+            {"library": "ok", **self._others.sources},
+            embedder,
+        )
+
+    def _rated(self, cid: Cid) -> tuple[int, int]:
+        """Uses of which the person said how they went."""
+        known = self._keeper.outcomes(cid)
+        return known.successes + known.failures, known.successes
+
+    async def list(self, *, seen: bool = False) -> PatternListing:
+        """What the person keeps; with ``seen`` also what was only heard of. At most `MAX_LISTED`, the latest first."""
+        kept = None if seen else True
+        entries = self._mesh.database.look(partial(library.listing, kept=kept, limit=MAX_LISTED))
+        here = {entry.cid for entry in entries}
+        coming = [str(cid) for cid in self._keeper.kept() if cid not in here]
+        return PatternListing([self._describe(entry) for entry in entries], coming[:MAX_LISTED])
+
+    def _info(self, cid: Cid) -> PatternInfo:
+        entry = self._mesh.database.look(partial(library.get, cid=cid))
+        if entry is None:
+            raise BlockMissing(f"{cid} is not known here; `mycelnode pattern show {cid}` fetches it")
+        return self._describe(entry)
+
+    def _describe(self, entry: Entry) -> PatternInfo:
+        known = self._keeper.outcomes(entry.cid)
+        return PatternInfo(
+            cid=str(entry.cid),
+            title=entry.title,
+            kind=entry.kind,
+            domain=entry.domain,
+            language=entry.language,
+            price=entry.price,
+            creator=entry.creator.hex(),
+            created=datetime.fromtimestamp(entry.created / 1000, UTC),
+            version=entry.version,
+            mine=self._keeper.is_mine(entry.creator),
+            published=self._keeper.is_published(entry.cid),
+            kept=entry.kept,
+            source=entry.source,
+            uses=known.uses,
+            successes=known.successes,
+            failures=known.failures,
+        )
+
+    async def get(self, cid: str, *, progress: Tell | None = None) -> PatternContent:
+        """All of a pattern, checked; fetched if it is not here.
+
+        Raises `CidRefused`, `PatternRefused` for what is no pattern, `BlockUnavailable` if nobody has it, `DagRefused` if its files
+        are too large or not whole, `CreatorBlocked`, `StoreFull`.
+        """
+        manifest, source = await self._bring(cid, progress)
+        return PatternContent(
+            cid=str(manifest.cid),
+            pattern=manifest.pattern,
+            files=await self._keeper.files(manifest),
+            dp=manifest.privacy.mechanism,
+            near=manifest.near,
+            kept=self._keeper.is_kept(manifest.cid),
+            source=source,
+            manifest=manifest.block,
+        )
+
+    async def _bring(self, cid: str, progress: Tell | None) -> tuple[Manifest, str]:
+        """A pattern with all that belongs to it, and from where it is."""
+        named = _cid(cid)
+        if await self._keeper.is_whole(named):
+            source = "library"
+        else:
+            source = await self._others.fetch(named, progress or _nobody)
+        return await self._keeper.load(named), source
+
+    # --- using -----------------------------------------------------------------------------------------------------------
+
+    async def use(
+        self, cid: str, variables: Mapping[str, str] | None = None, *, progress: Tell | None = None
+    ) -> UsedPattern:
+        """What a pattern gives, from then on kept; fetched if it is not here. Code is given, and never run.
+
+        Raises as `get` does, and `PaymentNeeded`; `PatternRefused` names a variable that is missing or unknown.
+        """
+        manifest, source = await self._bring(cid, progress)
+        pattern = manifest.pattern
+        if pattern.price and not self._keeper.is_mine(pattern.creator):
+            raise PaymentNeeded(
+                f"this pattern costs {near(pattern.price)} NEAR a use, and this mycelnode cannot pay yet"
+            )
+        output = _output(pattern, variables or {})
+        await self._keeper.keep(manifest, source)
+        await self._keeper.used(manifest.cid)
+        return UsedPattern(str(manifest.cid), pattern.kind, output, 0)
+
+    async def rate(self, cid: str, *, success: bool, stars: int | None = None) -> PatternOutcomes:
+        """Note how it went; it stays among the person's devices, and ranks what is found. ``stars`` are 1 to 5.
+
+        Raises `CidRefused`, `BlockMissing` for what is not in the library, `ValueRefused`, and what writing raises.
+        """
+        named = _cid(cid)
+        self._info(named)
+        if stars is not None and not 1 <= stars <= MAX_STARS:
+            raise ValueRefused(f"a rating has 1 to {MAX_STARS} stars")
+        await self._keeper.rate(named, success=success, stars=stars)
+        known = self._keeper.outcomes(named)
+        return PatternOutcomes(known.uses, known.successes, known.failures)
+
+    async def keep(self, cid: str, *, progress: Tell | None = None) -> PatternInfo:
+        """Keep a pattern, on all devices; fetched if it is not here. Raises as `get` does."""
+        manifest, source = await self._bring(cid, progress)
+        await self._keeper.keep(manifest, source)
+        return self._info(manifest.cid)
+
+    async def forget(self, cid: str) -> None:
+        """Keep a pattern no more, on any device; what is public stays so."""
+        await self._keeper.forget(_cid(cid))
+
+    async def block(self, creator: str) -> None:
+        """Take nothing more of a creator (a key in hex), on any device; what is kept stays. Raises `ValueRefused`."""
+        key = _key(creator)
+        if self._keeper.is_mine(key):
+            raise ValueRefused("this is your own creator key")
+        await self._keeper.block(key)
+
+    async def unblock(self, creator: str) -> None:
+        """Take `block` back."""
+        await self._keeper.block(_key(creator), undo=True)
+
+    def blocked(self) -> frozenset[str]:
+        """The creators of whom nothing is taken."""
+        return frozenset(key.hex() for key in self._keeper.blocked())
+
+    # --- in and out ------------------------------------------------------------------------------------------------------
+
+    async def export(
+        self, cid: str, path: str | os.PathLike[str], form: Format, *, progress: Tell | None = None
+    ) -> int:
+        """Write a pattern to a file or (``skill``) folder that is not there yet; returns its bytes. Only a CAR keeps the signature.
+
+        Raises as `get` does, and `PatternFileRefused`.
+        """
+        if form not in FORMATS:
+            raise ValueRefused(f"the format is one of {', '.join(FORMATS)}")
+        manifest, _ = await self._bring(cid, progress)
+        path = Path(path)
+        if form == "car":
+            roots = [manifest.cid, *self._keeper.roots(manifest)]
+            return await trio.to_thread.run_sync(write_car, self._keeper, path, roots)
+        draft = Draft.of(manifest.pattern, await self._keeper.files(manifest) if form == "skill" else None)
+        await trio.to_thread.run_sync(write_file, draft, form, path)
+        return await trio.to_thread.run_sync(size_of, path)
+
+    async def import_car(self, path: str | os.PathLike[str]) -> PatternInfo:
+        """Keep the pattern that is the first root of a CAR, with its signature; all of it or nothing.
+
+        Raises `CarRefused`, `PatternRefused`, `PatternFileRefused`, `CreatorBlocked`, `StoreFull`.
+        """
+        roots = await trio.to_thread.run_sync(read_car, self._keeper, Path(path))
+        try:
+            manifest = await self._keeper.load(roots[0])
+            await self._keeper.keep(manifest, "car")
+        finally:
+            await self._keeper.settle()  # what is pinned, and not kept in the end
+        return self._info(manifest.cid)
+
+
+# --- from text and back --------------------------------------------------------------------------------------------------------
+
+
+def _nobody(here: int, total: int) -> None:
+    """Nobody looks on."""
+
+
+def _cid(text: str) -> Cid:
+    """Of a pattern. Raises `CidRefused`, `PatternRefused`."""
+    cid = Cid.parse(text)
+    if cid.codec != DAG_CBOR:
+        raise PatternRefused(f"{cid} names no pattern: the CID of one begins with bafyrei")
+    return cid
+
+
+def _key(text: str) -> bytes:
+    """Of a creator."""
+    key = b""
+    with suppress(ValueError):
+        key = bytes.fromhex(text)
+    if len(key) != KEY_BYTES:
+        raise ValueRefused(f"a creator's key has {2 * KEY_BYTES} hexadecimal digits, as `pattern show` prints it")
+    return key
+
+
+async def _read(source: Source, files: Mapping[str, bytes] | None) -> Draft:
+    if isinstance(source, Mapping):
+        check_files(files or {}, MAIN)
+        return await trio.to_thread.run_sync(read_said, source, files)
+    path = Path(source)
+    if files:
+        raise ValueRefused("the files that travel with a pattern are given with a map, or lie in a skill's folder")
+    if path.suffix == ".car":
+        raise PatternFileRefused(
+            f"{path}: a CAR holds a pattern that is signed already: `mycelnode pattern import` keeps it"
+        )
+    return await trio.to_thread.run_sync(read_file, path)
+
+
+def _digest(draft: Draft) -> str:
+    """Names all that would be public."""
+    files = [[path, blake2b(data)] for path, data in sorted(draft.files.items())]
+    return blake2b(dagcbor.encode(draft.said) + encode(files)).hex()
+
+
+def _output(pattern: Pattern, variables: Mapping[str, str]) -> str:
+    match pattern.solution:
+        case Prompt() as prompt:
+            return prompt.fill(variables)
+        case Code() as code:
+            return code.code
+        case Adapter() as adapter:
+            return f"{adapter.adapter_cid}"
+        case Workflow() as workflow:
+            steps = (f"{step.instruction}{f' ({step.pattern})' if step.pattern else ''}" for step in workflow.steps)
+            return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
