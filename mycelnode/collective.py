@@ -15,9 +15,10 @@ from mycelnode import creator
 from mycelnode.adapters.embedders import Embedders, open_embedders
 from mycelnode.adapters.embedding import embed_missing
 from mycelnode.background import open_background
+from mycelnode.blocks import open_blocks
 from mycelnode.errors import DataDirUnusable, EmbedderUnavailable, MycelError, NetworkError
 from mycelnode.identity import swarm_seed, verify
-from mycelnode.keeping import QUOTA_BYTES, SWARM, Keeper
+from mycelnode.keeping import SWARM, Keeper
 from mycelnode.kubo_pins import KuboPins
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.bitswap import open_bitswap
@@ -54,6 +55,7 @@ class Collective:
         self.keeper: Keeper | None = None
         self._patterns: Patterns | None = None
         self.gatherer: Gatherer | None = None
+        self.discoverer: Discoverer | None = None
         self.swarm: Swarm | None = None
         self.kubo: KuboPins | None = None
         self.problem = ""
@@ -110,10 +112,10 @@ class Collective:
         if self.swarm is None or self._gossip is None:
             said.append(self.problem or "swarm.enabled is off, so nobody was told of it yet")
         else:
-            said.append(f"{self._tell(self._gossip, manifest)} neighbours were told")
+            said.append(_told(self._tell(self._gossip, manifest), "neighbour was told", "neighbours were told"))
             if any(len(dht.table) for dht in self._dhts):
                 told = [await dht.provide(manifest.cid, deadline=PROVIDE_SECONDS) for dht in self._dhts]
-                said.append(f"{sum(told)} peers of the DHT know who has it")
+                said.append(_told(sum(told), "peer of the DHT knows who has it", "peers of the DHT know who has it"))
         if self.kubo is not None:
             said.append(await self.kubo.pin(manifest))
         return "; ".join(said)
@@ -157,7 +159,7 @@ async def open_collective(mesh: Mesh, host: Host, *, swarm: bool = True) -> Asyn
 
 
 async def _open_patterns(collective: Collective, stack: AsyncExitStack, mesh: Mesh, host: Host, swarm: bool) -> None:
-    collective.blocks = blocks = await trio.to_thread.run_sync(Blockstore, mesh.data.blocks, QUOTA_BYTES)
+    collective.blocks = blocks = await trio.to_thread.run_sync(open_blocks, mesh)
     collective.keeper = keeper = Keeper(mesh, blocks)
     await keeper.settle()
     await keeper.load_catalogue()
@@ -220,9 +222,9 @@ async def _open_swarm(collective: Collective, keeper: Keeper, blocks: Blockstore
         discoverer = Discoverer(keeper, swarm.bitswap, gossip)
         catalogue = await enter(open_catalogue(swarm.host, keeper.catalogued, mesh.clock, told=discoverer.told))
         nursery = await enter(open_background())
-        swarm.host.watch(discoverer.look)
-        stack.callback(swarm.host.unwatch, discoverer.look)
+        stack.enter_context(discoverer.listening())
         collective.swarm, collective._gossip, collective._dhts = swarm, gossip, (ours, public)
+        collective.discoverer = discoverer
         nursery.start_soon(discoverer.run, catalogue)
         nursery.start_soon(collective.provide_all)
         ready.set()
@@ -230,6 +232,11 @@ async def _open_swarm(collective: Collective, keeper: Keeper, blocks: Blockstore
             yield Source(SWARM, swarm.bitswap, collective._dhts)
         finally:
             collective.swarm, collective._gossip, collective._dhts = None, None, ()
+            collective.discoverer = None
+
+
+def _told(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
 
 
 def _is_bootstrap(bootstrap: Sequence[str], peer: str) -> bool:

@@ -193,6 +193,13 @@ KEYS: Mapping[str, Key] = {
         ),
         Key("assistant.tone", as_text, "", "mesh", "how the assistant speaks, in your words"),
         Key(
+            "blocks.quota",
+            between(as_int, 16, 1 << 24),
+            10_240,
+            "device",
+            "MiB of disk that the blocks of patterns may take",
+        ),
+        Key(
             "kubo.client",
             one_of("httpx", "ipfshttpclient"),
             "httpx",

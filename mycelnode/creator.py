@@ -50,21 +50,29 @@ def ours(mesh: Mesh) -> set[bytes]:
     return found
 
 
-async def obtain(mesh: Mesh, *, anew: bool = False) -> Creator:
-    """The key in use; made, or with ``anew``, or if a device that had it was put out, made anew. On disk when this returns.
+def standing(mesh: Mesh, *, anew: bool = False) -> Creator | None:
+    """The key in use, if the next pattern is signed with it; None if that makes one: the first, or in the place of the one in use.
 
-    Raises `CreatorKeyMissing` while only other devices have it, and what `Mesh.write` raises.
+    With ``anew`` it does; and it does once a device that had the key was put out.
+
+    Raises `CreatorKeyMissing` while only other devices have it.
     """
     named, found = _named(mesh), current(mesh)
     holders = set() if named is None else _holders(_shared(mesh), named)
     membership = mesh.replica.membership
     if anew or (found is not None and holders & {peer_id(device) for device in membership.revoked}):
-        return await _make(mesh, found)
-    if found is not None:
-        return found
-    if holders & {peer_id(device) for device in membership.members} - {mesh.device}:
+        return None
+    if found is None and holders & {peer_id(device) for device in membership.members} - {mesh.device}:
         raise CreatorKeyMissing
-    return await _make(mesh, None)
+    return found
+
+
+async def obtain(mesh: Mesh, *, anew: bool = False) -> Creator:
+    """The key that signs, made if it is not `standing`. On disk when this returns.
+
+    Raises `CreatorKeyMissing` while only other devices have it, and what `Mesh.write` raises.
+    """
+    return standing(mesh, anew=anew) or await _make(mesh, current(mesh))
 
 
 async def share(mesh: Mesh) -> bool:
@@ -163,4 +171,4 @@ def _successions(shared: Mapping[str, Any], public: bytes) -> tuple[Succession, 
     return tuple(chain)
 
 
-__all__ = ["CREATOR", "CREATORS", "Creator", "current", "obtain", "ours", "recover", "share", "to_share"]
+__all__ = ["CREATOR", "CREATORS", "Creator", "current", "obtain", "ours", "recover", "share", "standing", "to_share"]

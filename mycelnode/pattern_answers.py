@@ -16,8 +16,10 @@ from mycelnode.patterns.ranking import Part
 class PatternPreview:
     """What publishing would make public: ``text`` and ``files`` (path → bytes); ``left_out`` of a folder is not read.
 
-    ``creator``: the key that signs, in hex; None: it would be made. ``digest`` names all of this: given to `Patterns.publish`,
-    nothing else is made public.
+    ``creator``: the key that signs, in hex; None: one is made. ``formers``: the keys before it that the pattern names, which says
+    that all of them are of one person. ``near``: the NEAR account that it names. ``names``: CIDs of other patterns that it names,
+    and what each is here: "public", "private" or "not here". ``digest`` names all of this: given to `Patterns.publish`, nothing
+    else is made public.
 
     >>> preview = await node.patterns.preview("triage.md")
     >>> if input(preview.text) == "yes":
@@ -28,6 +30,9 @@ class PatternPreview:
     files: Mapping[str, int]
     left_out: tuple[str, ...]
     creator: str | None
+    formers: tuple[str, ...]
+    near: str | None
+    names: Mapping[str, str]
     digest: str
 
 
@@ -77,12 +82,15 @@ class PatternInfo:
 class PatternListing:
     """The library: what is here, and the CIDs of kept patterns that are ``coming`` from the person's other devices.
 
+    ``more``: are there patterns beyond these?
+
     >>> (await node.patterns.list()).coming
     []
     """
 
     patterns: list[PatternInfo]
     coming: list[str]
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,8 @@ class PatternSearch:
 class PatternContent:
     """All of a pattern: what its creator signed, and the files that travel with it (path → bytes).
 
-    ``manifest`` is the signed block, whose name is ``cid``; ``dp`` the mechanism behind its promise of privacy, or "none".
+    ``manifest`` is the signed block, whose name is ``cid``; ``dp`` the mechanism behind its promise of privacy, or "none";
+    ``near`` the account that is paid; ``formers`` the keys that its creator had before, in hex.
 
     >>> print((await node.patterns.get(cid)).pattern.solution)
     """
@@ -125,6 +134,7 @@ class PatternContent:
     files: Mapping[str, bytes] = field(repr=False)
     dp: str
     near: str | None
+    formers: tuple[str, ...]
     kept: bool
     source: str
     manifest: bytes = field(repr=False)

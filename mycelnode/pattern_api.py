@@ -25,7 +25,7 @@ from mycelnode.errors import (
     ValueRefused,
 )
 from mycelnode.identity import KEY_BYTES
-from mycelnode.keeping import Keeper
+from mycelnode.keeping import SWARM, Keeper
 from mycelnode.mesh import Mesh
 from mycelnode.pattern_answers import (
     FoundPattern,
@@ -47,14 +47,14 @@ from mycelnode.patterns.files.folder import check_files
 from mycelnode.patterns.files.skill import MAIN
 from mycelnode.patterns.files.texts import write_markdown
 from mycelnode.patterns.library import Entry
-from mycelnode.patterns.manifest import Manifest
-from mycelnode.patterns.pattern import Pattern
+from mycelnode.patterns.manifest import MAX_SUCCESSIONS, Manifest
+from mycelnode.patterns.pattern import DOMAIN, LANGUAGE, Pattern
 from mycelnode.patterns.ranking import near
 from mycelnode.patterns.search import MAX_LIMIT, Query
-from mycelnode.patterns.solutions import Adapter, Code, Prompt, Workflow
+from mycelnode.patterns.solutions import READERS, Adapter, Code, Prompt, Workflow
 from mycelnode.searching import Searcher
 
-MAX_LISTED: Final = 1_000
+MAX_LISTED: Final = 999  # one less than a page of the library
 MAX_STARS: Final = 5
 
 Format = Literal["json", "markdown", "skill", "car"]
@@ -122,16 +122,38 @@ class Patterns:
 
     # --- making ----------------------------------------------------------------------------------------------------------
 
-    async def preview(self, source: Source, *, files: Mapping[str, bytes] | None = None) -> PatternPreview:
-        """What `publish` would make public. Raises `PatternRefused`; nothing is changed."""
-        draft, key = await _read(source, files), creator.current(self._mesh)
+    async def preview(
+        self, source: Source, *, files: Mapping[str, bytes] | None = None, new_key: bool = False
+    ) -> PatternPreview:
+        """What `publish` would make public. Raises `PatternRefused`, `CreatorKeyMissing`; nothing is changed."""
+        return self._preview(await _read(source, files), new_key)
+
+    def _preview(self, draft: Draft, new_key: bool) -> PatternPreview:
+        key, former = creator.standing(self._mesh, anew=new_key), creator.current(self._mesh)
+        if key is None:  # it names the one in use, and those before that
+            formers = [] if former is None else [former.public, *(word.creator for word in former.succeeds)]
+        else:
+            formers = [word.creator for word in key.succeeds]
+        near_account = self._mesh.settings.get("near.account") or None
+        signer = [None if key is None else key.public, formers[:MAX_SUCCESSIONS], near_account]
+        files = [[path, blake2b(data)] for path, data in sorted(draft.files.items())]
         return PatternPreview(
             text=write_markdown(Draft(draft.said)),
             files={path: len(data) for path, data in draft.files.items()},
             left_out=draft.left_out,
             creator=None if key is None else key.public.hex(),
-            digest=_digest(draft),
+            formers=tuple(former.hex() for former in formers[:MAX_SUCCESSIONS]),
+            near=near_account,
+            names={str(cid): self._standing(cid) for cid in _named(draft)},
+            digest=blake2b(dagcbor.encode(draft.said) + encode(files) + encode(signer)).hex(),
         )
+
+    def _standing(self, cid: Cid) -> str:
+        """Is a pattern that another one names there for whoever looks?"""
+        if self._keeper.is_shown(cid):
+            return "public"
+        known = self._mesh.database.look(partial(library.get, cid=cid))
+        return "not here" if known is None else "private"
 
     async def publish(
         self,
@@ -148,8 +170,10 @@ class Patterns:
         public. Who could not be told is no error: the answer says it.
         """
         draft = await _read(source, files)
-        if digest is not None and digest != _digest(draft):
-            raise PatternRefused("the file has changed since it was shown; nothing was made public: look again")
+        if digest is not None and digest != self._preview(draft, new_key).digest:
+            raise PatternRefused(
+                "the file, or who signs it, has changed since it was shown; nothing was made public: look again"
+            )
         made = await self._keeper.make(draft, public=True, anew=new_key)
         told = await self._others.announce(made)
         return PublishedPattern(str(made.cid), made.pattern.version, made.privacy.mechanism, told)
@@ -178,6 +202,12 @@ class Patterns:
         """
         if not 1 <= limit <= MAX_LIMIT:
             raise ValueRefused(f"a search gives 1 to {MAX_LIMIT} patterns")
+        if domain is not None and not DOMAIN.fullmatch(domain):
+            raise ValueRefused(f"{domain[:40]!r} is no domain: they have 1 to 32 small letters, digits, _ or -")
+        if language is not None and not LANGUAGE.fullmatch(language):
+            raise ValueRefused(f"{language[:40]!r} is no language tag such as en or pt-BR")
+        if kind is not None and kind not in READERS:
+            raise ValueRefused(f"the kinds are {', '.join(READERS)}")
         wanted = Query(
             query,
             domain=domain,
@@ -185,7 +215,7 @@ class Patterns:
             kind=kind,
             max_price=max_price,
             creator=None if creator is None else _key(creator),
-            min_reputation=min_reputation,
+            min_reputation=min_reputation or None,
             limit=limit,
         )
         found, embedder = await self._searcher.search(wanted, self._rated)
@@ -201,12 +231,16 @@ class Patterns:
         return known.successes + known.failures, known.successes
 
     async def list(self, *, seen: bool = False) -> PatternListing:
-        """What the person keeps; with ``seen`` also what was only heard of. At most `MAX_LISTED`, the latest first."""
+        """What the person keeps; with ``seen`` also what was only heard of. At most `MAX_LISTED`, the latest first.
+
+        ``more`` says whether there are others.
+        """
         kept = None if seen else True
-        entries = self._mesh.database.look(partial(library.listing, kept=kept, limit=MAX_LISTED))
+        entries = self._mesh.database.look(partial(library.listing, kept=kept, limit=MAX_LISTED + 1))
         here = {entry.cid for entry in entries}
         coming = [str(cid) for cid in self._keeper.kept() if cid not in here]
-        return PatternListing([self._describe(entry) for entry in entries], coming[:MAX_LISTED])
+        shown = [self._describe(entry) for entry in entries[:MAX_LISTED]]
+        return PatternListing(shown, coming[:MAX_LISTED], len(entries) > MAX_LISTED)
 
     def _info(self, cid: Cid) -> PatternInfo:
         entry = self._mesh.database.look(partial(library.get, cid=cid))
@@ -248,6 +282,7 @@ class Patterns:
             files=await self._keeper.files(manifest),
             dp=manifest.privacy.mechanism,
             near=manifest.near,
+            formers=tuple(word.creator.hex() for word in manifest.succeeds),
             kept=self._keeper.is_kept(manifest.cid),
             source=source,
             manifest=manifest.block,
@@ -259,8 +294,13 @@ class Patterns:
         if await self._keeper.is_whole(named):
             source = "library"
         else:
-            source = await self._others.fetch(named, progress or _nobody)
-        return await self._keeper.load(named), source
+            tell = progress or _nobody
+            tell(0, 0)
+            source = await self._others.fetch(named, tell)
+        manifest = await self._keeper.load(named)
+        if source == SWARM:  # from then on it is known, and others may have it of us
+            await self._keeper.see(manifest, source)
+        return manifest, source
 
     # --- using -----------------------------------------------------------------------------------------------------------
 
@@ -302,7 +342,7 @@ class Patterns:
         return self._info(manifest.cid)
 
     async def forget(self, cid: str) -> None:
-        """Keep a pattern no more, on any device; what is public stays so."""
+        """Keep a pattern no more, on any device, if it was kept; what is public stays so."""
         await self._keeper.forget(_cid(cid))
 
     async def block(self, creator: str) -> None:
@@ -393,10 +433,12 @@ async def _read(source: Source, files: Mapping[str, bytes] | None) -> Draft:
     return await trio.to_thread.run_sync(read_file, path)
 
 
-def _digest(draft: Draft) -> str:
-    """Names all that would be public."""
-    files = [[path, blake2b(data)] for path, data in sorted(draft.files.items())]
-    return blake2b(dagcbor.encode(draft.said) + encode(files)).hex()
+def _named(draft: Draft) -> list[Cid]:
+    """Other patterns that this one names: as a step, as what it comes of, as what it replaces."""
+    steps = draft.said["solution"].get("steps", ()) if draft.kind == Workflow.kind else ()
+    named = [step.get("pattern") for step in steps]
+    named += [*draft.said.get("derived_from", ()), draft.said.get("supersedes")]
+    return list(dict.fromkeys(cid for cid in named if cid is not None))
 
 
 def _output(pattern: Pattern, variables: Mapping[str, str]) -> str:

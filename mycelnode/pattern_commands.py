@@ -8,20 +8,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 import trio
 
 from mycelnode.background import open_background
+from mycelnode.blocks import open_blocks
 from mycelnode.commands import Handler, Request, flag, rfc3339, text
 from mycelnode.errors import ControlError
-from mycelnode.keeping import QUOTA_BYTES, Keeper
+from mycelnode.keeping import Keeper
 from mycelnode.mesh import Mesh
 from mycelnode.pattern_answers import FoundPattern, PatternInfo
 from mycelnode.pattern_api import FORMATS, MAX_STARS, Patterns, Tell
-from mycelnode.pattern_requests import amount, canonical, optional, whole
+from mycelnode.pattern_requests import amount, canonical, file_path, optional, whole
 from mycelnode.patterns import dagcbor
-from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.files.plain import to_plain
 from mycelnode.patterns.search import MAX_LIMIT
 from mycelnode.searching import Searcher
@@ -64,21 +65,24 @@ class PatternCommands:
 
     async def preview(self, request: Request) -> dict[str, Any]:
         """What `publish` would make public; ``digest`` names that, so that nothing else is."""
-        path = text(request, "path")
-        seen = await self._patterns().preview(path)
+        path = file_path(request)
+        seen = await self._patterns().preview(path, new_key=flag(request, "new_key"))
         return {
             "path": path,
             "public": seen.text,
             "files": [{"path": path, "size": size} for path, size in seen.files.items()],
             "left_out": list(seen.left_out),
             "creator": seen.creator,
+            "formers": list(seen.formers),
+            "near": seen.near,
+            "names": [{"cid": cid, "standing": standing} for cid, standing in seen.names.items()],
             "digest": seen.digest,
         }
 
     async def publish(self, request: Request) -> dict[str, Any]:
         """Make a file's pattern public. With ``digest`` only if the file still says what was shown."""
         digest = text(request, "digest", "") or None
-        made = await self._patterns().publish(text(request, "path"), digest=digest, new_key=flag(request, "new_key"))
+        made = await self._patterns().publish(file_path(request), digest=digest, new_key=flag(request, "new_key"))
         return {
             "cid": made.cid,
             "id": None,
@@ -111,7 +115,7 @@ class PatternCommands:
     async def list(self, request: Request) -> dict[str, Any]:
         """What is kept; with ``seen`` also what was only heard of."""
         listing = await self._patterns().list(seen=flag(request, "seen"))
-        return {"patterns": [_listed(one) for one in listing.patterns], "coming": listing.coming}
+        return {"patterns": [_listed(one) for one in listing.patterns], "coming": listing.coming, "more": listing.more}
 
     async def show(self, request: Request, tell: Tell) -> dict[str, Any]:
         """Everything that a pattern says."""
@@ -126,6 +130,7 @@ class PatternCommands:
             "created": rfc3339(pattern.created),
             "dp": got.dp,
             "near": got.near,
+            "formers": list(got.formers),
             "kept": got.kept,
             "source": got.source,
             "files": [{"path": path, "size": len(data)} for path, data in got.files.items()],
@@ -146,6 +151,8 @@ class PatternCommands:
     async def rate(self, request: Request) -> dict[str, Any]:
         """Note how it went."""
         cid, stars = canonical(request), whole(request, "stars", None, 1, MAX_STARS)
+        if "success" not in request:
+            raise ControlError("the field 'success' is true or false")
         known = await self._patterns().rate(cid, success=flag(request, "success"), stars=stars)
         return {"cid": cid, "uses": known.uses, "successes": known.successes, "failures": known.failures}
 
@@ -169,7 +176,7 @@ class PatternCommands:
 
     async def export(self, request: Request, tell: Tell) -> dict[str, Any]:
         """Write a pattern to a file that is not there yet."""
-        cid, said, path = canonical(request), text(request, "format"), text(request, "path")
+        cid, said, path = canonical(request), text(request, "format"), file_path(request)
         form = next((form for form in FORMATS if form == said), None)
         if form is None:
             raise ControlError(f"the field 'format' is one of {', '.join(FORMATS)}")
@@ -181,7 +188,7 @@ class PatternCommands:
         patterns, cid = self._patterns(), optional(request, "cid")
         if cid is not None:
             kept = await patterns.keep(cid, progress=tell)
-        elif (path := text(request, "path")).endswith(".car"):
+        elif (path := file_path(request)).endswith(".car"):
             kept = await patterns.import_car(path)
         else:
             kept = await patterns.make(path)
@@ -228,7 +235,7 @@ def with_progress(handler: Long) -> Callable[[Request], AsyncIterator[dict[str, 
 
     async def run(request: Request) -> AsyncIterator[dict[str, Any]]:
         send, receive = trio.open_memory_channel[dict[str, Any]](1)
-        told = trio.current_time()
+        told = -inf  # the first word, that others are asked, comes at once
 
         def tell(here: int, total: int) -> None:
             nonlocal told
@@ -251,7 +258,7 @@ def with_progress(handler: Long) -> Callable[[Request], AsyncIterator[dict[str, 
 
 async def commands_without_node(mesh: Mesh) -> dict[str, Handler]:
     """The same commands on the data folder itself; its lock is held. Raises `DataDirUnusable`."""
-    store = await trio.to_thread.run_sync(Blockstore, mesh.data.blocks, QUOTA_BYTES)
+    store = await trio.to_thread.run_sync(open_blocks, mesh)
     keeper = Keeper(mesh, store)
     await keeper.settle()
     patterns = Patterns(keeper, Searcher(mesh.database))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 from mycelnode.commands import Request, text
 from mycelnode.errors import ControlError
 from mycelnode.patterns.cid import Cid
@@ -12,6 +15,15 @@ MAX_AMOUNT_DIGITS = 39  # of 2^128
 def canonical(request: Request) -> str:
     """A CID as it is written here, of whichever form a person pasted. Raises `CidRefused`."""
     return str(Cid.parse(text(request, "cid")))
+
+
+def file_path(request: Request) -> str:
+    """The path of a file, as this system can name one."""
+    path = text(request, "path")
+    with suppress(UnicodeEncodeError):
+        if b"\0" not in os.fsencode(path):
+            return path
+    raise ControlError("the field 'path' is no name that a file can have")
 
 
 def optional(request: Request, key: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mycelnode import blocks
 from mycelnode.commands import ADDRESSES, all_devices, device_name, revoked_by, rfc3339
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import peer_id
@@ -33,9 +34,16 @@ def status(mesh: Mesh, node: Node | None = None) -> dict[str, Any]:
         "fenced": _fenced(mesh),
         "history": _history(mesh),
         "disk": mesh.database.size(),
+        "blocks": _blocks(mesh, node),
         "swarm": node.collective.status() if node else None,
         "services": _services(mesh, node),
     }
+
+
+def _blocks(mesh: Mesh, node: Node | None) -> dict[str, int]:
+    """What the blocks of patterns take on the disk, and may take."""
+    opened = node.collective.blocks if node else None
+    return {"bytes": blocks.usage(mesh) if opened is None else opened.usage, "quota": blocks.quota(mesh)}
 
 
 def _device(mesh: Mesh, node: Node | None, device: DeviceId) -> dict[str, Any]:

@@ -246,6 +246,7 @@ def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[
     else:
         options.data.check_member()
 
+    import logging
     import sqlite3
 
     import trio
@@ -255,6 +256,9 @@ def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[
     from mycelnode.mesh import open_mesh
     from mycelnode.schema import translate
     from mycelnode.status import status
+
+    if options.as_json:
+        logging.getLogger("mycelnode").addHandler(logging.NullHandler())  # what goes wrong is in the one object
 
     async def run() -> dict[str, Any]:
         async with open_mesh(options.data, clock=clock.system()) as mesh:

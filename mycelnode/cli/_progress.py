@@ -36,6 +36,8 @@ def ask_with_progress(options: Options, kind: str, /, **fields: Any) -> dict[str
 def _bar(event: Mapping[str, Any]) -> str:
     """One line: what is fetched, how much of it is here; of how much, as far as that is known yet."""
     done, total = event["bytes"], event["total"]
+    if not done:
+        return "asking who has it…"
     if not total:
         return f"fetching: {megabytes(done)}"
     filled = min(BAR_CHARS, BAR_CHARS * done // total)

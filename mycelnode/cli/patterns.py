@@ -36,6 +36,11 @@ SHOWN_LINES = 40  # of a solution, before it is made public; --json and `show` h
 TITLE_CHARS = 40  # in a list
 TABLE_CHARS = 150  # that a list takes as a table, the CIDs not broken
 YOCTO = 10**24
+STANDING = {
+    "public": "public",
+    "private": "private, so nobody but you can get it",
+    "not here": "not on this device; nobody may have it",
+}
 _NEAR = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,24}))?")  # as in the files of patterns: exact
 
 
@@ -56,7 +61,7 @@ def publish(options: Options, file: Path, consent: bool, new_key: bool) -> None:
     Shows first what will be public, and asks. What is public stays so: others may have it by then.
     """
     path = str(file.absolute())
-    draft = ask(options, "pattern.preview", path=path)
+    draft = ask(options, "pattern.preview", path=path, new_key=new_key)
     if not consent:
         if sys.stdin.isatty() or not options.as_json:
             _say_draft(draft)
@@ -219,8 +224,14 @@ def _say_draft(draft: Mapping[str, Any]) -> None:
         _err(f"  {file['path']}, {megabytes(file['size'])}")
     for path in draft["left_out"]:
         _err(f"  left out: {path}")
+    for named in draft["names"]:
+        _err(f"  names the pattern {named['cid']}: {STANDING[named['standing']]}")
     signer = f"the creator key {draft['creator']}" if draft["creator"] else "a creator key, made now"
     _err(f"\nSigned with {signer}, which whoever looks can see on everything that you publish.")
+    if draft["formers"]:
+        _err(f"It says that this is the same person as {' and '.join(draft['formers'])}, the key before.")
+    if draft["near"]:
+        _err(f"It names the NEAR account {draft['near']}, so whoever looks can link the two for ever.")
     _err("No promise of privacy goes with it (dp: none): it says what the file says.\n")
 
 
@@ -247,13 +258,17 @@ def _say_pattern(answer: Mapping[str, Any]) -> None:
     print(answer["text"].rstrip("\n"))
     print()
     rows = [("cid", answer["cid"]), ("creator", answer["creator"]), ("created", local_time(answer["created"]))]
+    rows += [("formerly", former) for former in answer["formers"]]
     rows += [("price", _near(answer["price"])), ("privacy", f"dp: {answer['dp']}")]
+    rows += [("near", answer["near"])] if answer["near"] else []
     rows += [("file", f"{file['path']}, {megabytes(file['size'])}") for file in answer["files"]]
     for name, value in rows:
         print(f"{name:<8} {value}")
 
 
 def _say_list(answer: Mapping[str, Any]) -> None:
+    if answer["more"]:
+        _err(f"the last {len(answer['patterns'])} of more; `pattern search` finds the others")
     if not answer["patterns"]:
         print("no patterns yet: `mycelnode pattern publish FILE` makes one public, `pattern search` finds others'")
         return

@@ -83,10 +83,14 @@ def _references(peers: Sequence[str], devices: Sequence[Mapping[str, Any]]) -> s
 # --- status for people ---------------------------------------------------------------------------------------------------
 
 
+def _blocks(known: Mapping[str, int]) -> str:
+    return f"{megabytes(known['bytes'])} of patterns (at most {megabytes(known['quota'])})"
+
+
 def _say_status(answer: Mapping[str, Any]) -> None:
     running = "running" if answer["running"] else "no node is running"
     print(f"{answer['name']} ({answer['device']})")
-    print(f"mesh {answer['mesh']}, {running}, {megabytes(answer['disk'])} on disk")
+    print(f"mesh {answer['mesh']}, {running}, {megabytes(answer['disk'])} on disk, and {_blocks(answer['blocks'])}")
     for address in answer["addrs"]:
         print(f"  listening on {address}/p2p/{answer['device']}")
     if answer.get("swarm"):

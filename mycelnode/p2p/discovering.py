@@ -6,13 +6,14 @@ Both only say that a manifest exists; it counts once its block has come and its 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import trio
 
 from mycelnode.errors import BlockUnavailable, CreatorBlocked, MycelError, PatternRefused
-from mycelnode.keeping import SWARM, Keeper
+from mycelnode.keeping import BLOCKED, SWARM, Keeper
 from mycelnode.p2p.bitswap import Bitswap
 from mycelnode.p2p.catalogue_driver import CatalogueDriver
 from mycelnode.p2p.gossip import GossipService
@@ -21,6 +22,7 @@ from mycelnode.patterns.library import MAX_SEEN
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.protocols.catalogue import Result
 from mycelnode.protocols.errands import Errands
+from mycelnode.protocols.folding import Progress
 
 FETCH_SECONDS: Final = 20.0  # for one manifest
 AT_ONCE: Final = 8  # manifests that are fetched
@@ -40,8 +42,14 @@ class Discoverer:
         self._visits: Errands[str] = Errands()
         self._wake = trio.Event()
         self._fetching = trio.Semaphore(AT_ONCE)
-        self._declined: dict[bytes, None] = {}  # what came and was not kept, the oldest first
+        # what came and was not kept, the oldest first → of whom, if that was why
+        self._declined: dict[bytes, bytes] = {}
         self._hints, self._to_follow = trio.open_memory_channel[tuple[str, Sequence[bytes]]](AT_ONCE)
+
+    @property
+    def declined(self) -> int:
+        """Of how many manifests it is known that they are not wanted."""
+        return len(self._declined)
 
     def told(self, peer: str, digests: Sequence[bytes]) -> None:
         """A neighbour says that these exist, which we lack. Beyond what is being followed up, that is left for the next time."""
@@ -89,20 +97,44 @@ class Discoverer:
         try:
             change = await self.keeper.see(manifest, SWARM)
         except CreatorBlocked:
-            self._decline([cid.digest])
+            self._decline([cid.digest], manifest.pattern.creator)
             raise
-        self._decline(gone.digest for gone in change.dropped)
+        self._decline((gone.digest for gone in change.dropped), b"")
         if change.new:
             self._bitswap.stored(cid.binary, len(block))
 
     def _is_new(self, digest: bytes) -> bool:
         return digest not in self.keeper.catalogued and digest not in self._declined
 
-    def _decline(self, digests: Iterable[bytes]) -> None:
+    def _decline(self, digests: Iterable[bytes], creator: bytes) -> None:
         """Do not fetch these again: neighbours go on to have them."""
-        self._declined |= dict.fromkeys(digests)
+        self._declined |= dict.fromkeys(digests, creator)
         while len(self._declined) > MAX_DECLINED:
             del self._declined[next(iter(self._declined))]
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear of whom the person blocks, and blocks no more, and of who comes."""
+        listeners, host = self.keeper.mesh.listeners, self._bitswap.host
+        listeners.append(self._hear)
+        host.watch(self.look)
+        try:
+            yield
+        finally:
+            host.unwatch(self.look)
+            listeners.remove(self._hear)
+
+    def _hear(self, progress: Progress) -> None:
+        """The mesh has changed. What was declined for its creator is wanted again once that one is blocked no more."""
+        changed = any(change.name == BLOCKED for change in progress.changes)
+        if not changed and not progress.refolded:
+            return
+        back = [digest for digest, creator in self._declined.items() if creator and not self.keeper.is_blocked(creator)]
+        for digest in back:
+            del self._declined[digest]
+        if changed or back:  # what went when somebody was blocked is with the neighbours, too
+            self._visits.hurry(trio.current_time())
+            self._wake.set()
 
     # --- catalogues --------------------------------------------------------------------------------------------------------
 

@@ -28,8 +28,8 @@ MAX_CREATED_MS: Final = 253_402_300_799_999  # the end of the year 9999
 KEY_BYTES: Final = 32
 
 _FORMAT: Final = re.compile(FORMAT + r"/(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})")
-_DOMAIN: Final = re.compile(r"[a-z0-9_-]{1,32}")  # as the registry contract has it
-_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")  # BCP 47, but for what nobody uses
+DOMAIN: Final = re.compile(r"[a-z0-9_-]{1,32}")  # as the registry contract has it
+LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")  # BCP 47, but for what nobody uses
 _PRICE: Final = re.compile(r"0|[1-9][0-9]{0,38}")
 
 
@@ -98,12 +98,12 @@ class Pattern:
             raise fields.refused("kind", f"one of {', '.join(READERS)}")
         return cls(
             title=fields.line("title", MAX_TITLE_CHARS),
-            domain=fields.word("domain", _DOMAIN, "1 to 32 small letters, digits, _ or -"),
+            domain=fields.word("domain", DOMAIN, "1 to 32 small letters, digits, _ or -"),
             solution=reader(fields.any("solution")),
             creator=fields.binary("creator", KEY_BYTES),
             created=fields.number("created", 0, MAX_CREATED_MS),
             description=fields.text("description", MAX_TEXT_CHARS, ""),
-            language=fields.word("language", _LANGUAGE, "a language tag such as en or pt-BR", "en"),
+            language=fields.word("language", LANGUAGE, "a language tag such as en or pt-BR", "en"),
             trigger=fields.text("trigger", MAX_TEXT_CHARS, ""),
             requires=fields.lines("requires", MAX_REQUIRES, MAX_LINE_CHARS),
             price=read_price(fields.any("price", "0")),

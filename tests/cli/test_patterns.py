@@ -87,7 +87,7 @@ def test_publishing_shows_what_will_be_public_and_asks(fox: Program, tmp_path: P
         learned.write(tmp_path, "mail.md", learned.MAIL.replace("points:", "points, politely:"))
         terminal.type("y\n")
         assert terminal.ended() == 1
-        assert "the file has changed since it was shown; nothing was made public: look again" in terminal.seen
+        assert "the file, or who signs it, has changed since it was shown; nothing was made public" in terminal.seen
     assert learned.held(fox) == before
     with on_terminal(fox, "pattern", "publish", path) as terminal:
         terminal.wait_for("[y/N]:")
@@ -116,6 +116,34 @@ def test_a_file_is_one_pattern_however_often_it_is_published(fox: Program, tmp_p
     former = shown["manifest"]["content"]["succeeds"][0]["creator"]["/"]["bytes"]
     assert former, "the new key names the one before"
     assert publish(fox, path) == anew, "the new key is the one in use"
+
+
+def test_who_signs_and_what_links_the_person_is_shown_before_it_is_public(fox: Program, tmp_path: Path) -> None:
+    """A creator key, those before it, a NEAR account: each is public for ever, so each is said, and bound by the question."""
+    path = learned.write(tmp_path, "mail.md", learned.MAIL)
+    first = fox("pattern", "show", publish(fox, path), "--json").json["creator"]
+    assert fox("config", "set", "near.account", "alice.testnet").code == 0
+    asked = fox("pattern", "publish", path, "--new-key").err
+    for said in ("a creator key, made now", f"the same person as {first}", "the NEAR account alice.testnet"):
+        assert said in asked
+    with on_terminal(fox, "pattern", "publish", path, "--new-key") as terminal:
+        terminal.wait_for("[y/N]:")
+        assert fox("config", "set", "near.account", "mallory.testnet").code == 0
+        terminal.type("y\n")
+        assert terminal.ended() == 1
+        assert "has changed since it was shown; nothing was made public" in terminal.seen
+    cid = publish(fox, path, "--new-key")
+    shown = fox("pattern", "show", cid)
+    assert f"formerly {first}\n" in shown.out
+    assert "near     mallory.testnet\n" in shown.out
+
+
+def test_what_another_pattern_that_is_named_is_here_is_shown(fox: Program, tmp_path: Path) -> None:
+    private = fox("pattern", "import", learned.write(tmp_path, "mail.md", learned.MAIL), "--json").json["cid"]
+    asked = fox("pattern", "publish", learned.write(tmp_path, "report.md", learned.REPORT.format(cid=private))).err
+    assert f"names the pattern {private}: private, so nobody but you can get it" in asked
+    asked = fox("pattern", "publish", learned.write(tmp_path, "far.md", learned.REPORT.format(cid=NOWHERE))).err
+    assert f"names the pattern {NOWHERE}: not on this device; nobody may have it" in asked
 
 
 def test_what_is_left_out_of_a_folder_is_said(fox: Program, tmp_path: Path) -> None:

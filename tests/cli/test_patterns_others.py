@@ -62,7 +62,7 @@ def test_strangers_find_fetch_and_keep_and_get_nothing_private(program: Make, tm
     # what is published is found, fetched, and kept
     done = anna("pattern", "publish", learned.write(tmp_path, "mail.md", learned.MAIL), "--consent", "--json").json
     mail = done["cid"]
-    assert "1 neighbours were told" in done["told"]
+    assert "1 neighbour was told" in done["told"]
     (result,) = eventually(lambda: found(ben, "summarise mail"), "ben hearing of it")
     assert (result["cid"], result["sources"]) == (mail, ["swarm"])
     seen = {one["cid"]: one for one in ben("pattern", "list", "--seen", "--json").json["patterns"]}

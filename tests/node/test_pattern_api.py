@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ from mycelnode.errors import (
     PatternRefused,
     ValueRefused,
 )
+from mycelnode.patterns import library
 from mycelnode.patterns.cid import DAG_CBOR, RAW, Cid
 from mycelnode.patterns.files.folder import MAX_TOTAL_BYTES
-from tests.node.nodes import ask, folder, founder, init_mesh, running
-from tests.node.test_collective import SkewedClock, two_strangers
+from tests.node.nodes import ask, folder, founder, init_mesh, running, until
+from tests.node.patterns import draft, keeper_of
+from tests.node.test_collective import SkewedClock, swarm_of, two_strangers
 
 SORT = {"title": "Sort the post", "domain": "home", "trigger": "letters", "template": "Sort these: {{letters}}"}
 SOMEBODY = "00" * 32
@@ -114,6 +117,9 @@ WRONG: dict[str, tuple[Act, type[mycelnode.MycelError]]] = {
     "a map without a title": (lambda patterns, path: patterns.make({"domain": "home"}), PatternFileRefused),
     "an object in a map": (lambda patterns, path: patterns.make({**SORT, "trigger": object()}), PatternRefused),
     "a set in a map": (lambda patterns, path: patterns.make({**SORT, "requires": {1}}), PatternRefused),
+    "no such domain": (lambda patterns, path: patterns.search("a", domain="My Mail"), ValueRefused),
+    "no such language": (lambda patterns, path: patterns.search("a", language="?"), ValueRefused),
+    "no such kind": (lambda patterns, path: patterns.search("a", kind="song"), ValueRefused),
     "no such file": (lambda patterns, path: patterns.publish(path / "none.md"), PatternFileRefused),
     "a CAR to sign": (lambda patterns, path: patterns.make(path / "one.car"), PatternFileRefused),
     "no CAR": (lambda patterns, path: patterns.import_car(path / "none.car"), PatternFileRefused),
@@ -140,6 +146,69 @@ async def test_what_is_wrong_is_refused_and_changes_nothing(tmp_path: Path) -> N
                 await act(node.patterns, tmp_path)
             assert str(caught.value), what
             assert await node.patterns.list(seen=True) == before, what
+
+
+async def test_who_was_blocked_and_is_no_more_is_found_again_at_once(tmp_path: Path) -> None:
+    async with two_strangers(tmp_path) as (anna, ben):
+        before = await anna.patterns.publish(SORT)
+        await until(lambda: _titles(ben) == {"Sort the post"}, "ben hears of it")
+        creator = (await ben.patterns.list(seen=True)).patterns[0].creator
+        await ben.patterns.block(creator)
+        swarm_of(ben).host.disconnect(swarm_of(anna).peer_id)  # who comes back is visited
+        await until(lambda: _declined(ben) == 1, "ben is offered it again, and does not want it")
+        after = await anna.patterns.publish({**SORT, "title": "Burn the post"})
+        assert _titles(ben) == set()
+        await ben.patterns.unblock(creator)
+        await until(lambda: _titles(ben) == {"Sort the post", "Burn the post"}, "both are found again")
+        assert {one.cid for one in (await ben.patterns.list(seen=True)).patterns} == {before.cid, after.cid}
+
+
+def _titles(node: mycelnode.Node) -> set[str]:
+    return {entry.title for entry in node.mesh.database.look(partial(library.listing, limit=10))}
+
+
+def _declined(node: mycelnode.Node) -> int:
+    assert node.collective.discoverer is not None
+    return node.collective.discoverer.declined
+
+
+async def test_what_was_shown_is_known_from_then_on_and_by_its_source(tmp_path: Path) -> None:
+    async with two_strangers(tmp_path) as (anna, ben):
+        made = await keeper_of(anna).make(draft(tmp_path), public=True)  # nobody is told
+        cid = str(made.cid)
+        assert (await ben.patterns.get(cid)).source == "swarm"
+        assert (await ben.patterns.rate(cid, success=True)).uses == 1
+        await ben.patterns.keep(cid)
+        (known,) = (await ben.patterns.list()).patterns
+        assert known.source == "swarm"
+        assert keeper_of(ben).is_shown(made.cid), "what was public when it came may go on"
+
+
+async def test_a_long_list_says_that_there_is_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mycelnode.pattern_api.MAX_LISTED", 2)
+    async with founder(tmp_path) as node:
+        for title in ("One", "Two", "Three"):
+            assert not (await node.patterns.list()).more
+            await node.patterns.make({**SORT, "title": title})
+        listing = await node.patterns.list()
+        assert ([one.title for one in listing.patterns], listing.more) == (["Three", "Two"], True)
+
+
+async def test_what_the_socket_is_asked_is_checked(tmp_path: Path) -> None:
+    async with founder(tmp_path) as node:
+        made = await node.patterns.make(SORT)
+        for kind, fields in (
+            ("pattern.rate", {"cid": made.cid}),
+            ("pattern.import", {"path": "a\0b"}),
+            ("pattern.import", {"path": "\ud800"}),
+            ("pattern.export", {"cid": made.cid, "path": str(tmp_path / "x"), "format": "pdf"}),
+            ("pattern.use", {"cid": made.cid, "variables": ["a"]}),
+        ):
+            with pytest.raises(ControlError):
+                await ask(node, kind, **fields)
+        assert (await node.patterns.list()).patterns[0].failures == 0
+        status = node.status()["blocks"]
+        assert 0 < status["bytes"] < status["quota"] == 10 << 30
 
 
 async def test_a_node_without_blocks_says_so_to_whoever_asks(tmp_path: Path) -> None:
