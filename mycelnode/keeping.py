@@ -44,7 +44,7 @@ SUCCESSES: Final = "mycel.successes/"
 FAILURES: Final = "mycel.failures/"
 MAX_KEPT: Final = 10_000  # that are looked at: a hostile member can add what it likes
 MAX_BLOCKED: Final = 10_000  # whose patterns are looked for, to let go of them
-LOOK_AT_ONCE: Final = 50  # patterns, in one go of a thread
+LOOK_AT_ONCE: Final = 500  # patterns, in one go of a thread
 PATTERN_PREFIX: Final = "bafyrei"  # of the CIDs of DAG-CBOR, as text
 QUOTA_BYTES: Final = 10 << 30  # of disk, for blocks
 OWN: Final = "own"  # the source of what this person made
@@ -355,12 +355,10 @@ class Keeper:
         await self._divide()
         return wanted
 
-    def _look_at(self, cids: Iterable[Cid], pins: Container[Cid], known: Container[Cid]) -> _Looked:
+    def _look_at(self, cids: Collection[Cid], pins: Container[Cid], known: Container[Cid]) -> _Looked:
         """Blocking: pin them all, and see which are whole. What is in the index was whole, and durable, when it got there."""
-        looked = _Looked()
+        looked, found = _Looked(), list[Manifest]()
         for cid in cids:
-            if cid not in pins:
-                self.store.pin(cid)
             if cid in self._whole and cid in known:
                 continue
             try:
@@ -369,11 +367,19 @@ class Keeper:
                 continue
             if manifest is None:
                 looked.missing.append(cid)
+            else:
+                found.append(manifest)
+        new = {manifest.cid for manifest in found if manifest.cid not in known}
+        self.store.pin_many(cid for cid in cids if cid not in pins or cid in new)
+        for manifest in found:
+            if not self._is_here(
+                manifest
+            ):  # any more: it was collected before the pin, or is damaged, which the pin has found
+                looked.missing.append(manifest.cid)
                 continue
-            if cid not in known:
-                self.store.pin(cid)  # once more, which makes durable what came since
+            looked.whole[manifest.cid] = tuple(self.roots(manifest))
+            if manifest.cid in new:
                 looked.new.append(manifest)
-            looked.whole[cid] = tuple(self.roots(manifest))
         return looked
 
     def _look(self, cid: Cid) -> Manifest | None:
@@ -382,7 +388,11 @@ class Keeper:
         if block is None:
             return None
         manifest = Manifest.read(block)
-        return None if any(self.store.missing(root, 1) for root in self.roots(manifest)) else manifest
+        return manifest if self._is_here(manifest) else None
+
+    def _is_here(self, manifest: Manifest) -> bool:
+        """Blocking: are all its blocks? They are not read."""
+        return self.store.has(manifest.cid) and not any(self.store.missing(root, 1) for root in self.roots(manifest))
 
     async def _index(self, manifests: Collection[Manifest]) -> None:
         if not manifests:
@@ -413,16 +423,12 @@ class Keeper:
                     gone += library.forget(connection, cid).dropped
             return gone
 
-        def unpin() -> None:
-            for cid in cids:
-                self.store.unpin(cid)
-
         for cid in cids:
             self._whole.pop(cid, None)
         if not known.keys().isdisjoint(cids):
             self.catalogued.drop(await self.mesh.database.write(drop))
         if cids:
-            await trio.to_thread.run_sync(unpin)
+            await trio.to_thread.run_sync(self.store.unpin_many, cids)
 
     async def _clear(self, creators: set[bytes]) -> None:
         """Let go of what was only seen of those who are blocked."""

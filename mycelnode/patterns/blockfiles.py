@@ -144,6 +144,7 @@ class BlockFiles:
                     folders.add(Path(path).parent)
             for folder in folders:
                 sync_folder(folder)
-            sync_folder(Path(self._blocks))
+            if folders:
+                sync_folder(Path(self._blocks))
         except OSError as error:
             raise unusable(Path(self._blocks), "written", error) from error

@@ -181,28 +181,53 @@ class Blockstore:
         They are all read for that, as what an earlier process wrote may be damaged since the power failed. Blocks may come later,
         and none is collected; pin again when `missing` has none to make them durable, too.
         """
-        path = self._pin_folder / str(cid)
+        self.pin_many([cid])
+
+    def pin_many(self, cids: Iterable[Cid]) -> None:
+        """Pin all of them, and wait for the disk once, not for each. Durable when it returns, as of `pin`.
+
+        If there is no room for one of the pins, none is added. Where the disk fails later, or the process is killed, any of them
+        may be pinned: it is for whoever pins to say once more which ones are to be.
+        """
+        wanted = set(cids)
+        if not wanted:
+            return
         try:
             with self._lock:
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_FILE))
-                self._pins.add(cid)
-                self._candidates.forget()
+                self._add_pins(wanted - self._pins)
             sync_folder(self._pin_folder)
         except OSError as error:
-            raise unusable(path, "written", error) from error
-        self._files.sync(str(found) for found in self.reachable([cid]) if self.get(found) is not None)
+            raise unusable(self._pin_folder, "written", error) from error
+        self._files.sync(str(found) for found in self.reachable(wanted) if self.get(found) is not None)
+
+    def _add_pins(self, new: Iterable[Cid]) -> None:
+        added = list[Path]()
+        try:
+            for path in (self._pin_folder / str(cid) for cid in new):
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_FILE))
+                added.append(path)
+        except OSError:
+            for path in added:
+                path.unlink(missing_ok=True)
+            raise
+        self._pins.update(new)
+        self._candidates.forget()
 
     def unpin(self, cid: Cid) -> None:
         """Let go of what was pinned; no matter if it was not. Blocks go when their room is needed."""
-        path = self._pin_folder / str(cid)
+        self.unpin_many([cid])
+
+    def unpin_many(self, cids: Iterable[Cid]) -> None:
+        """Let go of all of them, and wait for the disk once. If the disk fails, any of them may still be pinned."""
         try:
             with self._lock:
-                path.unlink(missing_ok=True)
-                self._pins.discard(cid)
+                for cid in cids:
+                    (self._pin_folder / str(cid)).unlink(missing_ok=True)
+                    self._pins.discard(cid)
                 self._candidates.forget()
             sync_folder(self._pin_folder)
         except OSError as error:
-            raise unusable(path, "removed", error) from error
+            raise unusable(self._pin_folder, "written", error) from error
 
     def pins(self) -> set[Cid]:
         """What is pinned, be it here or not."""

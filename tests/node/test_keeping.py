@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,9 +28,11 @@ from mycelnode.paths import DataDir
 from mycelnode.patterns import library
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.cid import DAG_CBOR, RAW, Cid
+from mycelnode.patterns.folders import write_folder
 from mycelnode.patterns.manifest import Manifest
 from tests.node.nodes import SOON, SkewedClock, folder, let_in, running, until
 from tests.node.patterns import blocks_of, draft, keeper_of, shown
+from tests.node.test_creator import PLAIN
 
 FILES = {"references/notes.md": b"what I noticed", "scripts/large.bin": bytes(range(256)) * 4096}
 
@@ -48,14 +53,10 @@ async def begun(tmp_path: Path) -> DataDir:
     return data
 
 
-def somebody(title: str = "of somebody", seed: bytes = b"s" * 32) -> Manifest:
+def somebody(title: str = "of somebody", seed: bytes = b"s" * 32, files: Cid | None = None) -> Manifest:
     """A pattern that a stranger signed."""
-    from dataclasses import replace
-
-    from tests.node.test_creator import PLAIN
-
     key = KeyPair(seed)
-    return Manifest.sign(replace(PLAIN, creator=key.public, title=title), key.sign)
+    return Manifest.sign(replace(PLAIN, creator=key.public, title=title, files=files), key.sign)
 
 
 def in_step(keeper: Keeper) -> None:
@@ -222,6 +223,51 @@ async def test_a_flood_of_each_are_little_work(tmp_path: Path, monkeypatch: pyte
         assert shown(keeper, [made.cid]) == {made.cid}
 
 
+async def said_to_be_kept(keeper: Keeper, count: int) -> list[Manifest]:
+    """By another device: their blocks are here, each with a file, and nothing is pinned."""
+    store, found = keeper.store, list[Manifest]()
+    for number in range(count):
+        files = write_folder({"notes.md": b"%d" % number}, store.put).cid
+        found.append(somebody(f"number {number}", files=files))
+        store.put(found[-1].cid, found[-1].block)
+    add = keeper.mesh.replica.document.add
+    await keeper.mesh.write([add(KEPT, str(manifest.cid)) for manifest in found])
+    return found
+
+
+async def test_the_first_settle_waits_for_the_disk_once_for_each_block_and_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with keeping_in(await begun(tmp_path)) as keeper:
+        await said_to_be_kept(keeper, 30)
+        blocks = [path for path in (keeper.store.folder / "blocks").rglob("b*") if path.is_file()]
+        synced, fsync = list[int](), os.fsync
+
+        def counted(handle: int) -> None:
+            synced.append(os.fstat(handle).st_ino)
+            fsync(handle)
+
+        monkeypatch.setattr(os, "fsync", counted)
+        assert await keeper.settle() == []
+        in_step(keeper)
+        store = keeper.store.folder
+        expected = {*blocks, *(path.parent for path in blocks), store / "blocks", store / "pins"}
+        counts = Counter(synced)
+        assert {path: counts[path.stat().st_ino] for path in expected} == dict.fromkeys(expected, 1)
+
+
+async def test_what_the_power_took_is_missing_and_not_in_the_index(tmp_path: Path) -> None:
+    async with keeping_in(await begun(tmp_path)) as keeper:
+        whole, torn = await said_to_be_kept(keeper, 2)
+        root = torn.pattern.files
+        assert root is not None
+        (file,) = keeper.store.links(root)
+        next(keeper.store.folder.rglob(str(file))).write_bytes(b"")  # looks as if it were there, until it is read
+        assert await keeper.settle() == [torn.cid]
+        assert keeper.mesh.database.look(library.kept).keys() == {whole.cid}
+        assert keeper.store.pins() == {whole.cid, torn.cid}
+
+
 async def test_who_is_blocked_goes_and_comes_no_more_until_that_is_taken_back(tmp_path: Path) -> None:
     seen = somebody()
     async with keeping_in(await begun(tmp_path)) as keeper:
@@ -332,7 +378,8 @@ def dying(owner, name):
 
 async def main():
     async with keeping_in(DataDir(sys.argv[1])) as keeper:
-        for owner, name in ((BlockFiles, "write"), (BlockFiles, "sync"), (Blockstore, "pin"), (Blockstore, "unpin"),
+        for owner, name in ((BlockFiles, "write"), (BlockFiles, "sync"), (Blockstore, "pin_many"),
+                            (Blockstore, "unpin_many"),
                             (Database, "write")):
             dying(owner, name)
         made = await keeper.make(read_file(Path(sys.argv[2])), public=False)

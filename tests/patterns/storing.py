@@ -32,15 +32,25 @@ def main(folder: Path, seed: int) -> None:
             with store.adding() as adding:
                 data = rng.randbytes(rng.randrange(20_000))
                 root = write_file([data], adding.put, part_bytes=1000, node_links=4).cid
-                if rng.random() < 0.7:
+                chance = rng.random()
+                if chance < 0.4:
                     store.pin(root)
-                    pinned.append(root)
-                    say(f"pinned {root}")
+                    roots = [root]
+                elif chance < 0.7:
+                    others = [write_file([rng.randbytes(2000)], adding.put, part_bytes=1000).cid for _ in range(4)]
+                    roots = [root, *others]
+                    store.pin_many(roots)
+                else:
+                    continue
+                pinned += roots
+                for each in roots:
+                    say(f"pinned {each}")
         except StoreFull:
-            for cid in rng.sample(pinned, len(pinned) // 2):
+            gone = rng.sample(pinned, len(pinned) // 2)
+            for cid in gone:
                 say(f"unpin {cid}")
-                store.unpin(cid)
                 pinned.remove(cid)
+            store.unpin_many(gone)
             store.collect()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mycelnode.errors import BlockRefused, MycelError, StoreFull
+from mycelnode.errors import BlockRefused, DiskFull, MycelError, StoreFull
 from mycelnode.patterns import blockfiles, dagpb
 from mycelnode.patterns.blockfiles import DISK_UNIT, cost
 from mycelnode.patterns.blockstore import USED_AFTER_NS, Blockstore
@@ -336,6 +337,45 @@ def test_a_block_that_was_listed_to_go_and_came_again_is_another(tmp_path: Path)
     assert store.missing(root[0]) == []
 
 
+def test_many_pins_wait_for_the_disk_once(store: Blockstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    roots = filled(store, 50)
+    synced, fsync = list[int](), os.fsync
+
+    def counted(handle: int) -> None:
+        synced.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", counted)
+    store.pin_many(roots)
+    assert store.pins() == Blockstore(store.folder, PLENTY).pins() == set(roots)
+    assert len(synced) == len(set(synced)), "nothing twice"
+    pins, *others = (path.stat().st_ino for path in (store.folder / "pins", *(the_file(store, cid) for cid in roots)))
+    assert set(synced) >= {pins, *others}
+    synced.clear()
+    store.unpin_many(roots)
+    assert synced == [pins]
+    assert store.pins() == Blockstore(store.folder, PLENTY).pins() == set()
+
+
+def test_if_one_of_many_pins_finds_no_room_there_is_none(store: Blockstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.pin(raw("before")[0])
+    made, open_ = 0, os.open
+
+    def full(path: Any, *arguments: Any) -> int:
+        nonlocal made
+        made += 1
+        if made == 4:
+            raise OSError(28, "No space left on device")
+        return open_(path, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", full)
+        with pytest.raises(DiskFull):
+            store.pin_many([raw(f"{number}")[0] for number in range(8)])
+    assert made == 4
+    assert store.pins() == Blockstore(store.folder, PLENTY).pins() == {raw("before")[0]}
+
+
 def test_what_was_put_together_and_not_pinned_can_go_afterwards(tmp_path: Path) -> None:
     store = store_of(tmp_path, 4 * DISK_UNIT)
     with store.adding() as adding:
@@ -432,7 +472,7 @@ def _stories(draw: st.DrawFn) -> tuple[list[tuple[Cid, bytes]], list[tuple[str, 
         links = draw(st.lists(st.integers(0, number - 1), max_size=3)) if number else []
         blocks.append(node(*(blocks[link][0] for link in links), said=number) if links else raw(f"{number}"))
     deeds = st.tuples(
-        st.sampled_from(("put", "put", "put", "get", "pin", "unpin", "collect", "open")), st.integers(0, 9)
+        st.sampled_from(("put", "put", "put", "get", "pin", "pin many", "unpin", "collect", "open")), st.integers(0, 9)
     )
     return blocks, draw(st.lists(deeds, max_size=40))
 
@@ -469,6 +509,9 @@ def test_in_any_story_what_a_pin_reaches_stays(
         elif deed == "pin":
             store.pin(cid)
             pinned.add(cid)
+        elif deed == "pin many":
+            store.pin_many(list(content)[:number])
+            pinned.update(list(content)[:number])
         elif deed == "unpin":
             store.unpin(cid)
             pinned.discard(cid)
