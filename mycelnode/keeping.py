@@ -168,7 +168,7 @@ class Keeper:
     async def keep(self, manifest: Manifest, source: str) -> None:
         """Keep a pattern whose blocks are in the store. On disk when this returns; raises what `Mesh.write` raises.
 
-        Raises `CreatorBlocked` for one of a creator that is blocked, and `BlockRefused` for files that are none, or are larger
+        Raises `CreatorBlocked` for a new one of a creator that is blocked, and `BlockRefused` for files that are none, or are larger
         than files of a pattern may be: their blocks can be few, and stand for much more.
         """
         self.check(manifest)
@@ -233,8 +233,8 @@ class Keeper:
         self.changed = trio.Event()
 
     def check(self, manifest: Manifest) -> None:
-        """Raise `CreatorBlocked` for what is of somebody who is blocked."""
-        if self.is_blocked(manifest.pattern.creator):
+        """Raise `CreatorBlocked` for what is of somebody who is blocked, unless the person keeps it: that was their own choice."""
+        if self.is_blocked(manifest.pattern.creator) and not self.is_kept(manifest.cid):
             raise CreatorBlocked(
                 f"the creator {manifest.pattern.creator.hex()} is blocked;"
                 f" `mycelnode pattern block {manifest.pattern.creator.hex()} --undo` takes it back"
@@ -257,7 +257,10 @@ class Keeper:
         await self.mesh.write(operations)
 
     async def block(self, key: bytes, *, undo: bool = False) -> None:
-        """Take nothing more of a creator, on any device, and let go of what was only seen; or take that back."""
+        """Take nothing more of a creator, on any device, and let go of what was only seen; or take that back.
+
+        What is kept of it stays, to be used and fetched, until it is forgotten.
+        """
         document = self.mesh.replica.document
         operation = document.remove(BLOCKED, key.hex()) if undo else document.add(BLOCKED, key.hex())
         if operation is not None:
@@ -408,15 +411,18 @@ class Keeper:
         self._stir()
 
     async def _let_go(self, cids: Collection[Cid], known: Mapping[Cid, library.Kept]) -> None:
-        """Of what is pinned or in the index, and kept no more. What is ours is forgotten, and the rest one of those seen."""
-        ours = creator.ours(self.mesh)
+        """Of what is pinned or in the index, and kept no more.
+
+        What is ours, or of somebody who is blocked, is forgotten, and the rest one of those seen.
+        """
+        ours, blocked = creator.ours(self.mesh), self.blocked()
 
         def drop(connection: sqlite3.Connection) -> list[Cid]:
             gone = list[Cid]()
             for cid in cids:
                 if cid not in known:
                     continue
-                if not _is_open(known[cid], ours):
+                if not _is_open(known[cid], ours) or known[cid].creator in blocked:
                     library.remove(connection, cid)
                     gone.append(cid)
                 else:

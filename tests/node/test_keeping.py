@@ -283,6 +283,42 @@ async def test_who_is_blocked_goes_and_comes_no_more_until_that_is_taken_back(tm
             await keeper.see(seen, SWARM)
 
 
+async def test_what_is_kept_of_somebody_who_is_blocked_afterwards_stays_until_it_is_forgotten(tmp_path: Path) -> None:
+    data, mine, other = await begun(tmp_path), somebody("kept"), somebody("only seen")
+    async with keeping_in(data) as keeper:
+        for manifest in (mine, other):
+            await keeper.see(manifest, SWARM)
+        await keeper.keep(mine, SWARM)
+        await keeper.block(mine.pattern.creator)
+        await keeper.keep(mine, "library")  # as each use does
+        await keeper.used(mine.cid)
+        assert await trio.to_thread.run_sync(keeper.load_whole, mine.cid) == mine
+        with pytest.raises(CreatorBlocked):
+            await keeper.keep(other, "library")
+    async with keeping_in(data) as keeper:
+        assert keeper.kept() == [mine.cid]
+        in_step(keeper)
+        removal = keeper.mesh.replica.document.remove(KEPT, str(mine.cid))  # by another device
+        assert removal is not None
+        await keeper.mesh.write([removal])
+        await keeper.settle()
+        assert keeper.mesh.database.look(partial(library.get, cid=mine.cid)) is None, "it is not one of those seen"
+        with pytest.raises(CreatorBlocked):
+            await keeper.keep(mine, "library")
+
+
+async def test_what_is_kept_of_somebody_who_is_blocked_comes_to_the_other_devices(tmp_path: Path) -> None:
+    data, theirs = await begun(tmp_path), somebody("kept")
+    async with keeping_in(data) as keeper:
+        await keeper.see(theirs, SWARM)
+        await keeper.keep(theirs, SWARM)
+        await keeper.block(theirs.pattern.creator)
+    async with running(data) as laptop, running(await let_in(tmp_path, laptop, "phone")) as phone:
+        there = keeper_of(phone)
+        await until(lambda: theirs.cid in there.mesh.database.look(library.kept), "the phone has it, too")
+        assert (await phone.collective.fetch(theirs.cid, lambda here, total: None)) == "library"
+
+
 async def test_the_same_draft_made_twice_at_once_is_one_pattern(tmp_path: Path) -> None:
     drafted = draft(tmp_path, files=FILES)
     async with keeping_in(await begun(tmp_path)) as keeper:
