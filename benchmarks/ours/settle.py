@@ -14,8 +14,9 @@ from time import perf_counter
 import trio
 
 from benchmarks.ours.world import Numbers, begin, job, opened
+from mycelnode.choices import KEPT
 from mycelnode.identity import KeyPair
-from mycelnode.keeping import KEPT, QUOTA_BYTES, Keeper
+from mycelnode.keeping import QUOTA_BYTES, Keeper
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.folders import write_folder
 from mycelnode.patterns.manifest import Manifest

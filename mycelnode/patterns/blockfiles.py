@@ -129,6 +129,13 @@ class BlockFiles:
         except OSError as error:
             raise unusable(Path(self._blocks), "read", error) from error
 
+    def names(self) -> set[str]:
+        """Of all blocks; they are not looked at."""
+        try:
+            return {name for part in os.scandir(self._blocks) if part.is_dir() for name in os.listdir(part.path)}
+        except OSError as error:
+            raise unusable(Path(self._blocks), "read", error) from error
+
     def sync(self, names: Iterable[str]) -> None:
         """Make blocks durable, those that are here."""
         folders = set()

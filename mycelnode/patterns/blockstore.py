@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +47,9 @@ class Blockstore:
         self._links_held = 0
         self._adding: set[Adding] = set()
         self._candidates = Candidates()
+        self.listeners: list[
+            Callable[[Cid], None]
+        ] = []  # hear in its thread of each block that goes; they must be quick
         self._usage = sum(size for _, size, _ in self._files.scan())
         self._pins = set(self._read_pins())
 
@@ -68,6 +71,10 @@ class Blockstore:
     def has(self, cid: Cid) -> bool:
         """Is there such a block? It is not read for that."""
         return self._files.has(str(cid))
+
+    def names(self) -> set[str]:
+        """The texts of the CIDs of all that is here, at less cost than asking for each."""
+        return self._files.names()
 
     def size(self, cid: Cid) -> int | None:
         """Of the block, in bytes, or None if it is not here."""
@@ -219,9 +226,12 @@ class Blockstore:
 
     def unpin_many(self, cids: Iterable[Cid]) -> None:
         """Let go of all of them, and wait for the disk once. If the disk fails, any of them may still be pinned."""
+        gone = set(cids)
+        if not gone:
+            return
         try:
             with self._lock:
-                for cid in cids:
+                for cid in gone:
                     (self._pin_folder / str(cid)).unlink(missing_ok=True)
                     self._pins.discard(cid)
                 self._candidates.forget()
@@ -288,6 +298,9 @@ class Blockstore:
         links = self._links.pop(name, None)
         if links is not None:
             self._links_held -= 1 + len(links)
+        with suppress(CidRefused):  # a file that somebody put there
+            for listener in self.listeners:
+                listener(Cid.parse(name))
 
     # --- the rest --------------------------------------------------------------------------------------------------------
 

@@ -158,6 +158,12 @@ def remove_creator(connection: sqlite3.Connection, creator: bytes) -> tuple[Cid,
     return _drop(connection, [cid for (cid,) in found])
 
 
+def remove_seen(connection: sqlite3.Connection, cids: Iterable[Cid]) -> tuple[Cid, ...]:
+    """Forget those of them that were only seen. Returns what went."""
+    seen = "SELECT 1 FROM patterns WHERE cid = ? AND kept = 0"
+    return _drop(connection, [cid.binary for cid in cids if connection.execute(seen, (cid.binary,)).fetchone()])
+
+
 def keep(connection: sqlite3.Connection, cid: Cid) -> bool:
     """Keep a pattern that was seen; is it known?"""
     return connection.execute("UPDATE patterns SET kept = 1 WHERE cid = ?", (cid.binary,)).rowcount > 0
@@ -226,6 +232,19 @@ def kept(connection: sqlite3.Connection) -> dict[Cid, Kept]:
     """All that are kept."""
     rows = connection.execute("SELECT cid, creator, source FROM patterns WHERE kept = 1")
     return {Cid.from_bytes(cid): Kept(creator, source) for cid, creator, source in rows}
+
+
+def titled(connection: sqlite3.Connection, creator: bytes, title: str) -> list[Cid]:
+    """All that are kept of a creator under a title, the last ones first."""
+    rows = connection.execute(
+        "SELECT cid FROM patterns WHERE kept = 1 AND creator = ? AND title = ? ORDER BY no DESC", (creator, title)
+    )
+    return [Cid.from_bytes(cid) for (cid,) in rows]
+
+
+def seen(connection: sqlite3.Connection) -> list[Cid]:
+    """All that were only seen, in no order."""
+    return [Cid.from_bytes(cid) for (cid,) in connection.execute("SELECT cid FROM patterns WHERE kept = 0")]
 
 
 def digests(connection: sqlite3.Connection) -> list[bytes]:

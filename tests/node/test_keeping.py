@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -17,17 +18,20 @@ from typing import Any
 import pytest
 import trio
 
-from mycelnode import creator, keeping
+from mycelnode import choices, creator
+from mycelnode.choices import BLOCKED, KEPT, PUBLISHED, USES
 from mycelnode.crdt import operations as ops
 from mycelnode.errors import CreatorBlocked, DiskFull
 from mycelnode.identity import KeyPair
 from mycelnode.joining import init_mesh
-from mycelnode.keeping import BLOCKED, KEPT, PUBLISHED, QUOTA_BYTES, SWARM, USES, Keeper
+from mycelnode.keeping import QUOTA_BYTES, SWARM, Keeper
 from mycelnode.mesh import open_mesh
 from mycelnode.paths import DataDir
 from mycelnode.patterns import library
+from mycelnode.patterns.blockfiles import DISK_UNIT
 from mycelnode.patterns.blockstore import Blockstore
-from mycelnode.patterns.cid import DAG_CBOR, RAW, Cid
+from mycelnode.patterns.cid import DAG_CBOR, DAG_PB, RAW, Cid
+from mycelnode.patterns.files import Draft
 from mycelnode.patterns.folders import write_folder
 from mycelnode.patterns.manifest import Manifest
 from tests.node.nodes import SOON, SkewedClock, folder, let_in, running, until
@@ -38,10 +42,10 @@ FILES = {"references/notes.md": b"what I noticed", "scripts/large.bin": bytes(ra
 
 
 @asynccontextmanager
-async def keeping_in(data: DataDir) -> AsyncIterator[Keeper]:
+async def keeping_in(data: DataDir, quota: int = QUOTA_BYTES) -> AsyncIterator[Keeper]:
     """A keeper without a network, opened as a node opens it."""
     async with open_mesh(data, clock=SkewedClock()) as mesh:
-        keeper = Keeper(mesh, Blockstore(data.blocks, QUOTA_BYTES))
+        keeper = Keeper(mesh, Blockstore(data.blocks, quota))
         await keeper.settle()
         await keeper.load_catalogue()
         yield keeper
@@ -184,7 +188,7 @@ async def test_a_member_can_put_anything_into_the_sets(tmp_path: Path) -> None:
 
 
 async def test_a_flood_of_each_are_little_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "MAX_KEPT", 500)
+    monkeypatch.setattr(choices, "MAX_KEPT", 500)
     count = 20_000
     async with keeping_in(await begun(tmp_path)) as keeper:
         made = await keeper.make(draft(tmp_path), public=True)
@@ -215,12 +219,58 @@ async def test_a_flood_of_each_are_little_work(tmp_path: Path, monkeypatch: pyte
             wanted = await keeper.settle()
             await keeper.settle()
             nursery.cancel_scope.cancel()
-        assert len(wanted) <= keeping.MAX_KEPT
+        assert len(wanted) <= choices.MAX_KEPT
         assert written < most
         assert longest < 2.0  # on a loaded machine; 0.1 s on an idle one
         assert await keeper.is_whole(made.cid)  # a flood pushes out nothing that is here
         assert made.cid in keeper.store.pins()
         assert shown(keeper, [made.cid]) == {made.cid}
+
+
+def listed(keeper: Keeper) -> set[Cid]:
+    """What a search could find."""
+    return {entry.cid for entry in keeper.mesh.database.look(partial(library.listing, limit=library.MAX_PAGE))}
+
+
+async def test_what_was_seen_and_had_to_make_room_is_found_no_more_and_told_to_nobody(tmp_path: Path) -> None:
+    kept, *seen = (somebody(f"number {number}") for number in range(8))
+    data = await begun(tmp_path)
+    async with keeping_in(data, quota=4 * DISK_UNIT) as keeper:
+        await keeper.see(kept, SWARM)
+        await keeper.keep(kept, SWARM)
+        dropped = [cid for manifest in seen for cid in (await keeper.see(manifest, SWARM)).dropped]
+        here = {manifest.cid for manifest in (kept, *seen) if keeper.store.has(manifest.cid)}
+        assert kept.cid in here
+        assert len(here) == 4
+        assert set(dropped) == {manifest.cid for manifest in seen} - here, (
+            "whoever looks for more knows not to fetch them"
+        )
+        assert listed(keeper) == here
+        assert shown(keeper, (manifest.cid for manifest in (kept, *seen))) == here
+        # a file takes the room of all that was only seen
+        large = bytes(3 * DISK_UNIT)
+        keeper.store.put(Cid.of(RAW, large), large)
+        await keeper.settle()
+        assert listed(keeper) == shown(keeper, here) == {kept.cid}
+        assert library.counts(keeper.mesh.database.read).seen == 0
+
+
+async def test_what_was_seen_and_went_by_hand_or_in_a_crash_is_found_no_more_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    data, seen = await begun(tmp_path), [somebody(f"number {number}") for number in range(3)]
+    async with keeping_in(data) as keeper:
+        for manifest in seen:
+            await keeper.see(manifest, SWARM)
+        next(data.blocks.rglob(str(seen[0].cid))).unlink()
+    async with keeping_in(data) as keeper:
+        assert listed(keeper) == {seen[1].cid, seen[2].cid}
+        assert shown(keeper, (manifest.cid for manifest in seen)) == {seen[1].cid, seen[2].cid}
+        path = next(data.blocks.rglob(str(seen[1].cid)))
+        path.write_bytes(bytes(path.stat().st_size))
+        assert not await keeper.is_whole(seen[1].cid), "that it is damaged shows now"
+        await keeper.settle()
+        assert listed(keeper) == shown(keeper, (manifest.cid for manifest in seen)) == {seen[2].cid}
 
 
 async def said_to_be_kept(keeper: Keeper, count: int) -> list[Manifest]:
@@ -332,6 +382,26 @@ async def test_the_same_draft_made_twice_at_once_is_one_pattern(tmp_path: Path) 
                 nursery.start_soon(make)
         assert len({one.cid for one in made}) == 1
         in_step(keeper)
+
+
+async def test_a_draft_that_was_made_thousands_of_patterns_ago_is_still_the_same_pattern(tmp_path: Path) -> None:
+    plain, skill = draft(tmp_path, "first"), draft(tmp_path, "second", files=FILES)
+    linked = Draft.read({**plain.said, "files": Cid.of(DAG_PB, b"")})  # as a JSON file can say it
+    async with keeping_in(await begun(tmp_path)) as keeper:
+        made = [await keeper.make(one, public=False) for one in (plain, skill, linked)]
+        key = await creator.obtain(keeper.mesh)
+        others = [
+            Manifest.sign(replace(made[0].pattern, title=f"number {number}"), key.sign)
+            for number in range(library.MAX_PAGE + 1)
+        ]
+
+        def add(connection: sqlite3.Connection) -> None:
+            for one in others:
+                library.add(connection, one, source="own", now=0, kept=True)
+
+        await keeper.mesh.database.write(add)
+        assert [await keeper.make(one, public=True) for one in (plain, skill, linked)] == made
+        assert set(keeper.kept()) == {one.cid for one in made}
 
 
 async def test_settling_while_something_is_made_lets_go_of_nothing(tmp_path: Path) -> None:

@@ -232,3 +232,28 @@ def test_whatever_happens_the_index_is_in_step(patterns: list[Pattern], steps: l
             assert here[earlier.cid].hidden == (later.cid in here)
     indexed = {no for (no,) in db.execute("SELECT id FROM pattern_words_docsize")}
     assert indexed == shown
+
+
+def test_what_a_creator_keeps_under_a_title_is_looked_up_by_an_index(db: sqlite3.Connection) -> None:
+    mine = [signed(title="same", description=f"{number}") for number in range(3)]
+    for manifest in mine[:2]:
+        put(db, manifest, kept=True)
+    put(db, mine[2])
+    put(db, signed(BERT, title="same"), kept=True)
+    put(db, signed(title="other"), kept=True)
+    asked = list[str]()
+    db.set_trace_callback(asked.append)
+    assert library.titled(db, ANNA.public, "same") == [mine[1].cid, mine[0].cid]
+    db.set_trace_callback(None)
+    (plan,) = db.execute(f"EXPLAIN QUERY PLAN {asked[-1]}").fetchall()
+    assert "USING INDEX patterns_by_title (creator=? AND title=?)" in plan[3]
+
+
+def test_only_what_was_seen_goes_with_its_block(db: sqlite3.Connection) -> None:
+    kept, seen, unknown = (signed(title=title) for title in ("kept", "seen", "unknown"))
+    put(db, kept, kept=True)
+    put(db, seen)
+    assert library.seen(db) == [seen.cid]
+    assert library.remove_seen(db, [kept.cid, seen.cid, unknown.cid]) == (seen.cid,)
+    assert library.digests(db) == [kept.cid.digest]
+    check(db)

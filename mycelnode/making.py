@@ -1,0 +1,48 @@
+"""Making a pattern of a draft: signed, in the store and pinned; once, however often the same draft comes.
+
+Everything here blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+from mycelnode.creator import Creator
+from mycelnode.errors import BlockMissing, BlockRefused, PatternRefused
+from mycelnode.patterns import stored
+from mycelnode.patterns.blockstore import Blockstore
+from mycelnode.patterns.cid import Cid
+from mycelnode.patterns.files import Draft
+from mycelnode.patterns.folders import write_folder
+from mycelnode.patterns.manifest import Manifest
+
+
+def sign(store: Blockstore, draft: Draft, key: Creator, now: int, near: str | None) -> Manifest:
+    """All blocks are in the store, pinned and durable, when this returns. ``now`` is in Unix ms, ``near`` the account that is paid.
+
+    Raises `PatternRefused`, `StoreFull`; then nothing is pinned.
+    """
+    with store.adding() as adding:
+        files = write_folder(draft.files, adding.put).cid if draft.files else None
+        made = Manifest.sign(draft.pattern(key.public, now, files), key.sign, near=near, succeeds=key.succeeds)
+        adding.put(made.cid, made.block)
+        store.pin(made.cid)
+    return made
+
+
+def find_same(store: Blockstore, draft: Draft, among: Iterable[Cid]) -> Manifest | None:
+    """The first that says what ``draft`` says, with the same files."""
+    for cid in among:
+        with suppress(BlockMissing, BlockRefused, PatternRefused):
+            made = stored.load(store, cid)
+            if _without_files(Draft.of(made.pattern)) != _without_files(draft):
+                continue
+            files = {} if "files" in draft.said else stored.read_files(store, made)
+            if Draft.of(made.pattern, files) == draft:
+                return made
+    return None
+
+
+def _without_files(draft: Draft) -> dict[str, object]:
+    return {name: value for name, value in draft.said.items() if name != "files"}
