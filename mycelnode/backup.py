@@ -1,10 +1,7 @@
-"""Backups: one encrypted file with the logs, statements and settings of a mesh, and no key of any kind.
+"""Backups: one encrypted file with the logs, statements, settings and own patterns of a mesh, and no key of any kind.
 
-A file is ``MAGIC``, a header (4 bytes of length, canonical CBOR) and chunks (4 bytes of length, ciphertext). The header says in
-the clear what is needed to open the file, when it was made and of which mesh; it is authenticated with every chunk. The key is
-Argon2id of the passphrase; the chunks are one XChaCha20-Poly1305 secretstream (libsodium), whose last is marked, so that a file cut
-off anywhere is noticed. A chunk is a list of records: ``["about", schema]`` first, ``[table, column, …]`` for a row,
-``["piece", name, bytes]`` for a part of something longer.
+How the file is sealed is in backup_file.py. Its records are ``["about", schema]`` first, ``[table, column, …]`` for a row,
+``["piece", name, bytes]`` for a part of something longer, and those of blocks (backup_blocks.py).
 
 What a backup may hold is listed here, table by table: keys, invites and what else a later version keeps do not slip in.
 """
@@ -12,50 +9,32 @@ What a backup may hold is listed here, table by table: keys, invites and what el
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
-import unicodedata
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-from nacl import bindings as sodium
-from nacl.exceptions import CryptoError
-from nacl.pwhash import argon2id
-
-from mycelnode import audit, logstore
+from mycelnode import audit, backup_blocks, logstore
+from mycelnode.backup_blocks import BLOCK, Restoring, putting_back
+from mycelnode.backup_file import CHUNK_BYTES, STRENGTH, Opener, Sealer, new_file, opened, read_header
 from mycelnode.beginning import first_name
 from mycelnode.commands import RESTORED_FROM, RESTORED_NAME
-from mycelnode.encoding import as_bytes, as_int, as_list, as_text, decode, encode
-from mycelnode.errors import (
-    AlreadyInitialised,
-    BackupError,
-    EncodingError,
-    MycelError,
-    PhraseError,
-    SchemaTooNew,
-)
+from mycelnode.encoding import encode
+from mycelnode.errors import AlreadyInitialised, BackupError, MycelError, PhraseError, SchemaTooNew
 from mycelnode.identity import create_identity, mesh_id
 from mycelnode.logstore import StoredLogs
-from mycelnode.paths import PRIVATE_FILE, TEMPORARY, DataDir, make_private_folder, sync_folder, unusable, write_durably
+from mycelnode.paths import TEMPORARY, DataDir, make_private_folder, sync_folder, unusable, write_durably
+from mycelnode.patterns.cid import Cid
 from mycelnode.ports import Clock
 from mycelnode.returning import RESTORED_MARK
 from mycelnode.schema import loading, open_reader, open_writer, shipped_migrations, translate, version
 
-MAGIC: Final = b"mycel-backup\n"
-FORMAT: Final = 1
 SUFFIX: Final = ".backup"
 MIN_PASSPHRASE_CHARS: Final = 8
-MAX_HEADER_BYTES: Final = 1024
-CHUNK_BYTES: Final = 256 << 10  # of records gathered in one chunk
-MAX_CHUNK_BYTES: Final = 1 << 20  # read into memory at once; one record is at most an entry of 256 KiB
 MAX_PIECES_BYTES: Final = 1 << 30  # of everything that comes in pieces: the folded state above all
-STRENGTH: Final = (argon2id.OPSLIMIT_MODERATE, argon2id.MEMLIMIT_MODERATE)  # about a second and 256 MiB
-MAX_OPS, MAX_MEMORY = 16, 1 << 30  # what opening a file may cost us, whatever it says
-
 STALE_SECONDS: Final = 3600.0  # a backup under way grows more often than that
 
 _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -84,19 +63,24 @@ _PIECE, _ABOUT, _CONFIG, _STATE = "piece", "about", "config.toml", "state:"
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a file says of itself in the clear; ``created`` is Unix milliseconds."""
+    """What a file says of itself in the clear; ``created`` is Unix milliseconds.
+
+    ``left_out``, of one that was just made: patterns that belong in it, and whose blocks are missing here, or damaged.
+    """
 
     file: Path
     size: int
     mesh: str
     created: int
+    left_out: tuple[Cid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
     """A folder filled from a backup: ``device`` is the peer id of its new key, which is not enrolled yet.
 
-    ``config_aside``: where the ``config.toml`` that lay in the folder is now, if the backup brought another.
+    ``patterns``: of how many it brought the blocks. ``config_aside``: where the ``config.toml`` that lay in the folder is now, if
+    the backup brought another.
     """
 
     mesh: str
@@ -105,6 +89,7 @@ class Restored:
     entries: int
     created: int
     config_aside: Path | None
+    patterns: int
 
 
 def create(
@@ -119,7 +104,7 @@ def create(
     if len(passphrase) < MIN_PASSPHRASE_CHARS:
         raise BackupError(f"the passphrase of a backup has at least {MIN_PASSPHRASE_CHARS} characters")
     data.check_readable()
-    now = clock.wall()
+    now, left_out = clock.wall(), list[Cid]()
     target = _target(data, path, now)
     try:
         with closing(open_reader(data.database)) as connection:
@@ -127,11 +112,13 @@ def create(
             root = StoredLogs(connection, data.database).fact("root")
             if root is None:
                 raise data.without_root()
-            with _new_file(target) as file:
-                _Sealer(file, passphrase, strength, mesh_id(root), now).write(_records(connection, data))
+            with new_file(target) as file:
+                Sealer(file, passphrase, strength, mesh_id(root), now).write(
+                    _records(connection, data, left_out.append)
+                )
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translate(error, data.database) from error
-    return _describe(target)
+    return replace(_describe(target), left_out=tuple(left_out))
 
 
 def list_backups(data: DataDir) -> list[Backup]:
@@ -157,7 +144,7 @@ def restore(
     """
     _refuse_if_used(data)
     shown = first_name(name)
-    opened = _Opener(path, passphrase)
+    opened = Opener(path, passphrase)
     for _ in opened.records():  # to the end: a damaged file changes nothing
         pass
     data.create()
@@ -165,21 +152,24 @@ def restore(
         _refuse_if_used(data)
         new = data.path / f".restoring{TEMPORARY}"
         try:
-            found = _fill(new, opened, root, shown, clock)
-            write_durably(data.joining, RESTORED_MARK)
-            data.device_key.unlink(missing_ok=True)  # of a join that was never finished
-            identity = create_identity(data)
-            aside = _keep_aside(data, found.config)
-            if found.config:
-                write_durably(data.config, found.config)
-            new.rename(data.database)
-            sync_folder(data.path)
+            with putting_back(data.blocks) as blocks:
+                found = _fill(new, opened, root, shown, clock, blocks)
+                write_durably(data.joining, RESTORED_MARK)
+                data.device_key.unlink(missing_ok=True)  # of a join that was never finished
+                identity = create_identity(data)
+                aside = _keep_aside(data, found.config)
+                if found.config:
+                    write_durably(data.config, found.config)
+                new.rename(data.database)
+                sync_folder(data.path)
         except OSError as error:
             raise unusable(data.path, "written", error) from error
         finally:
             for left in data.path.glob(f"{new.name}*"):
                 left.unlink()
-    return Restored(mesh_id(found.root), identity.peer_id, found.name, found.entries, found.created, aside)
+    return Restored(
+        mesh_id(found.root), identity.peer_id, found.name, found.entries, found.created, aside, found.patterns
+    )
 
 
 def restored_from(data: DataDir, path: Path) -> bool:
@@ -197,7 +187,7 @@ def restored_from(data: DataDir, path: Path) -> bool:
 # --- what is in it -----------------------------------------------------------------------------------------------------------
 
 
-def _records(connection: sqlite3.Connection, data: DataDir) -> Iterator[list[Any]]:
+def _records(connection: sqlite3.Connection, data: DataDir, left_out: Callable[[Cid], None]) -> Iterator[list[Any]]:
     yield [_ABOUT, version(connection)]
     for table, columns in _TABLES.items():
         for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table}"):
@@ -214,6 +204,7 @@ def _records(connection: sqlite3.Connection, data: DataDir) -> Iterator[list[Any
             yield from _pieces(_CONFIG, data.config.read_bytes())
         except PermissionError as error:
             raise unusable(data.config, "read", error) from error
+    yield from backup_blocks.records(connection, data.blocks, left_out)
 
 
 def _pieces(name: str, content: bytes) -> Iterator[list[Any]]:
@@ -228,10 +219,11 @@ class _Found:
     config: bytes
     entries: int
     created: int
+    patterns: int
 
 
-def _fill(new: Path, opened: _Opener, root: bytes | None, name: str, clock: Clock) -> _Found:
-    """Make the database ``new`` from a backup."""
+def _fill(new: Path, opened: Opener, root: bytes | None, name: str, clock: Clock, blocks: Restoring) -> _Found:
+    """Make the database ``new`` from a backup, and put back its blocks."""
     strange = BackupError("the backup holds something that this version does not understand")
     records, migrations = opened.records(), shipped_migrations()
     about, *schema = next(records, [None])
@@ -242,14 +234,14 @@ def _fill(new: Path, opened: _Opener, root: bytes | None, name: str, clock: Cloc
     try:
         with closing(open_writer(new, [m for m in migrations if m.number <= schema[0]])) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            pieces, entries = _load(connection, records)
+            pieces, entries = _load(connection, records, blocks)
             config, found_root = bytes(pieces.pop(_CONFIG, b"")), bytes(pieces["root"])
             for name_of_state in [piece for piece in pieces if piece.startswith(_STATE)]:
                 key = bytes.fromhex(name_of_state.removeprefix(_STATE))
                 logstore.save_state(connection, key, bytes(pieces.pop(name_of_state)))
             if root is not None and found_root != root:
                 raise PhraseError("the backup is of another mesh than this recovery phrase")
-            found = _Found(found_root, name, config, entries, opened.created)
+            found = _Found(found_root, name, config, entries, opened.created, blocks.finish())
             origin = encode([mesh_id(found_root), opened.created])
             for fact, value in (*pieces.items(), (RESTORED_NAME, found.name.encode()), (RESTORED_FROM, origin)):
                 logstore.save_fact(connection, fact, bytes(value))
@@ -264,8 +256,10 @@ def _fill(new: Path, opened: _Opener, root: bytes | None, name: str, clock: Cloc
     return found
 
 
-def _load(connection: sqlite3.Connection, records: Iterator[list[Any]]) -> tuple[dict[str, bytearray], int]:
-    """Store the rows; returns what came in pieces, and how many log entries there were."""
+def _load(
+    connection: sqlite3.Connection, records: Iterator[list[Any]], blocks: Restoring
+) -> tuple[dict[str, bytearray], int]:
+    """Store the rows, and the blocks; returns what came in pieces, and how many log entries there were."""
     pieces: dict[str, bytearray] = {}
     entries = size = 0
     for kind, *fields in records:
@@ -274,6 +268,8 @@ def _load(connection: sqlite3.Connection, records: Iterator[list[Any]]) -> tuple
             size += len(fields[1])
             if size > MAX_PIECES_BYTES:
                 raise BackupError("the backup holds a state larger than this version can keep in memory")
+        elif kind == BLOCK:
+            blocks.take(*fields)
         else:
             columns = _TABLES[kind]
             marks = ", ".join("?" * len(columns))
@@ -296,118 +292,12 @@ def _refuse_if_used(data: DataDir) -> None:
         )
 
 
-# --- the file ----------------------------------------------------------------------------------------------------------------
-
-
-def _key(passphrase: str, salt: bytes, ops: int, memory: int) -> bytes:
-    text = unicodedata.normalize("NFC", passphrase).encode()
-    size = sodium.crypto_secretstream_xchacha20poly1305_KEYBYTES
-    try:
-        return argon2id.kdf(size, text, salt, opslimit=ops, memlimit=memory)
-    except (CryptoError, ValueError) as error:
-        raise BackupError(f"the backup's key could not be made; it needs {memory >> 20} MiB of memory") from error
-
-
-class _Sealer:
-    """Writes records as an encrypted file."""
-
-    def __init__(self, file: BinaryIO, passphrase: str, strength: tuple[int, int], mesh: str, created: int) -> None:
-        salt = secrets.token_bytes(argon2id.SALTBYTES)
-        self._file = file
-        self._state = sodium.crypto_secretstream_xchacha20poly1305_state()
-        start = sodium.crypto_secretstream_xchacha20poly1305_init_push(self._state, _key(passphrase, salt, *strength))
-        self._header = encode([FORMAT, salt, *strength, start, mesh, created])
-
-    def write(self, records: Iterator[list[Any]]) -> None:
-        """Write the whole file."""
-        self._file.write(MAGIC + len(self._header).to_bytes(4, "big") + self._header)
-        gathered: list[list[Any]] = []
-        size = 0
-        for record in records:
-            length = len(encode(record))
-            if gathered and size + length > CHUNK_BYTES:
-                self._push(gathered, sodium.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE)
-                gathered, size = [], 0
-            gathered.append(record)
-            size += length
-        self._push(gathered, sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL)
-
-    def _push(self, records: list[list[Any]], tag: int) -> None:
-        sealed = sodium.crypto_secretstream_xchacha20poly1305_push(self._state, encode(records), self._header, tag)
-        self._file.write(len(sealed).to_bytes(4, "big") + sealed)
-
-
-class _Opener:
-    """Reads an encrypted file. Raises `BackupError`, `DataDirUnusable`."""
-
-    def __init__(self, path: Path, passphrase: str) -> None:
-        self.path = path
-        with _opened(path) as file:
-            self._header = _read_header(path, file)
-        _, salt, ops, memory, self._start, self.mesh, self.created = self._header[1]
-        self._key = _key(passphrase, salt, ops, memory)
-
-    def records(self) -> Iterator[list[Any]]:
-        """All records, each chunk verified before any of it is given out, and the end too."""
-        state = sodium.crypto_secretstream_xchacha20poly1305_state()
-        sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, self._start, self._key)
-        with _opened(self.path) as file:
-            if _read_header(self.path, file) != self._header:
-                raise BackupError(f"{self.path} changed while it was read")
-            reason, tag = "wrong passphrase, or a damaged file", -1
-            while tag != sodium.crypto_secretstream_xchacha20poly1305_TAG_FINAL:
-                length = int.from_bytes(file.read(4), "big")
-                sealed = file.read(length) if length <= MAX_CHUNK_BYTES else b""
-                try:
-                    if len(sealed) != length:
-                        raise ValueError("the length of a chunk is wrong")
-                    chunk, tag = sodium.crypto_secretstream_xchacha20poly1305_pull(state, sealed, self._header[0])
-                    records = [as_list(record) for record in as_list(decode(chunk, max_bytes=MAX_CHUNK_BYTES))]
-                except (CryptoError, ValueError, EncodingError) as error:
-                    raise BackupError(f"{self.path} cannot be read: {reason}") from error
-                reason = "it is damaged or cut off"
-                yield from (list(record) for record in records)
-            if file.read(1):
-                raise BackupError(f"{self.path} cannot be read: something was added to it")
-
-
-def _read_header(path: Path, file: BinaryIO) -> tuple[bytes, list[Any]]:
-    magic, length = file.read(len(MAGIC)), int.from_bytes(file.read(4), "big")
-    if magic != MAGIC:
-        raise BackupError(f"{path} is not a backup of mycelnode")
-    packed = file.read(length) if length <= MAX_HEADER_BYTES else b""
-    try:
-        header = as_list(decode(packed, max_bytes=MAX_HEADER_BYTES))
-        if header and as_int(header[0]) > FORMAT:
-            raise BackupError(f"{path} was made by a newer mycelnode; update this one")
-        form, salt, ops, memory, start, mesh, created = as_list(header, 7)
-        checked = [
-            as_int(form, FORMAT, FORMAT),
-            as_bytes(salt, argon2id.SALTBYTES),
-            as_int(ops, argon2id.OPSLIMIT_MIN, MAX_OPS),
-            as_int(memory, argon2id.MEMLIMIT_MIN, MAX_MEMORY),
-            as_bytes(start, sodium.crypto_secretstream_xchacha20poly1305_HEADERBYTES),
-            as_text(mesh, 64),
-            as_int(created, 0, audit.MAX_TIME_MS),
-        ]
-    except EncodingError as error:
-        raise BackupError(f"{path} cannot be read: its header is damaged") from error
-    return packed, checked
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(open(path, "rb"))
-        except OSError as error:
-            raise BackupError(f"{path} cannot be read: {error.strerror}") from error
-        yield file
+# --- by name -----------------------------------------------------------------------------------------------------------------
 
 
 def _describe(path: Path) -> Backup:
-    with _opened(path) as file:
-        *_, mesh, created = _read_header(path, file)[1]
+    with opened(path) as file:
+        *_, mesh, created = read_header(path, file)[1]
         return Backup(path, os.fstat(file.fileno()).st_size, mesh, created)
 
 
@@ -426,23 +316,3 @@ def _target(data: DataDir, path: Path | None, now: int) -> Path:
     if path.exists():
         raise BackupError(f"{path} exists already and is not overwritten")
     return path.absolute()
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """A new private file that appears under its name only once it is complete and on disk."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
-    try:
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_FILE)
-        try:
-            with open(handle, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(handle)
-            new.rename(path)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
-    except OSError as error:
-        raise unusable(path, "written", error) from error

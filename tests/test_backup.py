@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from nacl.pwhash import argon2id
 
 from mycelnode import backup, clock, joining, leaving, logstore, recovering
-from mycelnode.backup import MAGIC, create, list_backups, restore
+from mycelnode.backup import create, list_backups, restore
+from mycelnode.backup_file import MAGIC, Opener, Sealer, new_file
 from mycelnode.crdt import document as ops
 from mycelnode.encoding import decode, encode
 from mycelnode.errors import (
@@ -36,12 +37,15 @@ from mycelnode.identity import load_identity, root_from_phrase
 from mycelnode.joining import Initialised
 from mycelnode.mesh import open_mesh
 from mycelnode.paths import DataDir
+from mycelnode.patterns.cid import RAW, Cid
 from mycelnode.protocols.pairing import Invite
 
 CLOCK = clock.system()
 CHEAP = (argon2id.OPSLIMIT_MIN, argon2id.MEMLIMIT_MIN)  # of the many derivations here, none guards anything
 PASSPHRASE = "correct horse"
 SECRET = b"an open invite's"  # 16 bytes
+BLOCK = b"a block of somebody"
+CID = Cid.of(RAW, BLOCK).binary
 CANARY = "milk and a great deal of honey"
 
 
@@ -80,7 +84,7 @@ async def digest_of(data: DataDir) -> bytes:
 
 def contents(file: Path) -> bytes:
     """Everything a backup holds, in the clear."""
-    return b"".join(encode(record) for record in backup._Opener(file, PASSPHRASE).records())
+    return b"".join(encode(record) for record in Opener(file, PASSPHRASE).records())
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -169,14 +173,14 @@ async def test_what_is_written_meanwhile_is_in_it_wholly_or_not_at_all(
 ) -> None:
     data = DataDir(tmp_path / "a")
     await joining.init_mesh(data, "fox", clock=CLOCK)
-    write = backup._Sealer.write
+    write = Sealer.write
 
-    def write_late(self: backup._Sealer, records: Iterator[list[Any]]) -> None:
+    def write_late(self: Sealer, records: Iterator[list[Any]]) -> None:
         with closing(sqlite3.connect(data.database)) as connection, connection:
             connection.execute("INSERT INTO statements (id, statement) VALUES (x'01', x'6c617465')")
         write(self, records)
 
-    monkeypatch.setattr(backup._Sealer, "write", write_late)
+    monkeypatch.setattr(Sealer, "write", write_late)
     made = create(data, PASSPHRASE, clock=CLOCK, strength=CHEAP)
     assert b"late" not in contents(made.file), "one moment of the database: the one at which the backup began"
     with closing(sqlite3.connect(data.database)) as connection:
@@ -194,6 +198,21 @@ async def test_a_left_folder_and_a_join_never_finished_can_be_restored_into(file
     key = joining.create_identity(begun)
     begun.joining.write_text("mycel:…")
     assert restore(begun, file, PASSPHRASE, clock=CLOCK).device != key.peer_id
+
+
+async def test_a_backup_of_the_first_format_comes_back(tmp_path: Path) -> None:
+    """As mycelnode wrote it before it put blocks into backups; the file is one of these."""
+    target = DataDir(tmp_path / "new")
+    old = Path(__file__).parent / "backups" / "format-1.backup"
+    restored = restore(target, old, PASSPHRASE, clock=CLOCK)
+    assert (restored.entries, restored.patterns) == (1, 0)
+    assert not target.blocks.exists()
+    assert target.config.read_text() == '[log]\nlevel = "debug"\n'
+    async with open_mesh(target, clock=CLOCK) as mesh:
+        assert mesh.replica.document.map("notes") == {"old": "as the first format kept it"}
+        assert (
+            mesh.replica.document.digest().hex() == "f38abb2669de875665685b0a90c758bb5458b8a7bb2db8d4880bdbd498b68ab2"
+        )
 
 
 # --- what must not be in it ------------------------------------------------------------------------------------------
@@ -300,7 +319,7 @@ def test_whole_chunks_missing_swapped_or_added_are_noticed(file: Path, tmp_path:
         (2, 1 << 40, "header is damaged"),  # opslimit: centuries of work
         (3, 1 << 40, "header is damaged"),  # memlimit: a terabyte
         (3, 0, "header is damaged"),
-        (0, 2, "newer mycelnode"),
+        (0, 3, "newer mycelnode"),
         (1, b"short", "header is damaged"),
     ],
 )
@@ -326,8 +345,8 @@ def test_what_is_no_backup_is_refused(content: bytes, tmp_path: Path) -> None:
 
 def sealed(path: Path, records: list[list[Any]]) -> Path:
     """A file that opens, with other things inside."""
-    with backup._new_file(path) as file:
-        backup._Sealer(file, PASSPHRASE, CHEAP, "mesh", 0).write(iter(records))
+    with new_file(path) as file:
+        Sealer(file, PASSPHRASE, CHEAP, "mesh", 0).write(iter(records))
     return path
 
 
@@ -340,6 +359,16 @@ def sealed(path: Path, records: list[list[Any]]) -> Path:
         ([["about", 2], ["entries", 1]], BackupError),
         ([["about", 2], ["piece", "root"]], BackupError),
         ([["about", 2], ["piece", "root", 7]], BackupError),
+        ([["about", 2], ["block", CID, 1]], BackupError),
+        ([["about", 2], ["block", CID, 1, b"another block"]], BackupError),
+        ([["about", 2], ["block", CID, 2, BLOCK]], BackupError),
+        ([["about", 2], ["block", CID, 1, 7]], BackupError),
+        ([["about", 2], ["block", [CID], 1, BLOCK]], BackupError),
+        ([["about", 2], ["block", b"no CID", 1, BLOCK]], BackupError),
+        ([["about", 2], ["block", CID, 0, BLOCK[:2]], ["block", CID[:-1] + b"x", 1, BLOCK[2:]]], BackupError),
+        ([["about", 2], *[["block", CID, 0, bytes(1 << 18)]] * 9], BackupError),  # more than a block has
+        ([["about", 2], ["piece", "root", bytes(32)], ["block", CID, 0, BLOCK]], BackupError),  # it does not end
+        ([["about", 2], ["block", CID, 1, BLOCK]], BackupError),  # no root key
         ([["about", 0], ["audit", 1, b"", bytes(32)]], BackupError),
         ([["about", "2"]], BackupError),
         ([["about"]], BackupError),
@@ -354,6 +383,7 @@ def test_what_opens_but_makes_no_sense_leaves_no_device_behind(
         restore(target, sealed(tmp_path / "odd.backup", records), PASSPHRASE, clock=CLOCK)
     assert not target.initialised()
     assert not list(target.path.glob(".*"))
+    assert not target.blocks.exists()
 
 
 async def test_a_restore_that_was_cut_short_can_be_repeated(

@@ -79,6 +79,7 @@ def restore(options: Options, file: Path, name: str | None) -> None:
         "name": made.name,
         "entries": made.entries,
         "created": rfc3339(made.created),
+        "patterns": made.patterns,
         "config_aside": None if made.config_aside is None else str(made.config_aside),
     }
     show(options, answer, partial(_say_restored, options))
@@ -87,11 +88,14 @@ def restore(options: Options, file: Path, name: str | None) -> None:
 def _as_json(made: Backup) -> dict[str, Any]:
     from mycelnode.commands import rfc3339
 
-    return {"file": str(made.file), "bytes": made.size, "mesh": made.mesh, "created": rfc3339(made.created)}
+    said = {"file": str(made.file), "bytes": made.size, "mesh": made.mesh, "created": rfc3339(made.created)}
+    return {**said, "left_out": [str(cid) for cid in made.left_out]} if made.left_out else said
 
 
 def _say_created(answer: Mapping[str, Any], in_folder: bool) -> None:
     print(f"{answer['file']} ({megabytes(answer['bytes'])})")
+    if answer.get("left_out"):
+        print(f"Not in it, as their blocks are missing here or damaged: {', '.join(answer['left_out'])}")
     if in_folder:
         print(
             "It lies on the same disk as the data: copy it to another one. Without its passphrase nobody can read it."
@@ -107,6 +111,8 @@ def _say_restored(options: Options, answer: Mapping[str, Any]) -> None:
     print(
         f"{plural(answer['entries'], 'entry')} of the mesh {answer['mesh']} are back, as of {local_time(answer['created'])}."
     )
+    if answer["patterns"]:
+        print(f"{plural(answer['patterns'], 'pattern')} came with them.")
     if answer["config_aside"]:
         print(f"The settings that lay here are in {answer['config_aside']} now.")
     print("This device has a new key and is no member yet.")

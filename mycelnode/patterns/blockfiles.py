@@ -27,20 +27,11 @@ def cost(size: int) -> int:
     return max(-(-size // DISK_UNIT), 1) * DISK_UNIT
 
 
-class BlockFiles:
-    """Files in ``folder``, which is made if it is not there. Times are in ns. Raises `DataDirUnusable`, `DiskFull`."""
+class BlockReader:
+    """Reads the files in ``folder``, also beside the process that has the store open. Raises `DataDirUnusable`."""
 
     def __init__(self, folder: Path) -> None:
         self._blocks = os.fspath(folder / "blocks")
-        self._writing, self._damaged = folder / "writing", folder / "damaged"
-        for part in (folder, folder / "blocks", self._writing, self._damaged):
-            make_private_folder(part)
-        self._numbers = count()
-        try:
-            for left in self._writing.iterdir():
-                left.unlink()
-        except OSError as error:
-            raise unusable(self._writing, "emptied", error) from error
 
     def path(self, name: str) -> str:
         """Where the block of that name is, if it is here."""
@@ -69,6 +60,22 @@ class BlockFiles:
             return None
         except OSError as error:
             raise unusable(Path(path), "read", error) from error
+
+
+class BlockFiles(BlockReader):
+    """Files in ``folder``, which is made if it is not there. Times are in ns. Raises `DataDirUnusable`, `DiskFull`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._writing, self._damaged = folder / "writing", folder / "damaged"
+        for part in (folder, folder / "blocks", self._writing, self._damaged):
+            make_private_folder(part)
+        self._numbers = count()
+        try:
+            for left in self._writing.iterdir():
+                left.unlink()
+        except OSError as error:
+            raise unusable(self._writing, "emptied", error) from error
 
     def touch(self, name: str, now_ns: int) -> None:
         """Note a use."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.cli import learned
 from tests.cli.conftest import Done, Program
 from tests.disks import read_only
 
@@ -316,7 +318,7 @@ def test_a_backup_made_and_restored(fox: Program, program: Make) -> None:
     assert "wrong passphrase" in new("backup", "restore", made["file"], says="wrong horse\n").sentence
     assert not new.folder.exists()
     restored = new("backup", "restore", made["file"], "--name", "owl", "--json", says="correct horse\n").json
-    assert set(restored) == {"mesh", "device", "name", "entries", "created", "config_aside"}
+    assert set(restored) == {"mesh", "device", "name", "entries", "created", "config_aside", "patterns"}
     assert new("config", "get", "assistant.tone").out == "dry\n"
     status = new("status").out
     assert status.startswith("owl (")
@@ -339,6 +341,26 @@ def test_recover_from_a_backup_puts_the_lost_device_out(fox: Program, phrase: st
     names = {device["name"]: device["revoked"] for device in new("devices", "--json").json["devices"]}
     assert names == {"fox": True, "owl": False}
     assert new("config", "get", "assistant.tone").out == "dry\n"
+
+
+def test_a_private_pattern_of_a_lost_device_comes_back_from_a_backup(
+    fox: Program, phrase: str, program: Make, tmp_path: Path
+) -> None:
+    files = {"scripts/eta.py": b"print(1)\n", "assets/map.bin": os.urandom(600_000)}
+    cid = fox("pattern", "import", str(learned.skill(tmp_path, files)), "--json").json["cid"]
+    text = fox("pattern", "use", cid).out
+    made = fox("backup", "create", "--output", str(tmp_path / "x.backup"), "--json", env=PASS).json
+    assert "left_out" not in made
+    shutil.rmtree(fox.folder)
+    new = program("new")
+    assert "1 pattern came with them." in new("backup", "restore", made["file"], env=PASS).out
+    assert new("recover", says=f"{phrase}\n").code == 0
+    told = new("pattern", "show", cid, "--json").json
+    assert {file["path"]: file["size"] for file in told["files"]} == {path: len(data) for path, data in files.items()}
+    assert new("pattern", "use", cid).out == text
+    out = tmp_path / "out"
+    assert new("pattern", "export", cid, "--format", "skill", "--output", str(out)).code == 0
+    assert {path: (out / path).read_bytes() for path in files} == files
 
 
 # --- the shell ---------------------------------------------------------------------------------------------------------------

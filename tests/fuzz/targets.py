@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mycelnode import audit, backup, checkpoints, schema
+from mycelnode import audit, backup, backup_file, checkpoints, schema
+from mycelnode.backup_blocks import putting_back
 from mycelnode.config import Settings
 from mycelnode.config_keys import KEYS, parse_duration, parse_value
 from mycelnode.crdt import columns, fold
@@ -60,6 +61,7 @@ from tests.fuzz.machines import MACHINES
 from tests.fuzz.network import NETWORK
 from tests.fuzz.patterns import PATTERNS
 from tests.fuzz.swarm import SWARM
+from tests.patterns.known import signed
 from tests.protocols.world import START_MS, cheap_verify
 
 
@@ -295,22 +297,25 @@ def _audit_chain(data: bytes) -> None:
 
 
 def _backup_header(data: bytes) -> None:
-    backup._read_header(Path("file"), io.BytesIO(data))
+    backup_file.read_header(Path("file"), io.BytesIO(data))
 
 
 def _backup_inside(data: bytes) -> None:
-    backup._read_header(Path("file"), io.BytesIO(backup.MAGIC + len(data).to_bytes(4, "big") + data))
+    backup_file.read_header(Path("file"), io.BytesIO(backup_file.MAGIC + len(data).to_bytes(4, "big") + data))
 
 
 def _backup_records(data: bytes) -> None:
     """What a backup holds, once its passphrase has opened it."""
     records = [as_list(record) for record in as_list(decode(data))]
-    connection = _tables()
+    connection, blocks = _tables(), folder().blocks
     connection.execute("BEGIN")
     try:
-        backup._load(connection, iter([list(record) for record in records]))
+        with putting_back(blocks) as restoring:
+            backup._load(connection, iter([list(record) for record in records]), restoring)
+            restoring.finish()
     finally:
         connection.execute("ROLLBACK")
+        shutil.rmtree(blocks, ignore_errors=True)
 
 
 def _checkpoint(data: bytes) -> None:
@@ -349,7 +354,10 @@ def _records() -> list[bytes]:
         found += [["entries", number, key[1], *row, 0] for row in rows.values()]
     found += [["statements", n, s.id, s.encoded] for n, s in enumerate(world.laptop.replica.statements.values())]
     found += [["piece", "document", b"x" * 100], ["piece", "root", bytes(32)]]
-    return [encode(found), encode(found[:5])]
+    made = signed()
+    part = len(made.block) // 2
+    blocks = [["block", made.cid.binary, 0, made.block[:part]], ["block", made.cid.binary, 1, made.block[part:]]]
+    return [encode(found), encode(found[:5]), encode(blocks)]
 
 
 def _audit_rows() -> list[bytes]:
@@ -383,7 +391,7 @@ _settings = [["assistant.tone", "kind"], ["models.temperature", 1.5], ["user.x",
 
 
 def _headers() -> list[bytes]:
-    return [encode([1, bytes(16), 3, 1 << 28, bytes(24), "mesh", START_MS])]
+    return [encode([form, bytes(16), 3, 1 << 28, bytes(24), "mesh", START_MS]) for form in (1, backup_file.FORMAT)]
 
 
 # the settings have 1024 bytes a byte, too: tomllib keeps two sets and two dictionaries for each part of a section's name
@@ -487,10 +495,10 @@ DECODERS: Sequence[Target] = (
         "backup-header",
         _backup_header,
         (BackupError,),
-        lambda: [backup.MAGIC + len(h).to_bytes(4, "big") + h for h in _headers()],
-        largest=backup.MAX_HEADER_BYTES,
+        lambda: [backup_file.MAGIC + len(h).to_bytes(4, "big") + h for h in _headers()],
+        largest=backup_file.MAX_HEADER_BYTES,
     ),
-    Target("backup-inside", _backup_inside, (BackupError,), _headers, largest=backup.MAX_HEADER_BYTES),
+    Target("backup-inside", _backup_inside, (BackupError,), _headers, largest=backup_file.MAX_HEADER_BYTES),
     Target("backup-records", _backup_records, (EncodingError, BackupError, *_STRANGE), _records, flat=8 << 20),
     Target("checkpoint", _checkpoint, (EncodingError,), _checkpoints, per_byte=1024),
     *NETWORK,
