@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 from nacl.pwhash import argon2id
 
 from mycelnode import backup, backup_blocks
@@ -169,3 +174,54 @@ async def test_a_restore_that_fails_leaves_no_block_behind_and_what_was_there_st
         assert restore(target, saved.file, PASSPHRASE, clock=SkewedClock()).patterns == 1
     async with keeping_in(used) as keeper:
         in_step(keeper)
+
+
+KILLED = """
+import os, signal, sys
+from functools import partial
+from pathlib import Path
+from mycelnode.backup import restore
+from mycelnode.patterns.blockfiles import BlockFiles
+from mycelnode.patterns.blockstore import Blockstore
+from mycelnode.paths import DataDir
+from tests.node.nodes import SkewedClock
+
+left = int(sys.argv[3])
+
+def dying(owner, name):
+    real = getattr(owner, name)
+    def call(*arguments, **named):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **named)
+    setattr(owner, name, call)
+
+for owner, name in ((BlockFiles, "write"), (BlockFiles, "sync"), (Blockstore, "pin_many"), (Path, "rename")):
+    dying(owner, name)
+restore(DataDir(sys.argv[1]), Path(sys.argv[2]), "correct horse", clock=SkewedClock())
+"""
+
+
+@pytest.mark.timeout(180)
+async def test_a_restore_that_is_killed_at_any_moment_is_done_again(tmp_path: Path) -> None:
+    data = await begun(tmp_path)
+    async with keeping_in(data) as keeper:
+        made = await keeper.make(draft(tmp_path, files=FILES), public=False)
+    saved = backed_up(data, tmp_path / "x.backup")
+    ended = list[bool]()
+    for moment in (6, 11, 13, 99):  # blocks are written, pinned, made durable; then comes the database
+        new = DataDir(tmp_path / f"new {moment}")
+        run = [sys.executable, "-c", KILLED, str(new.path), str(saved.file), str(moment)]
+        done = await trio.to_thread.run_sync(partial(subprocess.run, run, capture_output=True))
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+        assert new.database.exists() is (done.returncode == 0), "it is the last thing that comes"
+        ended.append(done.returncode == 0)
+        if ended[-1]:
+            break
+        assert restore(new, saved.file, PASSPHRASE, clock=SkewedClock()).patterns == 1
+        async with keeping_in(new) as keeper:
+            in_step(keeper)
+            assert await keeper.files(await keeper.load(made.cid)) == FILES
+    assert ended == [False] * 3 + [True]
