@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import random
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +18,6 @@ from mycelnode.patterns.blockfiles import DISK_UNIT, cost
 from mycelnode.patterns.blockstore import USED_AFTER_NS, Blockstore
 from mycelnode.patterns.cid import DAG_CBOR, DAG_PB, RAW, Cid
 from mycelnode.patterns.unixfs import write_file
-from tests.patterns import storing
 from tests.patterns.contents import PLENTY, files, node, raw
 
 
@@ -376,6 +369,27 @@ def test_if_one_of_many_pins_finds_no_room_there_is_none(store: Blockstore, monk
     assert store.pins() == Blockstore(store.folder, PLENTY).pins() == {raw("before")[0]}
 
 
+def test_who_listens_hears_of_each_block_that_goes(tmp_path: Path) -> None:
+    store, gone = store_of(tmp_path, 3 * DISK_UNIT), list[Cid]()
+    store.listeners.append(gone.append)
+    cids = filled(store, 4)
+    assert gone == [cids[0]], "it made room"
+    the_file(store, cids[1]).write_bytes(b"x")
+    assert store.get(cids[1]) is None
+    assert gone == cids[:2], "it was damaged"
+    with pytest.raises(KeyError), store.adding() as adding:
+        adding.put(*raw("new"))
+        raise KeyError
+    assert gone == [*cids[:2], raw("new")[0]], "it was taken back"
+    odd = store.folder / "blocks" / "aa" / ("x" * 59)  # as long as a name, and none
+    odd.parent.mkdir(exist_ok=True)
+    odd.write_bytes(b"x")
+    store.unpin(cids[0])  # which makes a list of what can go necessary
+    store.quota = 0
+    store.collect()
+    assert set(gone) == {*cids, raw("new")[0]}
+
+
 def test_what_was_put_together_and_not_pinned_can_go_afterwards(tmp_path: Path) -> None:
     store = store_of(tmp_path, 4 * DISK_UNIT)
     with store.adding() as adding:
@@ -527,85 +541,3 @@ def test_in_any_story_what_a_pin_reaches_stays(
         assert store.pins() == pinned
         assert store.usage == len(present()) * DISK_UNIT <= store.quota
         assert set(store.reachable(pinned)) <= present()
-
-
-# --- threads and crashes -----------------------------------------------------------------------------------------------------
-
-
-def in_threads(*work: Callable[[], None]) -> None:
-    failed: list[BaseException] = []
-
-    def run(each: Callable[[], None]) -> None:
-        try:
-            each()
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=run, args=(each,)) for each in work]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]
-
-
-def test_threads_share_it(tmp_path: Path) -> None:
-    store = store_of(tmp_path, 60 * DISK_UNIT)
-    roots: list[Cid] = []
-
-    def write(seed: int) -> None:
-        rng = random.Random(seed)
-        for _ in range(10):
-            with store.adding() as adding:
-                root = write_file([rng.randbytes(4000)], adding.put, part_bytes=1000).cid
-                if rng.random() < 0.3:
-                    store.pin(root)
-                    roots.append(root)
-
-    def read() -> None:
-        rng = random.Random(0)
-        for _ in range(300):
-            for root in roots.copy():
-                assert store.missing(root) == []
-            cid, block = raw(f"{rng.randrange(30)}")
-            assert store.get(cid) in (None, block)
-            store.put(cid, block)
-
-    in_threads(*(lambda seed=seed: write(seed) for seed in range(3)), read)  # type: ignore[misc]
-    assert roots
-    assert store.pins() == set(roots)
-    assert all(store.missing(root) == [] for root in roots)
-    assert store.usage == Blockstore(store.folder, PLENTY).usage <= store.quota
-
-
-def test_a_process_that_is_killed_at_any_place_loses_nothing_that_was_promised(tmp_path: Path) -> None:
-    rng = random.Random(20261126)
-    promised, pinned_at_all = set[Cid](), 0
-    for seed in range(8):
-        child = subprocess.Popen(
-            [sys.executable, "-m", "tests.patterns.storing", tmp_path, str(seed)], stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        lines = [child.stdout.readline() for _ in range(rng.randrange(1, 12))]
-        time.sleep(rng.uniform(0, 0.02))  # no synchronisation: it is to be killed anywhere
-        child.send_signal(signal.SIGKILL)
-        lines += child.stdout.readlines()
-        child.stdout.close()
-        child.wait()
-        for line in lines:
-            deed, text = line.split()
-            pinned_at_all += deed == "pinned"
-            (promised.add if deed == "pinned" else promised.discard)(Cid.parse(text))
-        store = Blockstore(tmp_path, storing.QUOTA)
-        assert list((tmp_path / "writing").iterdir()) == []
-        assert promised <= store.pins()
-        for cid in promised:
-            assert store.missing(cid) == []
-        present = [Cid.parse(path.name) for path in (tmp_path / "blocks").rglob("b*") if path.is_file()]
-        for cid in present:
-            assert store.get(cid) is not None, f"{cid} is torn"
-        assert store.usage == sum(cost(store.size(cid) or 0) for cid in present) <= storing.QUOTA
-        assert list((tmp_path / "damaged").iterdir()) == []
-    assert pinned_at_all > 8
