@@ -112,10 +112,10 @@ class Keeper:
         """
         async with self._settling:  # nothing is let go of between the pin and the word, and the same draft is made once
             key = await creator.obtain(self.mesh, anew=anew)
+            near = self.mesh.settings.get("near.account") or None
             alike = self.mesh.database.look(partial(library.titled, creator=key.public, title=draft.title))
-            made = await trio.to_thread.run_sync(making.find_same, self.store, draft, alike)
+            made = await trio.to_thread.run_sync(making.find_same, self.store, draft, alike, near)
             if made is None:
-                near = self.mesh.settings.get("near.account") or None
                 made = await trio.to_thread.run_sync(making.sign, self.store, draft, key, self.mesh.now(), near)
             kind = "pattern.publish" if public else "pattern.keep"
             event = (kind, {"cid": str(made.cid), "title": made.pattern.title})

@@ -23,6 +23,9 @@ def sign(store: Blockstore, draft: Draft, key: Creator, now: int, near: str | No
 
     Raises `PatternRefused`, `StoreFull`; then nothing is pinned.
     """
+    named = draft.said.get("files")
+    if named is not None and not draft.files:
+        check_files_here(store, named)
     with store.adding() as adding:
         files = write_folder(draft.files, adding.put).cid if draft.files else None
         made = Manifest.sign(draft.pattern(key.public, now, files), key.sign, near=near, succeeds=key.succeeds)
@@ -31,12 +34,24 @@ def sign(store: Blockstore, draft: Draft, key: Creator, now: int, near: str | No
     return made
 
 
-def find_same(store: Blockstore, draft: Draft, among: Iterable[Cid]) -> Manifest | None:
-    """The first that says what ``draft`` says, with the same files."""
+def check_files_here(store: Blockstore, root: Cid) -> None:
+    """Refuse a draft that names files which nobody could have of us. Raises `PatternRefused`."""
+    try:
+        stored.read_folder_files(store, [root])
+    except BlockMissing as error:
+        raise PatternRefused(
+            f"'files' names {root}, which is not on this device: give the files themselves, in the folder of a skill"
+        ) from error
+    except BlockRefused as error:
+        raise PatternRefused(f"'files' names {root}, which cannot travel with a pattern: {error}") from error
+
+
+def find_same(store: Blockstore, draft: Draft, among: Iterable[Cid], near: str | None) -> Manifest | None:
+    """The first that says what ``draft`` says, with the same files and account."""
     for cid in among:
         with suppress(BlockMissing, BlockRefused, PatternRefused):
             made = stored.load(store, cid)
-            if _without_files(Draft.of(made.pattern)) != _without_files(draft):
+            if made.near != near or _without_files(Draft.of(made.pattern)) != _without_files(draft):
                 continue
             files = {} if "files" in draft.said else stored.read_files(store, made)
             if Draft.of(made.pattern, files) == draft:

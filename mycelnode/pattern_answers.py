@@ -55,6 +55,7 @@ class PatternInfo:
     """A pattern in the library. ``price`` is in yoctoNEAR a use, ``creator`` a key in hex, ``created`` what its creator says.
 
     ``uses``, ``successes``, ``failures``: of this person, on all devices. ``source``: from where it came.
+    ``later``: the CID of what its creator has put in its place, if that is known.
 
     >>> [info.title for info in (await node.patterns.list()).patterns]
     ['Sort the post']
@@ -76,6 +77,7 @@ class PatternInfo:
     uses: int
     successes: int
     failures: int
+    later: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

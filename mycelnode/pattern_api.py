@@ -250,6 +250,7 @@ class Patterns:
 
     def _describe(self, entry: Entry) -> PatternInfo:
         known = self._keeper.outcomes(entry.cid)
+        later = self._mesh.database.look(partial(library.later, cid=entry.cid))
         return PatternInfo(
             cid=str(entry.cid),
             title=entry.title,
@@ -267,6 +268,7 @@ class Patterns:
             uses=known.uses,
             successes=known.successes,
             failures=known.failures,
+            later=None if later is None else str(later),
         )
 
     async def get(self, cid: str, *, progress: Tell | None = None) -> PatternContent:

@@ -209,6 +209,7 @@ def _found(one: FoundPattern) -> dict[str, Any]:
         "price": str(known.price),
         "creator": known.creator,
         "kept": known.kept,
+        "later": known.later,
         "score": round(one.score, 6),
         "explain": [part.as_json() for part in one.parts],
         "sources": [known.source],

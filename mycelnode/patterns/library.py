@@ -99,9 +99,7 @@ def add(
     """
     known = connection.execute("SELECT no, kept FROM patterns WHERE cid = ?", (manifest.cid.binary,)).fetchone()
     if known is not None:
-        if kept and not known[1]:
-            connection.execute("UPDATE patterns SET kept = 1 WHERE no = ?", (known[0],))
-        return Change(kept and not known[1])
+        return Change(kept and not known[1] and keep(connection, manifest.cid))
     pattern = manifest.pattern
     formers = b"".join(former.creator for former in manifest.succeeds)
     supersedes = None if pattern.supersedes is None else pattern.supersedes.binary
@@ -166,7 +164,9 @@ def remove_seen(connection: sqlite3.Connection, cids: Iterable[Cid]) -> tuple[Ci
 
 def keep(connection: sqlite3.Connection, cid: Cid) -> bool:
     """Keep a pattern that was seen; is it known?"""
-    return connection.execute("UPDATE patterns SET kept = 1 WHERE cid = ?", (cid.binary,)).rowcount > 0
+    known = connection.execute("UPDATE patterns SET kept = 1 WHERE cid = ?", (cid.binary,)).rowcount > 0
+    _judge_both(connection, cid.binary)
+    return known
 
 
 def forget(connection: sqlite3.Connection, cid: Cid, *, most: int = MAX_SEEN) -> Change:
@@ -175,6 +175,7 @@ def forget(connection: sqlite3.Connection, cid: Cid, *, most: int = MAX_SEEN) ->
     if row is None:
         return Change(False)
     connection.execute("UPDATE patterns SET kept = 0 WHERE cid = ?", (cid.binary,))
+    _judge_both(connection, cid.binary)
     return Change(True, _shrink(connection, row[0], most))
 
 
@@ -192,6 +193,15 @@ def get(connection: sqlite3.Connection, cid: Cid) -> Entry | None:
     """What is known of a pattern."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM patterns WHERE cid = ?", (cid.binary,)).fetchone()
     return None if row is None else _entry(row)
+
+
+def later(connection: sqlite3.Connection, cid: Cid) -> Cid | None:
+    """What its creator has put in the place of a pattern, the last of it."""
+    row = connection.execute(
+        f"SELECT (SELECT later.cid {_LATER} ORDER BY later.no DESC LIMIT 1) FROM patterns mine WHERE mine.cid = ?",
+        (cid.binary,),
+    ).fetchone()
+    return None if row is None or row[0] is None else Cid.from_bytes(row[0])
 
 
 def entries(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, Entry]:
@@ -311,14 +321,29 @@ def _unindex(connection: sqlite3.Connection, no: int) -> None:
     )
 
 
+_LATER: Final = (
+    "FROM patterns later WHERE later.supersedes = mine.cid AND (later.creator = mine.creator OR instr(later.formers,"
+    " mine.creator))"
+)
+
+
+def _judge_both(connection: sqlite3.Connection, cid: bytes) -> None:
+    """The pattern ``cid``, and the one that it says it supersedes."""
+    _judge(connection, cid)
+    for (before,) in connection.execute("SELECT supersedes FROM patterns WHERE cid = ?", (cid,)).fetchall():
+        if before is not None:
+            _judge(connection, before)
+
+
 def _judge(connection: sqlite3.Connection, cid: bytes) -> None:
     """Hide the pattern ``cid``, or show it again: has its creator, or a key that took that one's place, put another in its place?
+
+    What the person keeps is hidden only by what the person keeps, too: else its creator could take it away.
 
     `instr` looks at any byte of the keys, which is as good: to have a key stand across two others takes 2^128 tries at these.
     """
     row = connection.execute(
-        "SELECT no, hidden, EXISTS (SELECT 1 FROM patterns later WHERE later.supersedes = mine.cid AND (later.creator ="
-        " mine.creator OR instr(later.formers, mine.creator))) FROM patterns mine WHERE cid = ?",
+        f"SELECT no, hidden, EXISTS (SELECT 1 {_LATER} AND later.kept >= mine.kept) FROM patterns mine WHERE cid = ?",
         (cid,),
     ).fetchone()
     if row is None or row[1] == row[2]:

@@ -5,6 +5,7 @@ Everything here blocks.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from mycelnode.errors import BlockMissing, PatternRefused
@@ -58,8 +59,13 @@ def read_files(store: Blockstore, manifest: Manifest) -> dict[str, bytes]:
 
     Raises `BlockMissing`, and `BlockRefused` if they are none, or larger than they may be.
     """
+    return read_folder_files(store, roots(manifest))
+
+
+def read_folder_files(store: Blockstore, folders: Iterable[Cid]) -> dict[str, bytes]:
+    """The files of some folders; raises as `read_files` does."""
     found, room = dict[str, bytes](), MAX_TOTAL_BYTES
-    for root in roots(manifest):
+    for root in folders:
         for path, cid in read_folder(root, store.get).items():
             if cid is not None:
                 found[path] = b"".join(read_file(cid, store.get, max_bytes=room))

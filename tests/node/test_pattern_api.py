@@ -21,7 +21,7 @@ from mycelnode.errors import (
     ValueRefused,
 )
 from mycelnode.patterns import library
-from mycelnode.patterns.cid import DAG_CBOR, RAW, Cid
+from mycelnode.patterns.cid import DAG_CBOR, DAG_PB, RAW, Cid
 from mycelnode.patterns.files.folder import MAX_TOTAL_BYTES
 from tests.node.nodes import ask, folder, founder, init_mesh, running, until
 from tests.node.patterns import draft, keeper_of
@@ -182,6 +182,46 @@ async def test_what_was_shown_is_known_from_then_on_and_by_its_source(tmp_path: 
         (known,) = (await ben.patterns.list()).patterns
         assert known.source == "swarm"
         assert keeper_of(ben).is_shown(made.cid), "what was public when it came may go on"
+
+
+async def test_another_account_makes_another_pattern_of_the_same_file(tmp_path: Path) -> None:
+    async with founder(tmp_path) as node:
+        before = await node.patterns.publish(SORT)
+        assert (await node.patterns.publish(SORT)).cid == before.cid
+        await ask(node, "config.set", key="near.account", value="alice.testnet")
+        after = await node.patterns.publish(SORT)
+        assert after.cid != before.cid
+        assert (await node.patterns.get(after.cid)).near == "alice.testnet"
+        assert (await node.patterns.publish(SORT)).cid == after.cid
+
+
+async def test_files_that_are_named_and_not_here_are_refused(tmp_path: Path) -> None:
+    """Else a pattern would be public for ever that nobody can have whole, its creator neither."""
+    folder_cid = str(Cid.of(DAG_PB, b"nowhere"))
+    async with founder(tmp_path) as node:
+        for act in (node.patterns.make, node.patterns.publish):
+            with pytest.raises(PatternRefused, match="not on this device"):
+                await act({**SORT, "files": folder_cid})
+        assert (await node.patterns.list(seen=True)).patterns == []
+        made = await node.patterns.make({**SORT, "title": "With files"}, files={"a.txt": b"a"})
+        content = await node.patterns.get(made.cid)
+        again = await node.patterns.make({**SORT, "title": "With the same files", "files": str(content.pattern.files)})
+        assert dict((await node.patterns.get(again.cid)).files) == {"a.txt": b"a"}
+
+
+async def test_what_is_kept_stays_found_when_its_creator_puts_another_in_its_place(tmp_path: Path) -> None:
+    async with two_strangers(tmp_path) as (anna, ben):
+        first = await anna.patterns.publish(SORT)
+        await ben.patterns.keep(first.cid)
+        second = await anna.patterns.publish({**SORT, "price": "5 NEAR", "supersedes": first.cid, "version": 2})
+        await until(lambda: second.cid in {str(cid) for cid in _cids(ben)}, "ben hears of it")
+        found = {one.pattern.cid: one.pattern for one in (await ben.patterns.search("letters")).found}
+        assert found.keys() == {first.cid, second.cid}
+        assert (found[first.cid].later, found[second.cid].later) == (second.cid, None)
+
+
+def _cids(node: mycelnode.Node) -> set[Cid]:
+    return {entry.cid for entry in node.mesh.database.look(partial(library.listing, limit=10))}
 
 
 async def test_a_long_list_says_that_there_is_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

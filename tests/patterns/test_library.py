@@ -131,6 +131,29 @@ def test_a_later_version_hides_the_older_one_until_it_goes(db: sqlite3.Connectio
         library.remove(db, first.cid)
 
 
+def test_its_creator_cannot_take_away_what_is_kept(db: sqlite3.Connection) -> None:
+    """By a later version that costs something, say: what the person keeps is found until they keep the later one, too."""
+    first = signed(title="first")
+    second = signed(title="second", version=2, supersedes=first.cid, price=10**24)
+
+    def hidden() -> dict[str, bool]:
+        check(db)
+        return {entry.title: entry.hidden for entry in library.listing(db)}
+
+    put(db, first)
+    put(db, second)
+    assert hidden() == {"first": True, "second": False}
+    library.keep(db, first.cid)
+    assert hidden() == {"first": False, "second": False}
+    assert (library.later(db, first.cid), library.later(db, second.cid)) == (second.cid, None)
+    put(db, second, kept=True)
+    assert hidden() == {"first": True, "second": False}
+    library.forget(db, second.cid)
+    assert hidden() == {"first": False, "second": False}
+    library.forget(db, first.cid)
+    assert hidden() == {"first": True, "second": False}
+
+
 def test_nobody_else_hides_a_pattern(db: sqlite3.Connection) -> None:
     mine = signed(ANNA, title="mine")
     stolen = signed(BERT, title="stolen", version=9, supersedes=mine.cid)
@@ -229,7 +252,9 @@ def test_whatever_happens_the_index_is_in_step(patterns: list[Pattern], steps: l
     here = {entry.cid: entry for entry in library.listing(db)}
     for earlier, later in pairwise(made):
         if earlier.cid in here and earlier.cid != later.cid:
-            assert here[earlier.cid].hidden == (later.cid in here)
+            hides = later.cid in here and here[later.cid].kept >= here[earlier.cid].kept
+            assert here[earlier.cid].hidden == hides
+            assert library.later(db, earlier.cid) == (later.cid if later.cid in here else None)
     indexed = {no for (no,) in db.execute("SELECT id FROM pattern_words_docsize")}
     assert indexed == shown
 
