@@ -22,6 +22,7 @@ from mycelnode.patterns.stored import PATTERN_PREFIX
 
 KEPT: Final = "mycel.patterns"  # a set of CIDs, as text
 PUBLISHED: Final = "mycel.published"  # a set of CIDs: of what we made, that which is public
+OPEN: Final = "mycel.open"  # a set of CIDs: of what is kept, that which strangers had before us
 BLOCKED: Final = "mycel.blocked"  # a set of creators' keys, as hex
 FOLLOWED: Final = frozenset(
     {KEPT, PUBLISHED, BLOCKED, creator.CREATORS}
@@ -64,6 +65,18 @@ def published(mesh: Mesh) -> list[Cid]:
 def is_published(mesh: Mesh, cid: Cid) -> bool:
     """Did this person make it public?"""
     return str(cid) in mesh.replica.document.orset(PUBLISHED)
+
+
+def adding(mesh: Mesh, name: str, cid: Cid) -> list[ops.Operation]:
+    """What adds it to one of these sets; nothing if it is there."""
+    document = mesh.replica.document
+    return [] if str(cid) in document.orset(name) else [document.add(name, str(cid))]
+
+
+def may_ask(mesh: Mesh, cid: Cid) -> bool:
+    """May strangers be asked for it? Not for what is kept and not known to be public: to ask says that it exists, and who has it."""
+    text, document = str(cid), mesh.replica.document
+    return text not in document.orset(KEPT) or text in document.orset(PUBLISHED) or text in document.orset(OPEN)
 
 
 def named(values: Iterable[Any]) -> list[Cid]:

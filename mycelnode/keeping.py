@@ -70,6 +70,10 @@ class Keeper:
         """All that this person made public."""
         return choices.published(self.mesh)
 
+    def may_ask(self, cid: Cid) -> bool:
+        """May strangers be asked for it?"""
+        return choices.may_ask(self.mesh, cid)
+
     def is_withheld(self, manifest: Manifest) -> bool:
         """Is this ours, and not public?"""
         return self.is_mine(manifest.pattern.creator) and not self.is_published(manifest.cid)
@@ -119,7 +123,7 @@ class Keeper:
                 made = await trio.to_thread.run_sync(making.sign, self.store, draft, key, self.mesh.now(), near)
             kind = "pattern.publish" if public else "pattern.keep"
             event = (kind, {"cid": str(made.cid), "title": made.pattern.title})
-            add = [self.mesh.replica.document.add(PUBLISHED, str(made.cid))] if public else []
+            add = choices.adding(self.mesh, PUBLISHED, made.cid) if public else []
             await self._keep(made, OWN, event, add)
         return made
 
@@ -134,14 +138,15 @@ class Keeper:
             await self.files(manifest)
         async with self._settling:
             await trio.to_thread.run_sync(self.store.pin, manifest.cid)
-            await self._keep(manifest, source, ("pattern.keep", {"cid": str(manifest.cid), "source": source}), ())
+            known = self.mesh.database.look(partial(library.get, cid=manifest.cid))
+            came = source if known is None else known.source
+            also = choices.adding(self.mesh, choices.OPEN, manifest.cid) if came == SWARM else []
+            await self._keep(manifest, source, ("pattern.keep", {"cid": str(manifest.cid), "source": came}), also)
 
     async def _keep(
         self, manifest: Manifest, source: str, event: tuple[str, Mapping[str, Any]], also: Iterable[ops.Operation]
     ) -> None:
-        operations = list(also)
-        if not self.is_kept(manifest.cid):
-            operations.append(self.mesh.replica.document.add(KEPT, str(manifest.cid)))
+        operations = [*also, *choices.adding(self.mesh, KEPT, manifest.cid)]
         now = self.mesh.clock.wall()
 
         def store(connection: sqlite3.Connection) -> None:
@@ -159,9 +164,10 @@ class Keeper:
 
     async def forget(self, cid: Cid) -> None:
         """Keep a pattern no more, on any device; what was only seen is forgotten as well. Raises what `Mesh.write` raises."""
-        removal = self.mesh.replica.document.remove(KEPT, str(cid))
-        if removal is not None:
-            await self.mesh.write([removal])
+        document = self.mesh.replica.document
+        removals = [document.remove(name, str(cid)) for name in (KEPT, choices.OPEN)]
+        if gone := [removal for removal in removals if removal is not None]:
+            await self.mesh.write(gone)
         await self.settle()
         if not self.is_kept(cid):
             await self._index.remove(cid)
