@@ -300,8 +300,9 @@ class Patterns:
             tell(0, 0)
             source = await self._others.fetch(named, tell)
         manifest = await self._keeper.load(named)
-        if source == SWARM:  # from then on it is known, and others may have it of us
-            await self._keeper.see(manifest, source)
+        if source == SWARM:
+            await self._keeper.files(manifest)  # what cannot be had whole, or is no folder, is not taken up
+            await self._keeper.see(manifest, source)  # from then on it is known, and others may have it of us
         return manifest, source
 
     # --- using -----------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from mycelnode.paths import DataDir
 from mycelnode.patterns import library
 from mycelnode.patterns.blockfiles import DISK_UNIT
 from mycelnode.patterns.blockstore import Blockstore
-from mycelnode.patterns.cid import DAG_CBOR, DAG_PB, RAW, Cid
+from mycelnode.patterns.cid import DAG_CBOR, RAW, Cid
 from mycelnode.patterns.files import Draft
 from mycelnode.patterns.folders import write_folder
 from mycelnode.patterns.manifest import Manifest
@@ -374,9 +374,10 @@ async def test_the_same_draft_made_twice_at_once_is_one_pattern(tmp_path: Path) 
 
 async def test_a_draft_that_was_made_thousands_of_patterns_ago_is_still_the_same_pattern(tmp_path: Path) -> None:
     plain, skill = draft(tmp_path, "first"), draft(tmp_path, "second", files=FILES)
-    linked = Draft.read({**plain.said, "files": Cid.of(DAG_PB, b"")})  # as a JSON file can say it
     async with keeping_in(await begun(tmp_path)) as keeper:
-        made = [await keeper.make(one, public=False) for one in (plain, skill, linked)]
+        made = [await keeper.make(one, public=False) for one in (plain, skill)]
+        linked = Draft.read({**plain.said, "files": made[1].pattern.files})  # as a JSON file can say it
+        made.append(await keeper.make(linked, public=False))
         key = await creator.obtain(keeper.mesh)
         others = [
             Manifest.sign(replace(made[0].pattern, title=f"number {number}"), key.sign)
