@@ -152,7 +152,7 @@ def restore(
         _refuse_if_used(data)
         new = data.path / f".restoring{TEMPORARY}"
         try:
-            with putting_back(data.blocks) as blocks:
+            with putting_back(data.blocks, opened.size) as blocks:
                 found = _fill(new, opened, root, shown, clock, blocks)
                 write_durably(data.joining, RESTORED_MARK)
                 data.device_key.unlink(missing_ok=True)  # of a join that was never finished

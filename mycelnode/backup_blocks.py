@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from mycelnode.errors import BackupError, BlockRefused, CidRefused, PatternRefused, StoreFull
 from mycelnode.indexing import OWN
-from mycelnode.keeping import QUOTA_BYTES
 from mycelnode.patterns import stored
 from mycelnode.patterns.blockfiles import BlockReader
 from mycelnode.patterns.blockstore import Adding, Blockstore
@@ -29,6 +28,8 @@ from mycelnode.showing import SWARM
 BLOCK: Final = "block"
 PART_BYTES: Final = 256 << 10  # of a block in one record
 MAX_PATTERN_BYTES: Final = MAX_TOTAL_BYTES + (4 << 20)  # with its files and what is around them; held in memory at once
+LEAST_ROOM: Final = 10 << 30  # bytes that a store may take for what is put back; more if the backup is large,
+ROOM_OF_SIZE: Final = 2  # times its size: a block takes whole units of the disk
 _SINCE_SCHEMA: Final = 5  # the database had no patterns before
 _WANTED: Final = (
     "SELECT cid FROM patterns WHERE kept = 1"
@@ -90,12 +91,15 @@ def _parts(cid: Cid, block: bytes) -> Iterator[list[Any]]:
 
 
 @contextmanager
-def putting_back(folder: Path) -> Iterator[Restoring]:
-    """Takes blocks into the store in ``folder``, which nobody has open. If the block of code fails, none of them stays."""
+def putting_back(folder: Path, size: int) -> Iterator[Restoring]:
+    """Takes blocks out of a backup of ``size`` bytes into the store in ``folder``, which nobody has open.
+
+    If the block of code fails, none of them stays.
+    """
     was_there = folder.exists()
     try:
         with ExitStack() as stack:
-            restoring = Restoring(folder, stack)
+            restoring = Restoring(folder, max(LEAST_ROOM, ROOM_OF_SIZE * size), stack)
             try:
                 yield restoring
             except BaseException:
@@ -110,8 +114,8 @@ def putting_back(folder: Path) -> Iterator[Restoring]:
 class Restoring:
     """What `putting_back` gives."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._folder, self._stack = folder, stack
+    def __init__(self, folder: Path, quota: int, stack: ExitStack) -> None:
+        self._folder, self._quota, self._stack = folder, quota, stack
         self._store: Blockstore | None = None
         self._adding: Adding | None = None
         self._before: set[Cid] = set()
@@ -137,7 +141,7 @@ class Restoring:
 
     def _put(self, cid: Cid, block: bytes) -> None:
         if self._store is None or self._adding is None:
-            self._store = Blockstore(self._folder, QUOTA_BYTES)
+            self._store = Blockstore(self._folder, self._quota)
             self._before = self._store.pins()
             self._adding = self._stack.enter_context(self._store.adding())
         self._adding.put(cid, block)

@@ -79,6 +79,7 @@ class Opener:
         self.path = path
         with opened(path) as file:
             self._header = read_header(path, file)
+            self.size = os.fstat(file.fileno()).st_size
         _, salt, ops, memory, self._start, self.mesh, self.created = self._header[1]
         self._key = _key(passphrase, salt, ops, memory)
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import trio
 
@@ -26,8 +26,6 @@ from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.files import Draft
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.showing import SWARM, Showing
-
-QUOTA_BYTES: Final = 10 << 30  # of disk, for blocks
 
 
 class Keeper:
@@ -321,7 +319,6 @@ __all__ = [
     "KEPT",
     "OWN",
     "PUBLISHED",
-    "QUOTA_BYTES",
     "SWARM",
     "USES",
     "Keeper",

@@ -16,13 +16,14 @@ import trio
 from benchmarks.ours.world import Numbers, begin, job, opened
 from mycelnode.choices import KEPT
 from mycelnode.identity import KeyPair
-from mycelnode.keeping import QUOTA_BYTES, Keeper
+from mycelnode.keeping import Keeper
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.folders import write_folder
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.patterns.pattern import Pattern
 from mycelnode.patterns.solutions import Code
 
+QUOTA = 10 << 30
 AT_ONCE = 500  # patterns that are said to be kept in one entry
 
 
@@ -60,7 +61,7 @@ async def measure(folder: Path, count: int) -> Numbers:
     """Seconds of the first `Keeper.settle`, and of the next."""
     (path,) = await begin(folder, "only")
     async with opened(path) as mesh:
-        store = Blockstore(mesh.data.blocks, QUOTA_BYTES)
+        store = Blockstore(mesh.data.blocks, QUOTA)
         made = await trio.to_thread.run_sync(_fill, store, count)
         add = mesh.replica.document.add
         for start in range(0, count, AT_ONCE):

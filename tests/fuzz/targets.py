@@ -310,7 +310,7 @@ def _backup_records(data: bytes) -> None:
     connection, blocks = _tables(), folder().blocks
     connection.execute("BEGIN")
     try:
-        with putting_back(blocks) as restoring:
+        with putting_back(blocks, len(data)) as restoring:
             backup._load(connection, iter([list(record) for record in records]), restoring)
             restoring.finish()
     finally:

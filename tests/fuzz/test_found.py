@@ -94,7 +94,7 @@ def test_a_backup_of_many_small_pieces_costs_no_more_than_one_of_few(tmp_path: P
     records = [["piece", number, b""] for number in range(60_000)]
     records += [["block", bytes(36), 0, bytes(number % 2)] for number in range(60_000)]
     started = time.process_time()
-    with putting_back(tmp_path / "blocks") as restoring:
+    with putting_back(tmp_path / "blocks", 1 << 20) as restoring:
         backup._load(sqlite3.connect(":memory:"), iter(records), restoring)
     assert time.process_time() - started < 5
 

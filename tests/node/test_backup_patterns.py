@@ -23,7 +23,6 @@ from mycelnode.joining import init_mesh
 from mycelnode.keeping import SWARM
 from mycelnode.paths import DataDir
 from mycelnode.patterns import library
-from mycelnode.patterns.blockfiles import DISK_UNIT
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.folders import write_folder
@@ -163,7 +162,8 @@ async def test_a_restore_that_fails_leaves_no_block_behind_and_what_was_there_st
         if place == "database":
             patched.setattr(Path, "rename", fail)
         else:
-            patched.setattr(backup_blocks, "QUOTA_BYTES", 20 * DISK_UNIT)
+            patched.setattr(backup_blocks, "LEAST_ROOM", 0)
+            patched.setattr(backup_blocks, "ROOM_OF_SIZE", 0)
         for target in (empty, used):
             with pytest.raises(DataDirUnusable if place == "database" else BackupError, match=r"error|do not fit"):
                 restore(target, saved.file, PASSPHRASE, clock=SkewedClock())

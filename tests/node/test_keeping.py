@@ -24,7 +24,7 @@ from mycelnode.crdt import operations as ops
 from mycelnode.errors import CreatorBlocked, DiskFull
 from mycelnode.identity import KeyPair
 from mycelnode.joining import init_mesh
-from mycelnode.keeping import QUOTA_BYTES, SWARM, Keeper
+from mycelnode.keeping import SWARM, Keeper
 from mycelnode.mesh import open_mesh
 from mycelnode.paths import DataDir
 from mycelnode.patterns import library
@@ -38,11 +38,12 @@ from tests.node.nodes import SkewedClock, folder
 from tests.node.patterns import blocks_of, draft, shown
 from tests.node.test_creator import PLAIN
 
+QUOTA = 1 << 30
 FILES = {"references/notes.md": b"what I noticed", "scripts/large.bin": bytes(range(256)) * 4096}
 
 
 @asynccontextmanager
-async def keeping_in(data: DataDir, quota: int = QUOTA_BYTES) -> AsyncIterator[Keeper]:
+async def keeping_in(data: DataDir, quota: int = QUOTA) -> AsyncIterator[Keeper]:
     """A keeper without a network, opened as a node opens it."""
     async with open_mesh(data, clock=SkewedClock()) as mesh:
         keeper = Keeper(mesh, Blockstore(data.blocks, quota))
@@ -157,7 +158,7 @@ async def test_what_is_not_known_to_be_public_is_shown_once_the_swarm_has_it(tmp
 
 async def test_blocks_that_an_earlier_mesh_left_are_shown_to_nobody(tmp_path: Path) -> None:
     data, block = await begun(tmp_path), b"a file of somebody who had this folder before"
-    Blockstore(data.blocks, QUOTA_BYTES).put(Cid.of(RAW, block), block)
+    Blockstore(data.blocks, QUOTA).put(Cid.of(RAW, block), block)
     async with keeping_in(data) as keeper:
         assert shown(keeper, [Cid.of(RAW, block)]) == set()
 
