@@ -74,7 +74,7 @@ def adding(mesh: Mesh, name: str, cid: Cid) -> list[ops.Operation]:
 
 
 def may_ask(mesh: Mesh, cid: Cid) -> bool:
-    """May strangers be asked for it? Not for what is kept and not known to be public: to ask says that it exists, and who has it."""
+    """May strangers be asked for it? Not for what is kept and not known to be public: it would tell of it."""
     text, document = str(cid), mesh.replica.document
     return text not in document.orset(KEPT) or text in document.orset(PUBLISHED) or text in document.orset(OPEN)
 
