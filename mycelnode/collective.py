@@ -19,16 +19,17 @@ from mycelnode.blocks import open_blocks
 from mycelnode.errors import DataDirUnusable, EmbedderUnavailable, MycelError, NetworkError
 from mycelnode.identity import swarm_seed, verify
 from mycelnode.keeping import SWARM, Keeper
-from mycelnode.kubo_pins import KuboPins
+from mycelnode.kubo_pins import KuboPins, open_kubo
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.bitswap import open_bitswap
 from mycelnode.p2p.blocks import ByName
 from mycelnode.p2p.catalogue_driver import open_catalogue
 from mycelnode.p2p.dht import IPFS_KAD, Dht, open_dht
 from mycelnode.p2p.discovering import Discoverer
-from mycelnode.p2p.gathering import Gatherer, Source
+from mycelnode.p2p.gathering import Gatherer, Giver, Source
 from mycelnode.p2p.gossip import GossipService, open_gossip
 from mycelnode.p2p.host import Host
+from mycelnode.p2p.kubo_source import KuboSource
 from mycelnode.p2p.swarm import Swarm, open_swarm
 from mycelnode.pattern_api import Patterns, Tell
 from mycelnode.patterns.blockstore import Blockstore
@@ -167,18 +168,20 @@ async def _open_patterns(collective: Collective, stack: AsyncExitStack, mesh: Me
     url, model = settings.get("models.ollama_url"), settings.get("models.embedder")
     embedders = await stack.enter_async_context(open_embedders(url, model, clock=mesh.clock))
     collective._patterns = Patterns(keeper, Searcher(mesh.database, embedders), collective)
-    if settings.get("kubo.url"):
-        collective.kubo = KuboPins(keeper, settings.get("kubo.url"), settings.get("kubo.client"))
     devices = Source(
         "your devices", await stack.enter_async_context(open_bitswap(host, ByName(blocks), strangers=False))
     )
-    sources = [devices]
+    sources: list[Giver] = [devices]
     if swarm and settings.get("swarm.enabled"):
         try:
             sources.append(await stack.enter_async_context(_open_swarm(collective, keeper, blocks)))
         except MycelError as error:
             collective.problem = str(error)
             _log.error("the door to the collective did not open: %s", error)
+    if url := settings.get("kubo.url"):
+        collective.kubo = await stack.enter_async_context(open_kubo(keeper, url, settings.get("kubo.client")))
+        if collective.kubo.node is not None:
+            sources.append(KuboSource(collective.kubo.node, blocks, lambda cid: _may_be_told(keeper, cid)))
     collective.gatherer = gatherer = Gatherer(keeper, sources)
     nursery = await stack.enter_async_context(open_background())
     stack.enter_context(gatherer.listening())
@@ -241,6 +244,11 @@ def _told(count: int, one: str, several: str) -> str:
 
 def _is_bootstrap(bootstrap: Sequence[str], peer: str) -> bool:
     return any(addr.endswith(f"/p2p/{peer}") for addr in bootstrap)
+
+
+def _may_be_told(keeper: Keeper, cid: Cid) -> bool:
+    """May the Kubo, and so its network, hear that this is looked for? Not of what another device keeps, which may be private."""
+    return keeper.is_published(cid) or not keeper.is_kept(cid)
 
 
 async def _embed_all(keeper: Keeper, embedders: Embedders) -> None:

@@ -130,8 +130,11 @@ class IpfsNode(Protocol[CidT]):
         """
         ...
 
-    async def pin(self, cid: CidT) -> None:
-        """Keep everything below a CID; what is not there it fetches first."""
+    async def pin(self, cid: CidT, *, recursive: bool = True, name: str = "") -> None:
+        """Keep everything below a CID, or its own block alone; what is not there it fetches first.
+
+        A ``name`` tells later who pinned it (`named_pins`). It takes the place of that of an older pin of the same CID.
+        """
         ...
 
     async def unpin(self, cid: CidT) -> None:
@@ -142,16 +145,24 @@ class IpfsNode(Protocol[CidT]):
         """What is kept for its own sake (recursively), where its CID is of a kind that is known here."""
         ...
 
-    async def block_get(self, cid: CidT) -> bytes:
-        """A block, checked against its CID."""
+    async def named_pins(self, start: str) -> Mapping[CidT, str]:
+        """What is pinned, recursively or not, by a name that begins with ``start``, and these names."""
+        ...
+
+    async def is_pinned(self, cid: CidT) -> bool:
+        """Is it pinned for its own sake, recursively or not, by whatever name?"""
+        ...
+
+    async def block_get(self, cid: CidT, *, seconds: float | None = None) -> bytes:
+        """A block, checked against its CID; what is not there it looks for, for so many seconds (None: as long as we wait)."""
         ...
 
     async def block_put(self, cid: CidT, block: bytes) -> None:
         """Keep a block there, unpinned. Raises `CidRefused` if the CID is not its name."""
         ...
 
-    async def dag_import(self, chunks: AsyncIterable[bytes]) -> tuple[CidT, ...]:
-        """Keep the blocks of a CAR there and pin its roots, which are returned."""
+    async def dag_import(self, chunks: AsyncIterable[bytes], *, pin: bool = True) -> tuple[CidT, ...]:
+        """Keep the blocks of a CAR there; ``pin`` its roots, which are then returned."""
         ...
 
     async def aclose(self) -> None:

@@ -115,9 +115,10 @@ class KuboNode:
 
     # --- pins ---
 
-    async def pin(self, cid: Cid) -> None:
+    async def pin(self, cid: Cid, *, recursive: bool = True, name: str = "") -> None:
         """See `IpfsNode`."""
-        await self._json("pin/add", {"arg": str(cid), "recursive": "true", "progress": "false"})
+        params = {"arg": str(cid), "recursive": _flag(recursive), "progress": "false"}
+        await self._json("pin/add", {**params, "name": name} if name else params)
 
     async def unpin(self, cid: Cid) -> None:
         """See `IpfsNode`."""
@@ -129,24 +130,48 @@ class KuboNode:
 
     async def pins(self) -> frozenset[Cid]:
         """See `IpfsNode`."""
-        found: set[Cid] = set()
+        return frozenset(await self._pins({"type": "recursive"}))
+
+    async def named_pins(self, start: str) -> Mapping[Cid, str]:
+        """See `IpfsNode`."""
+        # Kubo looks for the name anywhere in a name; one from before there were names knows none, and tells of all its pins.
+        found = dict[Cid, str]()
+        for kind in ("recursive", "direct"):
+            found |= await self._pins({"type": kind, "names": "true", "name": start})
+        return {cid: name for cid, name in found.items() if name.startswith(start)}
+
+    async def is_pinned(self, cid: Cid) -> bool:
+        """See `IpfsNode`."""
+        for kind in ("recursive", "direct"):  # not "all", for which it would look through what lies below all pins
+            try:
+                if cid in await self._pins({"type": kind, "arg": str(cid)}):
+                    return True
+            except KuboRefused as error:
+                if "not pinned" not in str(error):
+                    raise
+        return False
+
+    async def _pins(self, params: Mapping[str, str]) -> dict[Cid, str]:
+        """CIDs and names."""
+        found = dict[Cid, str]()
 
         def take(told: dict[str, Any]) -> None:
-            text = told.get("Cid")
-            if not isinstance(text, str):
+            text, name = told.get("Cid"), told.get("Name", "")
+            if not isinstance(text, str) or not isinstance(name, str):
                 raise _no_kubo("pin/ls")
             with suppress(CidRefused):  # another hash function: nothing of ours
-                found.add(Cid.parse(text))
+                found[Cid.parse(text)] = name
 
-        await self._lines("pin/ls", {"type": "recursive", "stream": "true"}, None, take)
-        return frozenset(found)
+        await self._lines("pin/ls", {**params, "stream": "true"}, None, take)
+        return found
 
     # --- blocks ---
 
-    async def block_get(self, cid: Cid) -> bytes:
+    async def block_get(self, cid: Cid, *, seconds: float | None = None) -> bytes:
         """See `IpfsNode`."""
         block = bytearray()
-        async with self._call("block/get", {"arg": str(cid)}) as body:
+        params = {"arg": str(cid)} if seconds is None else {"arg": str(cid), "timeout": f"{seconds:g}s"}
+        async with self._call("block/get", params) as body:
             while chunk := await body.read():
                 block += chunk
                 if len(block) > BLOCK_BYTES:
@@ -164,7 +189,7 @@ class KuboNode:
         if (named := _cid("block/put", told.get("Key"))) != cid:
             raise KuboRefused(f"Kubo calls the block {cid} by another name, {named}")
 
-    async def dag_import(self, chunks: AsyncIterable[bytes]) -> tuple[Cid, ...]:
+    async def dag_import(self, chunks: AsyncIterable[bytes], *, pin: bool = True) -> tuple[Cid, ...]:
         """See `IpfsNode`."""
         roots: list[Cid] = []
 
@@ -179,7 +204,8 @@ class KuboNode:
             if len(roots) > MAX_ROOTS:
                 raise _no_kubo("dag/import")
 
-        await self._lines("dag/import", {"pin-roots": "true", "allow-big-block": "true"}, chunks, take)
+        params = {"pin-roots": _flag(pin), "allow-big-block": "true"}
+        await self._lines("dag/import", params, chunks, take)
         return tuple(roots)
 
     # --- requests ---

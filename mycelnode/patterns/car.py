@@ -31,11 +31,20 @@ _SHA2_256, _SHA2_256_BYTES = 0x12, 32
 # --- export ------------------------------------------------------------------------------------------------------------------
 
 
-def export_car(store: Blockstore, roots: Sequence[Cid], to: BinaryIO, *, partial: bool = False) -> int:
+def export_car(
+    store: Blockstore,
+    roots: Sequence[Cid],
+    to: BinaryIO,
+    *,
+    partial: bool = False,
+    follow: Callable[[Cid, bytes], Sequence[Cid]] = links_of,
+) -> int:
     """Write the roots and all that they reach, each block once, those above before those below. Returns how many blocks.
 
-    One root gives the same bytes from every store that has all of it. Raises `BlockMissing` if something is not here, unless
-    ``partial``, which leaves out all but the roots, and `CarRefused` for more than one file takes; then part of it is written.
+    ``follow``: those links of a block that are followed. One root gives the same bytes from every store that has all of it.
+
+    Raises `BlockMissing` if something is not here, unless ``partial``, which leaves out all but the roots, and `CarRefused` for
+    more than one file takes; then part of it is written.
     """
     if not 1 <= len(roots) <= MAX_ROOTS:
         raise CarRefused(f"a CAR has at least one root here, and at most {MAX_ROOTS:,}")
@@ -53,7 +62,7 @@ def export_car(store: Blockstore, roots: Sequence[Cid], to: BinaryIO, *, partial
             if partial and cid not in roots:
                 continue
             raise BlockMissing(f"block {cid} is not here, and without it the file would not be complete")
-        links = links_of(cid, block)
+        links = follow(cid, block)
         links_left -= len(links)
         if len(done) == MAX_BLOCKS or links_left < 0:
             raise CarRefused(f"more than {MAX_BLOCKS:,} blocks, or {MAX_LINKS:,} links, do not go into one CAR")

@@ -1,0 +1,91 @@
+"""Fetches from an IPFS node in another program, and through it from the network that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from mycelnode.background import open_together
+from mycelnode.errors import BlockUnavailable, KuboRefused, MycelError
+from mycelnode.p2p.blocks import links
+from mycelnode.p2p.gathering import MAX_BLOCKS, MAX_BYTES, Look, Tell
+from mycelnode.patterns.blockstore import Blockstore
+from mycelnode.patterns.cid import Cid
+from mycelnode.patterns.unixfs import parse
+from mycelnode.ports import IpfsNode
+from mycelnode.protocols.dag_walk import DagWalk
+
+KUBO: Final = "kubo"
+LOOK_SECONDS: Final = 20.0  # for it to find a block
+WINDOW: Final = 4  # blocks that are asked for at once: it takes as many calls, and pins go to it as well
+
+
+class KuboSource:
+    """A `Giver`. ``ask`` says of a pattern whether it may be asked for: what a Kubo looks for, many others hear of."""
+
+    name = KUBO
+    strangers = True
+
+    def __init__(self, node: IpfsNode[Cid], store: Blockstore, ask: Callable[[Cid], bool] = lambda cid: True) -> None:
+        self._node, self._store, self._may_ask = node, store, ask
+
+    def describe(self, pattern: Cid) -> str:
+        """See `Giver`."""
+        return "the Kubo" if self._may_ask(pattern) else "not the Kubo, as it may be private"
+
+    async def give(self, cid: Cid, pattern: Cid) -> bytes:
+        """See `Giver`."""
+        if not self._may_ask(pattern):
+            raise BlockUnavailable(f"{pattern} may be private, and strangers would hear of it")
+        try:
+            with trio.fail_after(LOOK_SECONDS):
+                return await self._node.block_get(cid, seconds=LOOK_SECONDS)
+        except trio.TooSlowError:
+            raise BlockUnavailable(f"the Kubo did not find {cid} within {LOOK_SECONDS:.0f} seconds") from None
+        except KuboRefused as error:
+            raise BlockUnavailable(f"the Kubo has not found {cid}: {error}") from error
+
+    async def put(self, cid: Cid, block: bytes) -> None:
+        """See `Giver`."""
+        await trio.to_thread.run_sync(self._store.put, cid, block)
+
+    async def give_files(self, root: Cid, pattern: Cid, tell: Tell) -> None:
+        """See `Giver`."""
+        total, walk = 0, DagWalk(root.binary, links, MAX_BLOCKS, MAX_BYTES)
+        freed, failure = trio.Event(), list[MycelError]()
+
+        async def one(name: bytes) -> None:
+            nonlocal total
+            cid = Cid.from_bytes(name)
+            try:
+                block = await trio.to_thread.run_sync(self._store.get, cid)
+                if block is None:
+                    block = await self.give(cid, pattern)
+                    await self.put(cid, block)
+                if cid == root:
+                    total = parse(root, block).total
+                walk.take(name, len(block), block)
+                tell(walk.size, total)
+            except MycelError as error:
+                failure.append(error)
+            finally:
+                walk.ended(name)
+                freed.set()
+
+        async with open_together() as nursery:
+            while not failure and not walk.over:
+                freed = trio.Event()
+                while walk.under_way < WINDOW and (name := walk.next()) is not None:
+                    nursery.start_soon(one, name)
+                await freed.wait()
+            nursery.cancel_scope.cancel()
+        if failure:
+            raise failure[0]
+
+    def watch(self, look: Look) -> None:
+        """Nobody comes or goes."""
+
+    def unwatch(self, look: Look) -> None:
+        """Nobody comes or goes."""
