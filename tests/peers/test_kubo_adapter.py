@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
 import pytest
@@ -14,6 +14,7 @@ from mycelnode.errors import CidRefused, KuboRefused, KuboUnreachable
 from mycelnode.patterns.cid import DAG_CBOR, DAG_PB, RAW, Cid
 from mycelnode.patterns.dagcbor import encode
 from mycelnode.ports import IpfsNode
+from tests.adapters.kubo_suite import SUITE
 from tests.peers.kubo import Kubo
 
 MIB = 1 << 20
@@ -109,6 +110,13 @@ async def test_pins(node: IpfsNode[Cid], a_kubo: Kubo) -> None:
         await node.unpin(cid)
         await node.unpin(cid)  # no error
     assert not {pinned, unpinned} & await node.pins()
+
+
+@pytest.mark.parametrize("holds", SUITE)
+async def test_it_does_what_is_relied_on(
+    holds: Callable[[IpfsNode[Cid]], Awaitable[None]], node: IpfsNode[Cid]
+) -> None:
+    await holds(node)
 
 
 async def test_blocks(node: IpfsNode[Cid], a_kubo: Kubo) -> None:
