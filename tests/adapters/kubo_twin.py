@@ -22,6 +22,7 @@ from mycelnode.protobuf import read_varint
 
 WHO = {"ID": "12D3KooWTwin", "AgentVersion": "kubo/0.40.1/twin", "Addresses": []}
 READ_BYTES = 1 << 16
+CID_BYTES = 36
 Params = Mapping[str, str]
 
 
@@ -78,15 +79,7 @@ class KuboTwin:
         return self.blocks[cid]
 
     def _import(self, params: Params, body: bytes) -> bytes:
-        size, at = read_varint(body, 0)
-        at += size
-        while at < len(body):
-            size, at = read_varint(body, at)
-            cid = Cid.from_bytes(body[at : at + 36])
-            block = body[at + 36 : at + size]
-            assert cid.names(block)
-            self.blocks[cid] = block
-            at += size
+        self.blocks |= carried(body)
         assert params["pin-roots"] == "false", "the twin knows no other way"
         return b""
 
@@ -162,6 +155,20 @@ async def _request(connection: h11.Connection, stream: trio.SocketStream) -> tup
 
 def _file(form: bytes, boundary: bytes) -> bytes:
     return form.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n--" + boundary + b"--\r\n")
+
+
+def carried(car: bytes) -> dict[Cid, bytes]:
+    """All blocks in a CAR, whether its roots reach them or not."""
+    found = dict[Cid, bytes]()
+    size, at = read_varint(car, 0)
+    at += size
+    while at < len(car):
+        size, at = read_varint(car, at)
+        cid, block = Cid.from_bytes(car[at : at + CID_BYTES]), car[at + CID_BYTES : at + size]
+        assert cid.names(block)
+        found[cid] = block
+        at += size
+    return found
 
 
 def line(value: Any) -> bytes:
