@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from mycelnode.errors import BlockMissing, CarRefused, PatternFileRefused, PatternRefused
+from mycelnode.errors import BlockMissing, BlockRefused, CarRefused, PatternFileRefused, PatternRefused
+from mycelnode.keeping import SWARM
 from mycelnode.pattern_carrying import read_car, write_car
 from mycelnode.patterns import dagcbor, dagpb
 from mycelnode.patterns.cid import DAG_CBOR, DAG_PB, RAW, Cid
@@ -17,7 +18,7 @@ from mycelnode.patterns.folders import folder_data
 from mycelnode.protobuf import varint
 from tests.adapters.kubo_twin import carried
 from tests.node.nodes import SOON, founder
-from tests.node.patterns import blocks_of, draft, keeper_of
+from tests.node.patterns import blocks_of, draft, keeper_of, shown
 from tests.patterns.hostile import Blocks, manifest
 
 SECRET = {"secret.txt": b"a secret"}
@@ -41,6 +42,7 @@ async def test_a_private_pattern_does_not_leave_through_what_names_it(tmp_path: 
         )
         cid = Cid.parse(made.cid)
         assert hidden <= blocks_of(keeper, cid), "it does name it, or this shows nothing"
+        assert shown(keeper, hidden | {cid}) == {cid}, "nor does the door to strangers give it"
         car = tmp_path / "workflow.car"
         await node.patterns.export(made.cid, car, "car")
         assert carried(car.read_bytes()).keys() == {cid}
@@ -64,6 +66,8 @@ async def test_nor_through_a_strangers_folder_that_names_it(tmp_path: Path) -> N
         car = tmp_path / "trap.car"
         await node.patterns.export(str(trap.cid), car, "car")
         assert carried(car.read_bytes()).keys() == {trap.cid, folder}
+        with pytest.raises(BlockRefused):
+            await keeper.keep(trap, SWARM)
 
 
 async def test_what_lacks_a_file_is_not_written(tmp_path: Path) -> None:
