@@ -64,13 +64,17 @@ class KuboPins:
         """Pin what was just published; a sentence on how that went. What fails is tried again, as long as the node runs."""
         if self.node is None:
             return f"not pinned in the Kubo: {self._problem}"
+        with trio.move_on_after(PIN_SECONDS) as waiting:
+            await self._busy.acquire()
+        if waiting.cancelled_caught:
+            return "to be pinned in the Kubo, once it has taken what comes before"
         try:
             with self._judging(), trio.fail_after(PIN_SECONDS):
-                async with self._busy:
-                    await self._put(self.node, manifest)
+                await self._put(self.node, manifest)
         except (MycelError, trio.TooSlowError):
             return f"not pinned in the Kubo, which is tried again: {self._problem}"
         finally:
+            self._busy.release()
             self._wake.set()
         return "pinned in the Kubo"
 
@@ -146,8 +150,9 @@ class KuboPins:
     async def _follow(self, node: IpfsNode[Cid]) -> None:
         pins, refused = await self._known(node), list[KuboRefused]()
         public = {cid for cid in self._keeper.published() if self._keeper.is_kept(cid)}
-        here = public & (await self._keeper.mesh.database.scan(library.kept)).keys()
-        for cid in sorted(here - self._done.keys(), key=str):
+        new = public - self._done.keys()
+        here = (await self._keeper.mesh.database.scan(library.kept)).keys() if new else set[Cid]()
+        for cid in sorted(new & here, key=str):
             try:
                 with trio.fail_after(PIN_SECONDS):
                     await self._put(node, await self._keeper.load(cid))

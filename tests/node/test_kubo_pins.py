@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trio
 
 from mycelnode import kubo_pins
 from mycelnode.joining import init_mesh
@@ -16,7 +17,8 @@ from mycelnode.node import Node
 from mycelnode.paths import DataDir
 from mycelnode.patterns.cid import Cid
 from tests.adapters.kubo_twin import KuboTwin, No, Params, serving
-from tests.node.nodes import SkewedClock, folder, running, until
+from tests.adapters.server import a_server, silent
+from tests.node.nodes import SOON, SkewedClock, folder, running, until
 from tests.node.patterns import blocks_of, draft, keeper_of
 
 FILES = {"references/notes.md": b"what I noticed", "scripts/large.bin": bytes(range(256)) * 4096}
@@ -279,3 +281,15 @@ async def test_a_client_that_is_not_there_stops_no_node(tmp_path: Path, no_ipfsh
 @pytest.fixture
 def no_ipfshttpclient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ipfshttpclient", None)
+
+
+async def test_one_that_says_nothing_holds_up_neither_who_publishes_nor_the_end_of_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubo_pins, "PIN_SECONDS", 0.2)
+    async with a_server(id=silent) as server:
+        with trio.fail_after(SOON):  # a third of what the adapter would wait
+            async with running(await person(tmp_path, server.url)) as node:
+                made = await node.patterns.publish(path_of(tmp_path, "public"))
+                assert "to be pinned in the Kubo, once it has taken what comes before" in made.told
+                assert (state(node), said(node)) == ("off", f"{server.url} has not answered yet")
