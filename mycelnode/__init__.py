@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mycelnode.node import Device, Node, Synced
     from mycelnode.pattern_answers import (
         FoundPattern,
+        ImportedPattern,
         PatternContent,
         PatternInfo,
         PatternListing,
@@ -43,6 +44,7 @@ _HOMES = {
     "Code": "mycelnode.patterns.solutions",
     "Device": "mycelnode.node",
     "FoundPattern": "mycelnode.pattern_answers",
+    "ImportedPattern": "mycelnode.pattern_answers",
     "Initialised": "mycelnode.joining",
     "Invite": "mycelnode.protocols.pairing",
     "Joined": "mycelnode.protocols.pairing",
@@ -80,6 +82,7 @@ __all__ = [
     "Code",
     "Device",
     "FoundPattern",
+    "ImportedPattern",
     "Initialised",
     "Invite",
     "Joined",

@@ -25,7 +25,7 @@ PUBLISHED: Final = "mycel.published"  # a set of CIDs: of what we made, that whi
 OPEN: Final = "mycel.open"  # a set of CIDs: of what is kept, that which strangers had before us
 BLOCKED: Final = "mycel.blocked"  # a set of creators' keys, as hex
 FOLLOWED: Final = frozenset(
-    {KEPT, PUBLISHED, BLOCKED, creator.CREATORS}
+    {KEPT, PUBLISHED, OPEN, BLOCKED, creator.CREATORS}
 )  # when one changes, `Keeper.settle` has something to do
 RATINGS: Final = "mycel.ratings"  # CID → [went well, stars or None, Unix ms]
 USES: Final = "mycel.uses/"  # before a CID: a counter

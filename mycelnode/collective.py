@@ -181,7 +181,7 @@ async def _open_patterns(collective: Collective, stack: AsyncExitStack, mesh: Me
     if url := settings.get("kubo.url"):
         collective.kubo = await stack.enter_async_context(open_kubo(keeper, url, settings.get("kubo.client")))
         if collective.kubo.node is not None:
-            sources.append(KuboSource(collective.kubo.node, blocks, lambda cid: _may_be_told(keeper, cid)))
+            sources.append(KuboSource(collective.kubo.node, blocks))
     collective.gatherer = gatherer = Gatherer(keeper, sources)
     nursery = await stack.enter_async_context(open_background())
     stack.enter_context(gatherer.listening())
@@ -244,11 +244,6 @@ def _told(count: int, one: str, several: str) -> str:
 
 def _is_bootstrap(bootstrap: Sequence[str], peer: str) -> bool:
     return any(addr.endswith(f"/p2p/{peer}") for addr in bootstrap)
-
-
-def _may_be_told(keeper: Keeper, cid: Cid) -> bool:
-    """May the Kubo, and so its network, hear that this is looked for? Not of what another device keeps, which may be private."""
-    return keeper.is_published(cid) or not keeper.is_kept(cid)
 
 
 async def _embed_all(keeper: Keeper, embedders: Embedders) -> None:

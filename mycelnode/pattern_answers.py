@@ -161,6 +161,18 @@ class UsedPattern:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedPattern:
+    """What a CAR held; ``left``: how many of its further roots, of which nothing is kept.
+
+    >>> (await node.patterns.import_car("sort.car")).pattern.title
+    'Sort the post'
+    """
+
+    pattern: PatternInfo
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class PatternOutcomes:
     """How often this person used a pattern, on all devices, and how that went as far as it was said.
 

@@ -29,6 +29,7 @@ from mycelnode.keeping import SWARM, Keeper
 from mycelnode.mesh import Mesh
 from mycelnode.pattern_answers import (
     FoundPattern,
+    ImportedPattern,
     PatternContent,
     PatternInfo,
     PatternListing,
@@ -383,18 +384,17 @@ class Patterns:
         await trio.to_thread.run_sync(write_file, draft, form, path)
         return await trio.to_thread.run_sync(size_of, path)
 
-    async def import_car(self, path: str | os.PathLike[str]) -> PatternInfo:
-        """Keep the pattern that is the first root of a CAR, with its signature; all of it or nothing.
+    async def import_car(self, path: str | os.PathLike[str]) -> ImportedPattern:
+        """Keep the pattern that is the first root of a CAR, with its signature; all of it or nothing. Of other roots, nothing is.
 
         Raises `CarRefused`, `PatternRefused`, `PatternFileRefused`, `CreatorBlocked`, `StoreFull`.
         """
-        roots = await trio.to_thread.run_sync(read_car, self._keeper, Path(path))
+        taken = await trio.to_thread.run_sync(read_car, self._keeper, Path(path))
         try:
-            manifest = await self._keeper.load(roots[0])
-            await self._keeper.keep(manifest, "car")
+            await self._keeper.keep(await self._keeper.load(taken.pattern), "car")
         finally:
             await self._keeper.settle()  # what is pinned, and not kept in the end
-        return self._info(manifest.cid)
+        return ImportedPattern(self._info(taken.pattern), taken.others)
 
 
 # --- from text and back --------------------------------------------------------------------------------------------------------
@@ -429,7 +429,7 @@ async def _read(source: Source, files: Mapping[str, bytes] | None) -> Draft:
     path = Path(source)
     if files:
         raise ValueRefused("the files that travel with a pattern are given with a map, or lie in a skill's folder")
-    if path.suffix == ".car":
+    if path.suffix.lower() == ".car":
         raise PatternFileRefused(
             f"{path}: a CAR holds a pattern that is signed already: `mycelnode pattern import` keeps it"
         )

@@ -185,14 +185,15 @@ class PatternCommands:
 
     async def import_(self, request: Request, tell: Tell) -> dict[str, Any]:
         """Keep what a CID names, a CAR holds, or a file says; the last is signed, and goes to nobody but the person's devices."""
-        patterns, cid = self._patterns(), optional(request, "cid")
+        patterns, cid, left = self._patterns(), optional(request, "cid"), 0
         if cid is not None:
             kept = await patterns.keep(cid, progress=tell)
-        elif (path := file_path(request)).endswith(".car"):
-            kept = await patterns.import_car(path)
+        elif (path := file_path(request)).lower().endswith(".car"):
+            imported = await patterns.import_car(path)
+            kept, left = imported.pattern, imported.left
         else:
             kept = await patterns.make(path)
-        return {"cid": kept.cid, "title": kept.title, "mine": kept.mine}
+        return {"cid": kept.cid, "title": kept.title, "mine": kept.mine, "left": left}
 
 
 # --- as JSON ---------------------------------------------------------------------------------------------------------------

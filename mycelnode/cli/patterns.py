@@ -300,6 +300,8 @@ def _say_rated(answer: Mapping[str, Any]) -> None:
 def _say_imported(answer: Mapping[str, Any]) -> None:
     print(answer["cid"])
     _err(f"kept: {answer['title']}")
+    if answer["left"]:
+        _err(f"left: {plural(answer['left'], 'other root')} of this CAR; a CAR has one pattern here")
 
 
 def _say_blocked(answer: Mapping[str, Any]) -> None:

@@ -55,8 +55,8 @@ class Giver(Protocol):
         """Do others than the person's devices learn of what is asked for?"""
         ...
 
-    def describe(self, pattern: Cid) -> str:
-        """Who was asked for it, for people."""
+    def describe(self) -> str:
+        """Who is asked, for people."""
         ...
 
     async def give(self, cid: Cid, pattern: Cid) -> bytes:
@@ -93,7 +93,7 @@ class Source:
         """The DHT is theirs."""
         return bool(self.dhts)
 
-    def describe(self, pattern: Cid) -> str:
+    def describe(self) -> str:
         """See `Giver`."""
         return f"{self.name} ({len(self.bitswap.peers)} connected)"
 
@@ -176,30 +176,34 @@ class Gatherer:
         are larger than they may be, `StoreFull`. Cancelled, what came until then is kept while there is room.
         """
         found: Giver | None = None
+        known = self.keeper.may_ask(cid)  # else strangers shall not even hear of it
+        sources = [source for source in self.sources if known or not source.strangers]
         if await self.keeper.has(cid):
             manifest = await self.keeper.load(cid)
         else:
-            manifest, found = await self._manifest(cid)
+            manifest, found = await self._manifest(cid, sources)
         self.keeper.check(manifest)
-        withheld = self.keeper.is_withheld(manifest)  # which strangers shall not even hear of
-        sources = [source for source in self.sources if not (withheld and source.strangers)]
+        if self.keeper.is_withheld(manifest):
+            sources = [source for source in sources if not source.strangers]
         if found is not None:
             sources.sort(key=lambda source: source is not found)
         for root in self.keeper.roots(manifest):
             found = await self._files(root, cid, sources, tell) or found
         return "library" if found is None else found.name
 
-    async def _manifest(self, cid: Cid) -> tuple[Manifest, Giver]:
+    async def _manifest(self, cid: Cid, sources: Sequence[Giver]) -> tuple[Manifest, Giver]:
         for near in (True, False):
-            found = await self._first([source for source in self.sources if source.strangers is not near], cid)
+            found = await self._first([source for source in sources if source.strangers is not near], cid)
             if found is not None:
                 block, source = found
                 manifest = Manifest.read(block)
                 self.keeper.check(manifest)
                 await source.put(cid, block)
                 return manifest, source
-        asked = ", ".join(source.describe(cid) for source in self.sources)
-        if not any(source.strangers for source in self.sources):
+        asked = ", ".join(source.describe() for source in sources)
+        if len(sources) < len(self.sources):
+            asked += ", and no stranger, as it may be private: another device of yours keeps it"
+        elif not any(source.strangers for source in self.sources):
             asked += (
                 ", and no stranger, as the door to them is shut: `mycelnode config set swarm.enabled true`, and start the"
                 " node again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -23,22 +22,20 @@ WINDOW: Final = 4  # blocks that are asked for at once: it takes as many calls, 
 
 
 class KuboSource:
-    """A `Giver`. ``ask`` says of a pattern whether it may be asked for: what a Kubo looks for, many others hear of."""
+    """A `Giver`. What a Kubo looks for, many others hear of."""
 
     name = KUBO
     strangers = True
 
-    def __init__(self, node: IpfsNode[Cid], store: Blockstore, ask: Callable[[Cid], bool] = lambda cid: True) -> None:
-        self._node, self._store, self._may_ask = node, store, ask
+    def __init__(self, node: IpfsNode[Cid], store: Blockstore) -> None:
+        self._node, self._store = node, store
 
-    def describe(self, pattern: Cid) -> str:
+    def describe(self) -> str:
         """See `Giver`."""
-        return "the Kubo" if self._may_ask(pattern) else "not the Kubo, as it may be private"
+        return "the Kubo"
 
     async def give(self, cid: Cid, pattern: Cid) -> bytes:
         """See `Giver`."""
-        if not self._may_ask(pattern):
-            raise BlockUnavailable(f"{pattern} may be private, and strangers would hear of it")
         try:
             with trio.fail_after(LOOK_SECONDS):
                 return await self._node.block_get(cid, seconds=LOOK_SECONDS)

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from mycelnode import creator
-from mycelnode.choices import BLOCKED, KEPT, PUBLISHED
+from mycelnode.choices import BLOCKED, KEPT, OPEN, PUBLISHED
 from mycelnode.errors import BlockUnavailable
 from mycelnode.joining import init_mesh
 from mycelnode.node import Node
@@ -19,6 +19,7 @@ from mycelnode.p2p.blocks import links
 from mycelnode.p2p.gathering import ASK_SECONDS
 from mycelnode.p2p.swarm import Swarm
 from mycelnode.paths import DataDir
+from mycelnode.patterns import library
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.files import read_file
 from mycelnode.protocols import admission
@@ -149,6 +150,30 @@ async def test_files_of_a_pattern_that_was_heard_of_come_without_waiting_for_dev
         assert await taking.files(made) == {"notes.md": b"the notes"}
         swarm_of(ben).host.disconnect(swarm_of(anna).peer_id)
         assert await ben.collective.fetch(made.cid, lambda here, total: None) == "library"
+
+
+async def test_strangers_are_not_asked_for_what_another_device_keeps_and_may_be_private(tmp_path: Path) -> None:
+    """Here they have it; else they would hear that it exists, and that these devices belong together."""
+    async with two_strangers(tmp_path) as (anna, ben):
+        made = await keeper_of(anna).make(draft(tmp_path, files=FILES), public=True)
+        document = ben.mesh.replica.document
+        await ben.mesh.write([document.add(KEPT, str(made.cid))])  # as the other device does
+        with pytest.raises(BlockUnavailable, match="no stranger, as it may be private"):
+            await ben.patterns.get(str(made.cid))
+        assert not await keeper_of(ben).has(made.cid)
+        await ben.mesh.write([document.add(OPEN, str(made.cid))])  # it says that strangers had it before
+        await until(lambda: ben.mesh.database.look(library.kept).keys() == {made.cid}, "then it comes from them")
+
+
+async def test_what_is_kept_of_a_stranger_is_known_as_that_on_all_devices(tmp_path: Path) -> None:
+    async with two_strangers(tmp_path) as (anna, ben):
+        made = await keeper_of(anna).make(draft(tmp_path), public=True)
+        await ben.patterns.keep(str(made.cid))
+        assert keeper_of(ben).may_ask(made.cid)
+        own = await ben.patterns.make({"title": "Mine", "domain": "home", "template": "x"})
+        assert not keeper_of(ben).may_ask(Cid.parse(own.cid))
+        await ben.patterns.forget(str(made.cid))
+        assert not ben.mesh.replica.document.orset(OPEN)
 
 
 async def test_a_stranger_gets_nothing_of_the_mesh(tmp_path: Path) -> None:

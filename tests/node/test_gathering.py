@@ -246,7 +246,7 @@ async def test_the_kubo_does_not_hear_of_what_may_be_private(tmp_path: Path) -> 
         assert keeper is not None
         document = keeper.mesh.replica.document
         await keeper.mesh.write([document.add(KEPT, str(made.cid))])  # as another device does
-        with pytest.raises(BlockUnavailable, match="not the Kubo, as it may be private"):
+        with pytest.raises(BlockUnavailable, match="no stranger, as it may be private"):
             await node.patterns.get(str(made.cid))
         await until(lambda: node.status()["services"]["kubo"]["state"] == "ok", "the Kubo is there")
         own = await keeper.make(draft(tmp_path, files=NOTES), public=False)

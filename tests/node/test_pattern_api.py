@@ -98,7 +98,7 @@ async def test_files_travel_to_a_stranger_who_can_then_block_their_creator(tmp_p
         await ben.patterns.unblock(creator)
         assert ben.patterns.blocked() == frozenset()
         await ben.patterns.forget(published.cid)
-        assert (await ben.patterns.import_car(car)).cid == published.cid
+        assert (await ben.patterns.import_car(car)).pattern.cid == published.cid
         with pytest.raises(ValueRefused, match="your own creator key"):
             await anna.patterns.block(creator)
 
