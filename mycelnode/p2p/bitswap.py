@@ -6,7 +6,7 @@ Each end sends on a stream of its own, which it keeps; Kubo and Helia read no an
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,9 +17,9 @@ import trio
 from mycelnode.background import open_background, open_together
 from mycelnode.encoding import base32
 from mycelnode.errors import BlockUnavailable, BrokenError, EncodingError, MycelError, NetworkError, PeerMisbehaved
+from mycelnode.p2p.delimited import Reader, delimited
 from mycelnode.p2p.host import Host, Stream
 from mycelnode.ports import BlockStore
-from mycelnode.protobuf import varint
 from mycelnode.protocols.bitswap import Exchange, asked_for
 from mycelnode.protocols.bitswap_client import Event, Flooded, Got, Missed, Session
 from mycelnode.protocols.bitswap_frames import (
@@ -31,7 +31,6 @@ from mycelnode.protocols.bitswap_frames import (
 from mycelnode.protocols.dag_walk import DagWalk, Links
 
 READ_BYTES = 256 << 10  # at once, of a busy stream
-LENGTH_BYTES = 4  # of the varint before a message: MAX_MESSAGE takes that many
 LARGE_BYTES = 256 << 10  # a message beyond that holds blocks: of who owes us none, few are taken at a time
 LARGE_AT_ONCE = 4  # of those
 OWED_SECONDS = 120.0  # for a message to come whole
@@ -264,8 +263,7 @@ class Bitswap:
             while self._lines.get(peer) is line and (said := self.machine.next(peer)) is not None:
                 given = [name for name in said.wanted if self._gives(name)]  # a peer may have waited long
                 blocks = await self._in_thread(self._read, given) if given else {}
-                payload = encode_message(said.message(blocks))
-                await self._send(peer, line, varint(len(payload)) + payload)
+                await self._send(peer, line, delimited(encode_message(said.message(blocks))))
                 if blocks:
                     self.host.useful(peer, USEFUL_SECONDS)
         except MycelError as error:  # the line broke, or it does not speak Bitswap
@@ -295,7 +293,7 @@ class Bitswap:
 
     async def _serve(self, stream: Stream) -> None:
         """Read messages for as long as the peer keeps its stream."""
-        reader = _Reader(stream, partial(self._stirs, stream.peer))
+        reader = Reader(stream, MAX_MESSAGE, at_once=READ_BYTES, stirs=partial(self._stirs, stream.peer))
         try:
             while (size := await reader.length()) is not None:
                 line = self._lines.get(stream.peer)
@@ -305,7 +303,7 @@ class Bitswap:
                     line.deaf = False
                     self.machine.connected(stream.peer, trio.current_time())
                 async with line.reading:
-                    chatter = await self._hear(stream.peer, await self._body(stream, reader, size))
+                    chatter = await self._hear(stream.peer, await self._body(stream.peer, reader, size))
                     await _pay(line, chatter)
         except PeerMisbehaved:
             stream.cut()
@@ -314,13 +312,12 @@ class Bitswap:
             with trio.CancelScope(shield=True):
                 await stream.aclose()
 
-    async def _body(self, stream: Stream, reader: _Reader, size: int) -> bytes:
+    async def _body(self, peer: str, reader: Reader, size: int) -> bytes:
         """Put one message together; of the large ones that nobody asked for only a few at a time, however many peers there are."""
-        unasked = size > LARGE_BYTES and not self.machine.client.owes(stream.peer)
-        if not unasked:
-            return await reader.body(size, OWED_SECONDS)
-        async with self._large:
-            return await reader.body(size, LARGE_SECONDS)
+        if size > LARGE_BYTES and not self.machine.client.owes(peer):
+            async with self._large:
+                return await _within(LARGE_SECONDS, reader.body(size), peer)
+        return await _within(OWED_SECONDS, reader.body(size), peer)
 
     def _stirs(self, peer: str) -> None:
         self.machine.client.stirs(peer, trio.current_time())
@@ -366,49 +363,10 @@ class Bitswap:
             self._stir()
 
 
-class _Reader:
-    """Messages from one stream, each after its length; ``stirs`` is called when bytes come."""
-
-    def __init__(self, stream: Stream, stirs: Callable[[], None]) -> None:
-        self._stream, self._stirs = stream, stirs
-        self._buffer = bytearray()
-
-    async def _more(self) -> bool:
-        data = await self._stream.receive_some(READ_BYTES)
-        self._buffer += data
-        self._stirs()
-        return bool(data)
-
-    async def length(self) -> int | None:
-        """The length of the next message, however long that takes; None at a clean end. Raises `PeerMisbehaved`, `BrokenError`."""
-        size = 0
-        for place in range(LENGTH_BYTES):
-            while len(self._buffer) <= place:
-                if not await self._more():
-                    if self._buffer:
-                        raise BrokenError(f"{self._stream.peer} ended the stream within a message")
-                    return None
-            byte = self._buffer[place]
-            size |= (byte & 0x7F) << 7 * place
-            if byte < 0x80:
-                break
-        else:
-            size = MAX_MESSAGE + 1
-        if size > MAX_MESSAGE:
-            raise PeerMisbehaved(f"{self._stream.peer} announced a Bitswap message of more than {MAX_MESSAGE} bytes")
-        del self._buffer[: place + 1]
-        return size
-
-    async def body(self, size: int, seconds: float) -> bytes:
-        """The next ``size`` bytes, within ``seconds``. Nothing is allocated that has not come. Raises `BrokenError`."""
-        with trio.move_on_after(seconds):
-            while len(self._buffer) < size:
-                if not await self._more():
-                    raise BrokenError(f"{self._stream.peer} ended the stream within a message")
-            data = bytes(memoryview(self._buffer)[:size])
-            del self._buffer[:size]
-            return data
-        raise BrokenError(f"a message of {self._stream.peer} did not come whole in {seconds:.0f} seconds")
+async def _within(seconds: float, coming: Awaitable[bytes], peer: str) -> bytes:
+    with trio.move_on_after(seconds):
+        return await coming
+    raise BrokenError(f"a message of {peer} did not come whole in {seconds:.0f} seconds")
 
 
 async def _pay(line: _Line, chatter: int) -> None:

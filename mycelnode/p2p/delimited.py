@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
-from mycelnode.errors import PeerMisbehaved
+from mycelnode.errors import BrokenError, PeerMisbehaved
 from mycelnode.p2p.host import Stream
-from mycelnode.protobuf import MAX_VARINT_BYTES, read_varint, varint
+from mycelnode.protobuf import varint
+
+READ_BYTES = 16 << 10  # at once
 
 
 def delimited(message: bytes) -> bytes:
@@ -14,18 +18,64 @@ def delimited(message: bytes) -> bytes:
     return varint(len(message)) + message
 
 
-async def read_delimited(stream: Stream, most: int, seconds: float) -> bytes:
-    """The next message, of at most ``most`` bytes. It may begin whenever it likes, and has ``seconds`` from then on.
+class Reader:
+    """The messages of one stream, of at most ``most`` bytes each.
 
-    Raises `PeerMisbehaved`, before anything is awaited for it, if it is longer; if it does not end; `EncodingError` for what is no
-    length; `BrokenError` at the end of the stream.
+    ``at_once``: bytes that are read of a busy stream, so that it may be that far ahead; ``stirs`` is called when some have come.
     """
-    prefix = bytearray(await stream.read_exactly(1))
-    with trio.move_on_after(seconds):
-        while prefix[-1] >= 0x80 and len(prefix) < MAX_VARINT_BYTES:
-            prefix += await stream.read_exactly(1)
-        size, _ = read_varint(bytes(prefix), 0)
-        if size > most:
-            raise PeerMisbehaved(f"{stream.peer} announced a message of {size} bytes; {most} are allowed")
-        return await stream.read_exactly(size) if size else b""
-    raise PeerMisbehaved(f"{stream.peer} did not end a message that it began")
+
+    def __init__(
+        self, stream: Stream, most: int, *, at_once: int = READ_BYTES, stirs: Callable[[], None] = lambda: None
+    ) -> None:
+        self._stream, self._most, self._at_once, self._stirs = stream, most, at_once, stirs
+        self._places = len(varint(most))  # of the longest length
+        self._buffer = bytearray()
+
+    async def next(self, seconds: float) -> bytes | None:
+        """The next message, or None at a clean end. It may begin whenever it likes, and has ``seconds`` from then on.
+
+        Raises `PeerMisbehaved` if it does not end in that time, and as `length`.
+        """
+        if not (self._buffer or await self._more()):
+            return None
+        with trio.move_on_after(seconds):
+            size = await self.length()
+            return None if size is None else await self.body(size)
+        raise PeerMisbehaved(f"{self._stream.peer} did not end a message that it began")
+
+    async def length(self) -> int | None:
+        """The length of the next message, or None at a clean end.
+
+        Raises `PeerMisbehaved`, before anything is awaited for it, if it is longer than may be; `BrokenError`.
+        """
+        if not (self._buffer or await self._more()):
+            return None
+        size, place = 0, 0
+        while True:
+            await self._until(place + 1)
+            byte = self._buffer[place]
+            size |= (byte & 0x7F) << 7 * place
+            place += 1
+            if size > self._most or (byte >= 0x80 and place == self._places):
+                raise PeerMisbehaved(f"{self._stream.peer} announced a message of more than {self._most} bytes")
+            if byte < 0x80:
+                del self._buffer[:place]
+                return size
+
+    async def body(self, size: int) -> bytes:
+        """The next ``size`` bytes. Nothing is allocated that has not come. Raises `BrokenError`."""
+        await self._until(size)
+        data = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[:size]
+        return data
+
+    async def _until(self, size: int) -> None:
+        while len(self._buffer) < size:
+            if not await self._more():
+                raise BrokenError(f"{self._stream.peer} ended the stream within a message")
+
+    async def _more(self) -> bool:
+        data = await self._stream.receive_some(self._at_once)
+        self._buffer += data
+        self._stirs()
+        return bool(data)

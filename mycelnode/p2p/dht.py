@@ -18,7 +18,7 @@ import trio
 from mycelnode.background import open_background
 from mycelnode.errors import BrokenError, EncodingError, MycelError, NetworkError, PeerMisbehaved
 from mycelnode.p2p._addresses import group_of, is_public, parse, usable
-from mycelnode.p2p.delimited import delimited, read_delimited
+from mycelnode.p2p.delimited import Reader, delimited
 from mycelnode.p2p.host import Host, Stream
 from mycelnode.patterns.cid import Cid
 from mycelnode.protocols.buckets import Buckets, Rate
@@ -211,9 +211,12 @@ class Dht:
             stream = await self._open(to)
             try:
                 await _send(stream, question)
-                answer = Message.read(await read_delimited(stream, MAX_MESSAGE_BYTES, READ_SECONDS))
+                said = await Reader(stream, MAX_MESSAGE_BYTES).next(READ_SECONDS)
             finally:
                 stream.reset()
+        if said is None:
+            raise BrokenError(f"{to.peer} ended the stream without an answer")
+        answer = Message.read(said)
         if answer.kind is not question.kind:
             raise PeerMisbehaved(f"{to.peer} answered another question")
         self.table.answered(to.peer, self._at_its_address(to.addrs, to.peer), self._clock())
@@ -350,12 +353,15 @@ class Dht:
                 return
             self._waiting.popitem(last=False)[0].reset()
         self._served[peer] += 1
+        reader = Reader(stream, MAX_MESSAGE_BYTES)
         try:
             while True:
                 self._waiting[stream] = None
                 with trio.fail_after(READ_SECONDS):
-                    data = await read_delimited(stream, MAX_MESSAGE_BYTES, READ_SECONDS)
+                    data = await reader.next(READ_SECONDS)
                 self._waiting.pop(stream, None)
+                if data is None:
+                    return
                 await trio.sleep(self._rates.owe(peer, trio.current_time()))
                 answer = self._answer(peer, Message.read(data))
                 if answer is not None:

@@ -16,7 +16,7 @@ import trio
 
 from mycelnode.background import open_background
 from mycelnode.errors import BrokenError, EncodingError, NetworkError, PeerMisbehaved, Unsupported
-from mycelnode.p2p.delimited import delimited, read_delimited
+from mycelnode.p2p.delimited import Reader, delimited
 from mycelnode.p2p.host import Connection, Host, Stream
 from mycelnode.protocols import gossip_wire
 from mycelnode.protocols.announce import Announcement, Judge, Verdict, Verify
@@ -224,9 +224,9 @@ class GossipService:
         if link.reading is not None:
             link.reading.reset()
         link.reading = stream
+        reader = Reader(stream, MAX_RPC_BYTES)
         try:
-            while True:
-                data = await read_delimited(stream, MAX_RPC_BYTES, RPC_SECONDS)
+            while (data := await reader.next(RPC_SECONDS)) is not None:
                 await trio.sleep(self._rates.owe(stream.peer, trio.current_time(), len(data) + RPC_COST))
                 rpc = gossip_wire.read(data, self._topic)
                 self._act(self._machine.receive(stream.peer, rpc, trio.current_time()))

@@ -11,7 +11,7 @@ import trio
 
 from mycelnode.errors import BrokenError, EncodingError, NetworkError
 from mycelnode.p2p import dht
-from mycelnode.p2p.delimited import read_delimited
+from mycelnode.p2p.delimited import Reader
 from mycelnode.p2p.dht import IPFS_KAD, MYCEL_KAD, STREAMS_OF_PEER, Dht, bootstrap_peer, key_of, open_dht
 from mycelnode.p2p.host import Host, Stream
 from mycelnode.patterns.cid import RAW, Cid
@@ -278,9 +278,9 @@ async def test_nobody_provides_for_another_or_under_any_key_or_elsewhere() -> No
 
 async def answering(answer: Callable[[Message], bytes]) -> Callable[[Stream], object]:
     async def handler(stream: Stream) -> None:
-        while True:
-            question = Message.read(await read_delimited(stream, 1 << 16, PATIENCE))
-            data = answer(question)
+        reader = Reader(stream, 1 << 16)
+        while (question := await reader.next(PATIENCE)) is not None:
+            data = answer(Message.read(question))
             await stream.send_all(varint(len(data)) + data, deadline=PATIENCE)
 
     return handler
