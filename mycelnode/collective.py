@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -202,6 +203,7 @@ async def _open_swarm(collective: Collective, keeper: Keeper, blocks: Blockstore
                 bootstrap=settings.get("swarm.bootstrap"),
                 store=ByName(blocks),
                 gives=lambda cid: keeper.is_shown(Cid.from_bytes(cid)),
+                upload=settings.get("swarm.max_upload") or math.inf,
                 last_port=mesh.fact(LAST_PORT),
                 ready=ready,
             )

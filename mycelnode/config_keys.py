@@ -259,6 +259,13 @@ KEYS: Mapping[str, Key] = {
             "device",
             "addresses of the second door, to the collective",
         ),
+        Key(
+            "swarm.max_upload",
+            between(as_int, 0, MAX_NUMBER),
+            16 << 20,
+            "device",
+            "bytes of blocks a second that strangers are sent, all together; 0: as many as they take",
+        ),
     )
 }
 

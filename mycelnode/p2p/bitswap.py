@@ -6,6 +6,7 @@ Each end sends on a stream of its own, which it keeps; Kubo and Helia read no an
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,8 +21,8 @@ from mycelnode.errors import BlockUnavailable, BrokenError, EncodingError, Mycel
 from mycelnode.p2p.delimited import Reader, delimited
 from mycelnode.p2p.host import Host, Stream
 from mycelnode.ports import BlockStore
-from mycelnode.protocols.bitswap import Exchange, asked_for
-from mycelnode.protocols.bitswap_client import Event, Flooded, Got, Missed, Session
+from mycelnode.protocols.bitswap import Event, Exchange, Outgoing, Stuck, asked_for
+from mycelnode.protocols.bitswap_client import TICK_SECONDS, Flooded, Got, Missed, Session
 from mycelnode.protocols.bitswap_frames import (
     MAX_MESSAGE,
     PROTOCOL,
@@ -86,14 +87,16 @@ class _Waiter:
 class Bitswap:
     """Bitswap on one host. Made by `open_bitswap`."""
 
-    def __init__(self, host: Host, store: BlockStore, nursery: trio.Nursery, gives: Gives) -> None:
+    def __init__(
+        self, host: Host, store: BlockStore, nursery: trio.Nursery, gives: Gives, per_second: float = math.inf
+    ) -> None:
         self.host, self._store, self._nursery, self._gives = host, store, nursery, gives
-        self.machine = Exchange()
+        self.machine = Exchange(per_second)
         self._lines: dict[str, _Line] = {}
         self._waiting: dict[bytes, _Waiter] = {}
         self._threads = trio.CapacityLimiter(STORE_THREADS)
         self._large = trio.CapacityLimiter(LARGE_AT_ONCE)
-        self._wanted = trio.Event()
+        self._wake, self._due = trio.Event(), math.inf  # when the clock is looked at next
 
     @property
     def peers(self) -> set[str]:
@@ -183,7 +186,8 @@ class Bitswap:
         waiter = self._waiting.setdefault(cid, _Waiter())
         waiter.users += 1
         self._stir()
-        self._wanted.set()
+        if self._due > now + TICK_SECONDS:
+            self._wake.set()
         try:
             with trio.move_on_after(seconds):
                 await waiter.done.wait()
@@ -251,31 +255,40 @@ class Bitswap:
         self.machine.disconnected(peer, trio.current_time())
 
     def _stir(self) -> None:
-        """Let those speak to whom there is something to say."""
-        for peer in self.machine.speaks_to():
+        """Let those speak to whom there is something to say, and look at the clock when there may be more."""
+        now = trio.current_time()
+        for peer in self.machine.speaks_to(now):
             line = self._lines.get(peer)
             if line is not None and not line.speaking:
                 line.speaking = True
                 self._nursery.start_soon(self._speak, peer, line)
+        if self.machine.answer_due(now) < self._due:
+            self._wake.set()
 
     async def _speak(self, peer: str, line: _Line) -> None:
         try:
-            while self._lines.get(peer) is line and (said := self.machine.next(peer)) is not None:
-                given = [name for name in said.wanted if self._gives(name)]  # a peer may have waited long
-                blocks = await self._in_thread(self._read, given) if given else {}
-                await self._send(peer, line, delimited(encode_message(said.message(blocks))))
-                if blocks:
+            while self._lines.get(peer) is line and (said := self.machine.next(peer, trio.current_time())) is not None:
+                self._stir()  # it may be the turn of another now
+                data, gives = await self._write(said)
+                await self._send(peer, line, data)
+                if self._lines.get(peer) is line:
+                    self.machine.sent(peer)
+                if gives:
                     self.host.useful(peer, USEFUL_SECONDS)
         except MycelError as error:  # the line broke, or it does not speak Bitswap
             _log.debug("nothing can be said to %s over Bitswap: %s", peer, error)
             if self._lines.get(peer) is line:
                 line.deaf, line.stream = True, None
                 self.machine.disconnected(peer, trio.current_time())
-                self._stir()
         finally:
             line.speaking = False
-        if self._lines.get(peer) is line and peer in self.machine.speaks_to():
-            self._stir()
+        self._stir()
+
+    async def _write(self, said: Outgoing) -> tuple[bytes, bool]:
+        """The message, and whether it gives blocks. Only one copy of these is left."""
+        given = [name for name in said.wanted if self._gives(name)]  # a peer may have waited long
+        blocks = await self._in_thread(self._read, given) if given else {}
+        return delimited(encode_message(said.message(blocks))), bool(blocks)
 
     async def _send(self, peer: str, line: _Line, data: bytes) -> None:
         """On the stream of the last message, or a new one where the peer has ended that."""
@@ -345,6 +358,9 @@ class Bitswap:
             case Flooded(peer, unwanted):
                 _log.info("cutting %s: it sent %d bytes of blocks that nobody asked for", peer, unwanted)
                 self.host.disconnect(peer)
+            case Stuck(peer):
+                _log.info("cutting %s: it takes its blocks too slowly, and others wait", peer)
+                self.host.disconnect(peer)
 
     def _end(self, name: bytes, data: bytes | None) -> None:
         waiter = self._waiting.pop(name, None)
@@ -354,10 +370,9 @@ class Bitswap:
 
     async def _watch_the_clock(self) -> None:
         while True:
-            self._wanted = trio.Event()
-            due = self.machine.client.next_due(trio.current_time())
-            with trio.move_on_at(due):
-                await (self._wanted.wait() if due == float("inf") else trio.sleep_until(due))
+            self._wake, self._due = trio.Event(), self.machine.next_due(trio.current_time())
+            with trio.move_on_at(self._due):
+                await self._wake.wait()
             for event in self.machine.tick(trio.current_time()):
                 self._happened(event)
             self._stir()
@@ -383,15 +398,20 @@ def _session(peers: Collection[str] | None, patient: bool = True) -> Session:
 
 @asynccontextmanager
 async def open_bitswap(
-    host: Host, store: BlockStore, *, strangers: bool, gives: Gives = lambda cid: True
+    host: Host,
+    store: BlockStore,
+    *,
+    strangers: bool,
+    gives: Gives = lambda cid: True,
+    per_second: float = math.inf,
 ) -> AsyncIterator[Bitswap]:
     """Bitswap on ``host``, with every peer that is connected, until the block is left; ``strangers``: also with those.
 
     Of the blocks of ``store`` those are for all who may use it that it ``gives``; of the others nobody hears. The store is called
-    in threads, by up to `STORE_THREADS` at once.
+    in threads, by up to `STORE_THREADS` at once. ``per_second``: bytes of blocks that go out to all peers together.
     """
     async with open_background() as nursery:
-        bitswap = Bitswap(host, store, nursery, gives)
+        bitswap = Bitswap(host, store, nursery, gives, per_second)
         host.watch(bitswap._changed)
         host.set_handler(PROTOCOL, bitswap._serve, strangers=strangers)
         try:

@@ -71,13 +71,14 @@ async def open_swarm(
     bootstrap: Iterable[str],
     store: BlockStore,
     gives: Gives = lambda cid: True,
+    upload: float = math.inf,
     last_port: int | None = None,
     ready: trio.Event | None = None,
 ) -> AsyncIterator[Swarm]:
     """Open the door with the key of ``seed`` (32 bytes), serve ``store``, and keep in touch with the peers of ``bootstrap``.
 
-    ``gives``: which of its blocks; see `open_bitswap`. ``ready``: nobody is dialled before, so that whoever is met
-    finds all protocols.
+    ``gives``: which of its blocks; see `open_bitswap`. ``upload``: bytes of blocks a second that go out, to all together.
+    ``ready``: nobody is dialled before, so that whoever is met finds all protocols.
     ``bootstrap``: multiaddrs that end in ``/p2p/`` and a peer id. ``last_port`` is taken again where ``listen`` leaves it open.
     Raises `NetworkError` when an address cannot be listened on. Leaving the block closes every connection.
     """
@@ -87,7 +88,10 @@ async def open_swarm(
     config = HostConfig(listen=listen, limits=LIMITS, private_only=False)
     async with open_lasting_host(seed, config, last_port, admit=lambda key: Admission.STRANGER) as host:
         serve_identity(host)
-        async with open_bitswap(host, store, strangers=True, gives=gives) as bitswap, open_background() as nursery:
+        async with (
+            open_bitswap(host, store, strangers=True, gives=gives, per_second=upload) as bitswap,
+            open_background() as nursery,
+        ):
             nursery.start_soon(_Bootstrap(host, first).run, ready)
             yield Swarm(host, bitswap, unusable)
 

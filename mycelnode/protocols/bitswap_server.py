@@ -90,19 +90,23 @@ class Ledger:
         self.queued_bytes -= self.blocks.pop(cid, 0)
 
     @property
-    def waiting(self) -> bool:
-        """Is there something to say?"""
-        return bool(self.blocks or self.presences)
+    def next_bytes(self) -> int:
+        """How large the blocks of the next message are together; 0 if there are none."""
+        return max(1, sum(self.blocks[cid] for cid in self._next())) if self.blocks else 0
 
-    def next(self) -> Answer:
-        """What the next message is to say; it counts as said."""
-        presences = tuple(self.presences.popitem(last=False) for _ in range(min(len(self.presences), ANSWER_PRESENCES)))
-        blocks, total = list[bytes](), 0
-        while self.blocks:
-            cid, size = next(iter(self.blocks.items()))
-            if blocks and total + size > ANSWER_BYTES:
+    def _next(self) -> list[bytes]:
+        found, total = list[bytes](), 0
+        for cid, size in self.blocks.items():
+            if found and total + size > ANSWER_BYTES:
                 break
-            self._drop(cid)
-            blocks.append(cid)
+            found.append(cid)
             total += size
-        return Answer(presences, tuple(blocks))
+        return found
+
+    def next(self, *, blocks: bool) -> Answer:
+        """What the next message is to say, with or without ``blocks``; it counts as said."""
+        presences = tuple(self.presences.popitem(last=False) for _ in range(min(len(self.presences), ANSWER_PRESENCES)))
+        given = self._next() if blocks else []
+        for cid in given:
+            self._drop(cid)
+        return Answer(presences, tuple(given))

@@ -52,7 +52,7 @@ def _message(data: bytes) -> None:
 
 def _conversation(data: bytes) -> None:
     """Events ``[kind, peer, message]``: 0 a message comes, 1 a peer leaves or comes back, 2 seconds pass, 3 something is wanted."""
-    machine, now = Exchange(), 0.0
+    machine, now = Exchange(per_second=1000.0), 0.0
     held = {_cid(block): block for block in HELD}
     here = dict.fromkeys(PEERS, False)
     sessions = (Session(), Session(frozenset(PEERS[:1])))
@@ -83,7 +83,7 @@ def _conversation(data: bytes) -> None:
                 except BusyError:
                     continue
                 machine.arrived(name, 10)
-        _say(machine, held, which)
+        _say(machine, held, which, now)
         _check(machine)
 
 
@@ -94,14 +94,17 @@ def _check_event(happened: bitswap_client.Event, peer: str) -> None:
         raise Broken("bitswap: another peer was cut than the one that spoke")
 
 
-def _say(machine: Exchange, held: dict[bytes, bytes], which: int) -> None:
-    """What is to be said is said, in messages that others can read, and there is an end of it."""
+def _say(machine: Exchange, held: dict[bytes, bytes], which: int, now: float) -> None:
+    """What is to be said is said, in messages that others can read, and there is an end of it; some take the last one slowly."""
     for peer in PEERS[: which % 3]:
         for _ in range(1000):
-            said = machine.next(peer)
+            machine.sent(peer)
+            said = machine.next(peer, now)
             if said is None:
                 break
             decode_message(encode_message(said.message({name: held[name] for name in said.wanted if name in held})))
+            if which % 4 == 1:
+                break
         else:
             raise Broken("bitswap: it speaks for ever")
 
@@ -119,6 +122,16 @@ def _check(machine: Exchange) -> None:
             raise Broken("bitswap: a request of what nobody wants")
         if len(state.requests) > bitswap_client.REQUESTS or len(state.owed) > bitswap_client.MAX_OWED:
             raise Broken("bitswap: more is asked of a peer than may be")
+    books = machine._outflow
+    if books.held != sum(about.held for about in books._peers.values()):
+        raise Broken("bitswap: the bytes that peers are taking are miscounted")
+    if not books._peers.keys() <= machine._ledgers.keys():
+        raise Broken("bitswap: something is sent to who is not there")
+    if any(
+        bool(ledger.blocks) != (peer in books._peers and books._peers[peer].waits)
+        for peer, ledger in machine._ledgers.items()
+    ):
+        raise Broken("bitswap: it has forgotten who waits for blocks")
     for ledger in machine._ledgers.values():
         if ledger.queued_bytes != sum(ledger.blocks.values()):
             raise Broken("bitswap: the bytes of a queue are miscounted")

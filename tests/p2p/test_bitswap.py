@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 import psutil
@@ -18,6 +19,7 @@ from mycelnode.p2p.host import Host, Stream
 from mycelnode.p2p.swarm import Swarm, open_swarm
 from mycelnode.protobuf import bytes_field, varint, varint_field
 from mycelnode.protocols.bitswap_frames import MAX_MESSAGE, PROTOCOL, Block, Entry, Message, encode_message
+from mycelnode.protocols.bitswap_outflow import BURST_SECONDS
 from tests.p2p.blocks import NODE, Blocks, a_dag, cid_of, links, node, random_block
 from tests.p2p.hosts import LOOPBACK, PATIENCE, a_host, connect, never_read, until
 
@@ -25,10 +27,10 @@ MIB = 1 << 20
 
 
 @asynccontextmanager
-async def a_swarm(store: Blocks, bootstrap: Swarm | None = None) -> AsyncIterator[Swarm]:
+async def a_swarm(store: Blocks, bootstrap: Swarm | None = None, upload: float = math.inf) -> AsyncIterator[Swarm]:
     """A door with ``store`` behind it, connected with ``bootstrap``."""
     first = bootstrap.contacts if bootstrap else ()
-    async with open_swarm(os.urandom(32), listen=LOOPBACK, bootstrap=first, store=store) as swarm:
+    async with open_swarm(os.urandom(32), listen=LOOPBACK, bootstrap=first, store=store, upload=upload) as swarm:
         if bootstrap is not None:
             await until(lambda: bootstrap.peer_id in swarm.peers and swarm.peer_id in bootstrap.peers)
         yield swarm
@@ -50,7 +52,7 @@ async def fetched(swarm: Swarm, root: bytes, **more: object) -> Progress:
 def nothing_left(bitswap: Bitswap) -> bool:
     client = bitswap.machine.client
     owed = any(client.owes(peer) for peer in bitswap._lines)
-    return not (client.wants or bitswap._waiting or owed or bitswap.machine.speaks_to())
+    return not (client.wants or bitswap._waiting or owed or bitswap.machine.speaks_to(trio.current_time()))
 
 
 # --- fetching ----------------------------------------------------------------------------------------------------------------
@@ -98,7 +100,7 @@ async def test_a_fetch_goes_on_where_it_was_stopped() -> None:
         kept = set(ours)
         assert 10 <= len(kept) < 41
         await until(lambda: nothing_left(here.bitswap))
-        await until(lambda: not there.bitswap.machine._ledgers[here.peer_id].waiting)  # it was told to stop, too
+        await until(lambda: not there.bitswap.machine._ledgers[here.peer_id].blocks)  # it was told to stop, too
         done = await fetched(here, root)
         assert ours == theirs
         assert done.fetched == 41 - len(kept)
@@ -390,6 +392,60 @@ async def test_a_peer_that_reads_nothing_is_cut_and_the_others_are_served(monkey
         await fetched(here, root)
         await until(lambda: deaf.peer_id not in there.peers)
         assert ours == theirs
+
+
+async def test_who_asks_for_a_block_again_and_again_is_sent_no_more_than_may_go_out() -> None:
+    """And who asks for another one meanwhile gets it."""
+    theirs, rate, heard = Blocks([random_block(200_000), b"another"]), 250_000, 0
+    large, another = theirs
+    async with (
+        a_swarm(theirs, upload=rate) as there,
+        a_host() as greedy,
+        a_swarm(Blocks(), there) as here,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def listen(stream: Stream) -> None:
+            nonlocal heard
+            while data := await stream.receive_some(1 << 18):
+                heard += len(data)
+
+        async def ask() -> None:
+            stream = await greedy.open_stream(greedy.line(there.peer_id), PROTOCOL, deadline=PATIENCE)
+            message = encode_message(Message((Entry(large),)))
+            while True:
+                await stream.send_all(varint(len(message)) + message, deadline=PATIENCE)
+                await trio.sleep(0.005)
+
+        greedy.set_handler(PROTOCOL, listen, strangers=True)
+        began = trio.current_time()
+        await connect(greedy, there.host)
+        nursery.start_soon(ask)
+        await until(lambda: heard >= BURST_SECONDS * rate)
+        assert await here.bitswap.fetch(another, deadline=PATIENCE) == b"another"
+        await trio.sleep(2.0)
+        assert heard <= (BURST_SECONDS + trio.current_time() - began) * rate + 2 * 210_000
+        await until(lambda: heard >= (BURST_SECONDS + 1) * rate)  # it is served on
+        nursery.cancel_scope.cancel()
+
+
+async def test_peers_that_read_nothing_make_room_for_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mycelnode.protocols.bitswap_outflow.HELD_BYTES", 5 * MIB)
+    monkeypatch.setattr("mycelnode.protocols.bitswap_outflow.STUCK_SECONDS", 0.5)
+    theirs = Blocks([random_block(2 * MIB)])
+    (cid,) = theirs
+    async with a_swarm(theirs) as there, AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(a_host()) for _ in range(4)]
+        for deaf in crowd:
+            deaf.set_handler(PROTOCOL, never_read, strangers=True)
+            await connect(deaf, there.host)
+            await say(deaf, there.host, encode_message(Message((Entry(cid),))))
+        books = there.bitswap.machine._outflow
+        await until(lambda: books.held == 6 * MIB)
+        async with a_swarm(Blocks(), there) as here:
+            assert await here.bitswap.fetch(cid, deadline=PATIENCE) == theirs[cid]
+        assert books.held <= 6 * MIB
+        await until(lambda: len(there.peers & {deaf.peer_id for deaf in crowd}) < 3)
 
 
 async def test_a_peer_that_ends_each_stream_after_a_message_is_served() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mycelnode.errors import BusyError
 from mycelnode.protocols import bitswap_client, bitswap_server
-from mycelnode.protocols.bitswap import Exchange, asked_for
+from mycelnode.protocols.bitswap import Event, Exchange, Stuck, asked_for
 from mycelnode.protocols.bitswap_client import Flooded, Got, Missed, Session
 from mycelnode.protocols.bitswap_frames import Block, Entry, Message, decode_message, encode_message
 
@@ -36,6 +36,7 @@ class Node:
     got: dict[bytes, bytes] = field(default_factory=dict)
     missed: list[Missed] = field(default_factory=list)
     flooded: set[str] = field(default_factory=set)
+    stuck: list[str] = field(default_factory=list)
     gave: int = 0  # blocks, to others
     heard: list[tuple[str, Message]] = field(default_factory=list)
 
@@ -51,7 +52,7 @@ class Node:
     def tick(self, now: float) -> None:
         self.take(self.machine.tick(now))
 
-    def take(self, events: list[bitswap_client.Event]) -> None:
+    def take(self, events: Sequence[Event]) -> None:
         for event in events:
             match event:
                 case Got(name, data, _):
@@ -62,11 +63,14 @@ class Node:
                     self.missed.append(event)
                 case Flooded(peer, _):
                     self.flooded.add(peer)
+                case Stuck(peer):
+                    self.stuck.append(peer)
 
-    def says(self, peer: str) -> Message | None:
-        said = self.machine.next(peer)
+    def says(self, peer: str, now: float = 0.0) -> Message | None:
+        said = self.machine.next(peer, now)
         if said is None:
             return None
+        self.machine.sent(peer)
         message = said.message({name: self.blocks[name] for name in said.wanted if name in self.blocks})
         self.gave += len(message.blocks)
         return message
@@ -108,8 +112,8 @@ class World:
 
     def _send(self) -> None:
         for node in list(self.nodes.values()):
-            for peer in sorted(node.machine.speaks_to()):
-                while (message := node.says(peer)) is not None:
+            for peer in sorted(node.machine.speaks_to(self.now)):
+                while (message := node.says(peer, self.now)) is not None:
                     changed = self.meddle(node.name, peer, message)
                     if changed is not None:
                         self.sent += 1
@@ -534,10 +538,11 @@ def test_a_ledger_is_bounded_whatever_is_asked(server: Node) -> None:
 
 
 def test_one_greedy_peer_does_not_take_from_the_others(server: Node) -> None:
-    """Each has its own ledger: what one asks for changes nothing in what another is told next."""
+    """Each has its own ledger, and they take turns: whatever one asks for, another is told next, or after one message."""
     server.machine.connected("c", 0.0)
     cids = server.keep(*blocks_of(500, 100_000))
     server.hear("b", Message(tuple(map(Entry, cids))), 0.0)
+    assert server.says("b") is not None
     server.hear("c", Message((Entry(cids[-1]),)), 0.0)
     answer = server.says("c")
     assert answer is not None
@@ -550,8 +555,8 @@ def test_of_a_peer_that_left_nothing_is_kept(server: Node) -> None:
     wants(server, [cid_of(b"y")], 0.0)
     server.machine.disconnected("b", 0.0)
     assert server.machine._ledgers == {}
-    assert server.machine.speaks_to() == set()
-    assert server.machine.next("b") is None
+    assert server.machine.speaks_to(0.0) == set()
+    assert server.machine.next("b", 0.0) is None
     server.machine.arrived(cid_of(b"x"), 1)
     server.hear("b", Message((Entry(cids[0]),)), 0.0)
-    assert server.machine.speaks_to() == set()
+    assert server.machine.speaks_to(0.0) == set()
