@@ -57,6 +57,7 @@ class _Link:
     waiting: trio.MemoryReceiveChannel[bytes]
     queued: int = 0
     reading: Stream | None = None  # its stream to us
+    speaks: trio.Event = field(default_factory=trio.Event)  # it has opened one
     ends: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
@@ -194,8 +195,10 @@ class GossipService:
                 await trio.sleep(HEARTBEAT_SECONDS * 2**opened)
             try:
                 stream = await self._host.open_stream(link.line, PROTOCOL, deadline=OPEN_SECONDS)
-            except Unsupported:
-                return
+            except Unsupported:  # or not yet: a node is met before it has opened everything. Then it speaks first
+                await link.speaks.wait()
+                link.speaks = trio.Event()
+                continue
             except NetworkError as error:
                 _log.debug("no gossip with %s: %s", peer, error)
                 continue
@@ -224,6 +227,7 @@ class GossipService:
         if link.reading is not None:
             link.reading.reset()
         link.reading = stream
+        link.speaks.set()
         reader = Reader(stream, MAX_RPC_BYTES)
         try:
             while (data := await reader.next(RPC_SECONDS)) is not None:

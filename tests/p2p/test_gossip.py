@@ -265,6 +265,56 @@ async def test_a_peer_that_does_not_speak_it_is_asked_once(monkeypatch: pytest.M
         assert len(asked) == 1
 
 
+async def test_a_peer_that_speaks_it_later_is_spoken_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever dials a node just as it opens meets it before it serves this."""
+    async with a_node(1) as one, a_host() as other:
+        refused = trio.Event()
+        open_stream = one.host.open_stream
+
+        async def noted(*args: object, **named: object) -> Stream:
+            try:
+                return await open_stream(*args, **named)  # type: ignore[arg-type]
+            except Unsupported:
+                refused.set()
+                raise
+
+        monkeypatch.setattr(one.host, "open_stream", noted)
+        await connect(other, one.host)
+        with trio.fail_after(PATIENCE):
+            await refused.wait()
+        async with open_gossip(
+            other, verify=verify, blocked=lambda creator: False, wall=time.time, random=random.Random(2).random
+        ) as late:
+            await until(lambda: one.host.peer_id in late.neighbours and other.peer_id in one.service.neighbours)
+            one.service.publish(announcement(1))
+            with trio.fail_after(PATIENCE):
+                assert (await late.receive()).announcement.cid == announcement(1).cid
+
+
+async def test_a_peer_that_only_speaks_and_does_not_listen_is_asked_a_few_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many streams it opens: each costs us no more than it costs it."""
+    monkeypatch.setattr(gossip, "HEARTBEAT_SECONDS", 0.01)
+    asked = 0
+    async with a_node(1) as one, a_host() as other:
+        open_stream = one.host.open_stream
+
+        async def counted(*args: object, **named: object) -> Stream:
+            nonlocal asked
+            asked += 1
+            return await open_stream(*args, **named)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(one.host, "open_stream", counted)
+        for number in range(3 * gossip.MAX_OPENED):
+            stream = await raw(other, one.host)
+            await say(stream, Rpc(subscribe=True).write(TOPIC))
+            await until(lambda number=number: asked >= min(number + 1, gossip.MAX_OPENED))  # type: ignore[misc]
+            stream.reset()
+        await trio.sleep(0.5)
+        assert asked == gossip.MAX_OPENED
+
+
 async def test_who_sends_without_end_is_read_no_faster_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     read, taken = gossip_wire.read, 0
 
