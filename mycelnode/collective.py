@@ -41,6 +41,7 @@ from mycelnode.searching import Searcher
 
 LAST_PORT = "swarm_port"  # among the facts of the database
 PROVIDE_SECONDS = 60.0  # for the peers of one DHT to be told of a pattern
+PROVIDE_LOOK_SECONDS = 60.0  # between two looks at what can be had here; told again it is by the DHT's own clock
 EMBED_PAUSE_SECONDS = 5.0  # between two looks at what has no vector yet
 EMBED_LOOK_SECONDS = 300.0  # while nothing changes
 _log = logging.getLogger(__name__)
@@ -134,14 +135,28 @@ class Collective:
         return gossip.publish(said)
 
     async def provide_all(self) -> None:
-        """Let the DHT know of all that was published, one after another: it forgets."""
+        """Let the DHT know, which forgets, of all that was published and can be had here, one after another; and of no more."""
         assert self.keeper is not None
         for cid in self.keeper.published():
             for dht in self._dhts:
-                try:
-                    await dht.provide(cid, deadline=PROVIDE_SECONDS)
-                except MycelError as error:
-                    _log.warning("%s is not made known: %s", cid, error)
+                if not self.keeper.is_shown(cid):  # forgotten, or not come yet from the device that published it
+                    dht.withdraw(cid)
+                elif not dht.provides(cid):
+                    await self._provide(cid, dht)
+
+    async def _provide(self, cid: Cid, dht: Dht) -> None:
+        assert self.keeper is not None
+        try:
+            if await self.keeper.is_whole(cid):
+                await dht.provide(cid, deadline=PROVIDE_SECONDS)
+        except MycelError as error:
+            _log.warning("%s is not made known: %s", cid, error)
+
+    async def keep_providing(self) -> None:
+        """The same, for as long as the door is open."""
+        while True:
+            await self.provide_all()
+            await trio.sleep(PROVIDE_LOOK_SECONDS)
 
 
 @asynccontextmanager
@@ -231,7 +246,7 @@ async def _open_swarm(collective: Collective, keeper: Keeper, blocks: Blockstore
         collective.swarm, collective._gossip, collective._dhts = swarm, gossip, (ours, public)
         collective.discoverer = discoverer
         nursery.start_soon(discoverer.run, catalogue)
-        nursery.start_soon(collective.provide_all)
+        nursery.start_soon(collective.keep_providing)
         ready.set()
         try:
             yield Source(SWARM, swarm.bitswap, collective._dhts)

@@ -116,6 +116,10 @@ class Dht:
             await self._tell(key, told)
         return len(told)
 
+    def provides(self, cid: Cid) -> bool:
+        """Do we tell others that we have it?"""
+        return key_of(cid) in self.own
+
     def withdraw(self, cid: Cid) -> None:
         """Tell nobody again that we have it; the records end by themselves, 48 hours after they were told."""
         self.own.remove(key_of(cid))

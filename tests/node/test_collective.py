@@ -253,3 +253,31 @@ async def test_addresses_that_name_nobody_are_told(tmp_path: Path) -> None:
     data = await person(tmp_path, "anna", "/ip4/127.0.0.1/udp/4001/quic-v1")
     async with running(data) as node:
         assert "1 of swarm.bootstrap cannot be dialled" in node.status()["services"]["swarm"]["detail"]
+
+
+async def test_the_dht_is_told_of_what_can_be_had_here_and_of_nothing_else(tmp_path: Path) -> None:
+    def provided(node: Node) -> set[Cid]:
+        made = keeper_of(node).published()
+        first, public = [{cid for cid in made if dht.provides(cid)} for dht in node.collective._dhts]
+        assert first == public
+        return first
+
+    data = await person(tmp_path, "anna")
+    async with running(data) as anna:
+        keeper = keeper_of(anna)
+        here, forgotten, damaged = [
+            (await keeper.make(draft(tmp_path, name, files=FILES | {"references/name.md": name.encode()}), public=True))
+            for name in ("here", "forgotten", "damaged")
+        ]
+        await anna.collective.provide_all()
+        assert provided(anna) == {here.cid, forgotten.cid, damaged.cid}
+        await keeper.forget(forgotten.cid)
+        await anna.collective.provide_all()
+        assert provided(anna) == {here.cid, damaged.cid}
+        assert damaged.pattern.files is not None
+        only_there = blocks_of(keeper, damaged.pattern.files) - blocks_of(keeper, here.cid)
+        keeper.store._drop(str(only_there.pop()))
+    async with running(data) as anna:
+        await anna.collective.provide_all()
+        assert len(keeper_of(anna).published()) == 3
+        assert provided(anna) == {here.cid}
