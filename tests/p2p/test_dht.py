@@ -10,9 +10,10 @@ import pytest
 import trio
 
 from mycelnode.errors import BrokenError, EncodingError, NetworkError
-from mycelnode.p2p import dht
+from mycelnode.p2p import dht_asking, dht_serving
 from mycelnode.p2p.delimited import Reader
-from mycelnode.p2p.dht import IPFS_KAD, MYCEL_KAD, STREAMS_OF_PEER, Dht, bootstrap_peer, key_of, open_dht
+from mycelnode.p2p.dht import IPFS_KAD, MYCEL_KAD, Dht, bootstrap_peer, key_of, open_dht
+from mycelnode.p2p.dht_serving import STREAMS_OF_PEER
 from mycelnode.p2p.host import Host, Stream
 from mycelnode.patterns.cid import RAW, Cid
 from mycelnode.protobuf import varint
@@ -145,21 +146,23 @@ async def test_many_questions_at_once_do_not_take_more_streams_than_a_stranger_h
                 nursery.start_soon(find)
         assert [[each.peer for each in providers] for providers in found] == [[host.peer_id]] * 30
         assert host.peer_id in one.dht.table
-        await until(lambda: not one.dht._turns)
+        await until(lambda: not one.dht.asker._turns)
 
 
 async def test_connections_for_questions_end_when_nobody_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dht, "IDLE_SECONDS", -1.0)
+    monkeypatch.setattr(dht_asking, "IDLE_SECONDS", -1.0)
     kept: set[str] = set()
     async with a_node() as first, a_node(first, keep=kept.__contains__) as other:
         await until(lambda: len(other.dht.table) == 1)
         kept.add(first.host.peer_id)
         await connect(other.host, first.host)
-        other.dht._dialled[first.host.peer_id] = 0.0
-        other.dht._sweep()
+        other.dht.asker._dialled[first.host.peer_id] = 0.0
+        other.dht.asker.sweep(kept.__contains__)
         assert first.host.peer_id in other.host.connected()
         kept.clear()
-        await until(lambda: (other.dht._sweep(), first.host.peer_id not in other.host.connected())[1])
+        await until(
+            lambda: (other.dht.asker.sweep(kept.__contains__), first.host.peer_id not in other.host.connected())[1]
+        )
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------------------
@@ -175,9 +178,9 @@ async def test_addresses_of_strangers_are_tried_only_if_they_can_be_theirs() -> 
     ]
     async with a_node() as one, a_node(one) as other, a_node(private=False) as public:
         await until(lambda: len(other.dht.table) == 1)
-        assert one.dht._dialable(addrs) == addrs[:3]
-        assert public.dht._dialable(addrs) == ["/ip4/8.8.8.8/tcp/53"]
-        assert one.dht._at_its_address(addrs, other.host.peer_id) == ("/ip4/127.0.0.1/tcp/1",)
+        assert one.dht.asker.dialable(addrs) == addrs[:3]
+        assert public.dht.asker.dialable(addrs) == ["/ip4/8.8.8.8/tcp/53"]
+        assert one.dht.asker.at_its_address(addrs, other.host.peer_id) == ("/ip4/127.0.0.1/tcp/1",)
 
 
 @pytest.mark.parametrize("bad", ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/p2p/x", "x/p2p/y", ""])
@@ -207,25 +210,25 @@ async def ended(stream: Stream) -> None:
 
 
 async def test_silent_streams_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dht, "READ_SECONDS", 2.0)
+    monkeypatch.setattr(dht_serving, "READ_SECONDS", 2.0)
     async with a_node() as one, a_node(one) as other, a_host() as attacker:
         streams = [await raw(attacker, one.host) for _ in range(3 * STREAMS_OF_PEER)]
-        await until(lambda: one.dht._served[attacker.peer_id] == STREAMS_OF_PEER)
+        await until(lambda: one.dht.server._served[attacker.peer_id] == STREAMS_OF_PEER)
         await until(lambda: len(other.dht.table) == 1)
         assert await other.dht.provide(BLOCK, deadline=PATIENCE) == 1
-        assert one.dht._served[attacker.peer_id] <= STREAMS_OF_PEER
+        assert one.dht.server._served[attacker.peer_id] <= STREAMS_OF_PEER
         for stream in streams:
             await ended(stream)
-        assert not one.dht._served
-        assert not one.dht._waiting
+        assert not one.dht.server._served
+        assert not one.dht.server._waiting
 
 
 async def test_many_silent_peers_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dht, "STREAMS", 3)
+    monkeypatch.setattr(dht_serving, "STREAMS", 3)
     async with a_node() as one, a_host() as attacker:
         for _ in range(3):
             await raw(attacker, one.host)
-        await until(lambda: one.dht._served[attacker.peer_id] == 3)
+        await until(lambda: one.dht.server._served[attacker.peer_id] == 3)
         async with a_node(one) as other:
             await until(lambda: len(other.dht.table) == 1)
             assert await other.dht.find_providers(BLOCK, deadline=PATIENCE) == []
@@ -308,7 +311,7 @@ async def test_answers_of_a_liar_do_no_harm() -> None:
 
 
 async def test_a_peer_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dht, "ASK_SECONDS", 0.5)
+    monkeypatch.setattr(dht_asking, "ASK_SECONDS", 0.5)
 
     async def deaf(stream: Stream) -> None:
         await trio.sleep_forever()
