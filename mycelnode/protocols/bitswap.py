@@ -71,6 +71,7 @@ class Exchange:
     def connected(self, peer: str, now: float) -> None:
         """A peer is there. `disconnected` undoes it; each may be said twice."""
         self._ledgers.setdefault(peer, Ledger())
+        self._outflow.come(peer, now)
         self.client.connected(peer, now)
 
     def disconnected(self, peer: str, now: float) -> None:

@@ -8,7 +8,6 @@ behind the peer's last one, and never before what every peer could have had unti
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,17 +16,15 @@ from mycelnode.protocols.buckets import Buckets, Rate
 BURST_SECONDS: Final = 4.0  # so many seconds' worth may go out at once
 PEER_SHARE: Final = 0.5  # for one peer, when that is used up
 MAX_PEERS: Final = 1024  # whose shares are remembered, longer than they are connected
-HELD_BYTES: Final = (
-    64 << 20
-)  # in messages that peers are taking; below it one more may begin. Apart for those that are known
-PROVED_BYTES: Final = 1 << 20  # to read, as they have taken so much, and for the others
+HELD_BYTES: Final = 64 << 20  # in messages that peers are taking, below which one more may begin: so much
+PROVED_BYTES: Final = 1 << 20  # for those that have shown that they read, by taking this, and so much for the others
 STUCK_SECONDS: Final = 3.0  # after which who takes a message so slowly makes room, if another of its kind has none
 _DOOR: Final = ""  # the key of all, in one bucket
-_NEARLY: Final = -1.0  # a byte: what is paid at a time is not always paid to the last digit then
 
 
 @dataclass(slots=True)
 class _Peer:
+    paid: float  # when what it was sent is paid for
     last: float = 0.0  # the place of its last message
     before: float | None = None  # behind which place its next one stands; None until it has waited for one
     place: float = 0.0  # of that one
@@ -51,6 +48,7 @@ class Outflow:
         self._limited = per_second < math.inf
         self._all = Buckets(Rate(burst, per_second), 1)
         self._each = Buckets(Rate(burst, PEER_SHARE * per_second), MAX_PEERS)
+        self._paid = -math.inf  # when what all were sent is paid for
         self._peers: dict[str, _Peer] = {}
         self._fair = 0.0  # the place up to which every peer could have been served
         self._held = {True: 0, False: 0}  # by those that are proved, and by the others
@@ -62,12 +60,17 @@ class Outflow:
 
     # --- what happens ------------------------------------------------------------------------------------------------------
 
+    def come(self, peer: str, now: float) -> None:
+        """A peer is there; that may be said again."""
+        if peer not in self._peers:
+            self._peers[peer] = _Peer(now + self._each.owe(peer, now, 0.0) if self._limited else -math.inf)
+
     def waits(self, peer: str, size: int) -> None:
         """A peer waits for blocks, ``size`` bytes in the next message; 0: for none.
 
         What it was not sent yet it is in the same place for as before, also after it has cancelled: many ask again in a moment.
         """
-        about = self._peers.setdefault(peer, _Peer())
+        about = self._peers[peer]
         about.waits = bool(size)
         if size:
             about.before = max(about.last, self._fair) if about.before is None else about.before
@@ -75,7 +78,7 @@ class Outflow:
 
     def begin(self, peer: str, size: int, now: float) -> None:
         """A message goes to a peer, with ``size`` bytes of blocks or none; until `end`, or `gone`, no other one does."""
-        about, sharers = self._peers.setdefault(peer, _Peer()), len(self._payers(now))
+        about, sharers = self._peers[peer], len(self._payers(now))
         about.busy, about.since, about.held = True, now, size
         if not size:
             return
@@ -84,8 +87,8 @@ class Outflow:
         self._fair = max(self._fair + size / max(1, sharers), before)
         self._held[about.proved] += size
         if self._limited:
-            self._all.owe(_DOOR, now, size)
-            self._each.owe(peer, now, size)
+            self._paid = now + self._all.owe(_DOOR, now, size)
+            about.paid = now + self._each.owe(peer, now, size)
 
     def end(self, peer: str) -> None:
         """It has taken its message."""
@@ -122,29 +125,23 @@ class Outflow:
 
     def next_due(self, now: float) -> float:
         """When `first` or `stuck` may say something else, if nothing happens meanwhile; infinity: never."""
-        due, by_all = math.inf, self._owed(self._all, _DOOR, now)
-        for peer, about in self._waiting():
-            paid = now + max(by_all, self._owed(self._each, peer, now))
-            due = min(due, paid if self._fits(about) else max(paid, self._oldest(about.proved) + STUCK_SECONDS))
+        due = math.inf
+        for about in self._peers.values():
+            if about.waits and not about.busy:
+                room = now if self._fits(about) else self._oldest(about.proved) + STUCK_SECONDS
+                due = min(due, max(now, self._paid, about.paid, room))
         return due
 
-    def _waiting(self) -> Iterable[tuple[str, _Peer]]:
-        return ((peer, about) for peer, about in self._peers.items() if about.waits and not about.busy)
-
     def _payers(self, now: float) -> list[tuple[str, _Peer]]:
-        """Those that could be sent something, if there is room."""
-        if self._owed(self._all, _DOOR, now):
+        """Those that wait, and could be sent something if there is room."""
+        if self._paid > now:
             return []
-        return [(peer, about) for peer, about in self._waiting() if not self._owed(self._each, peer, now)]
+        return [
+            (peer, about) for peer, about in self._peers.items() if about.waits and not about.busy and about.paid <= now
+        ]
 
     def _fits(self, about: _Peer) -> bool:
         return self._held[about.proved] < HELD_BYTES
 
     def _oldest(self, proved: bool) -> float:
         return min(about.since for about in self._peers.values() if about.held and about.proved is proved)
-
-    def _owed(self, buckets: Buckets, key: str, now: float) -> float:
-        """Seconds, until what was sent is paid for."""
-        if not self._limited or buckets.has(key, now, _NEARLY):
-            return 0.0
-        return buckets.owe(key, now, 0.0)

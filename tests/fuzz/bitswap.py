@@ -125,12 +125,9 @@ def _check(machine: Exchange) -> None:
     books = machine._outflow
     if books.held != sum(about.held for about in books._peers.values()):
         raise Broken("bitswap: the bytes that peers are taking are miscounted")
-    if not books._peers.keys() <= machine._ledgers.keys():
+    if books._peers.keys() != machine._ledgers.keys():
         raise Broken("bitswap: something is sent to who is not there")
-    if any(
-        bool(ledger.blocks) != (peer in books._peers and books._peers[peer].waits)
-        for peer, ledger in machine._ledgers.items()
-    ):
+    if any(books._peers[peer].waits != bool(ledger.blocks) for peer, ledger in machine._ledgers.items()):
         raise Broken("bitswap: it has forgotten who waits for blocks")
     for ledger in machine._ledgers.values():
         if ledger.queued_bytes != sum(ledger.blocks.values()):
