@@ -14,8 +14,9 @@ class Harm:
     """What an attack does to the stock host. ``word`` is for the table; the rest says how it shows.
 
     ``dead``: the process ends. ``deaf``: newcomers are not in within two seconds, also ``for_good``, when the attacker has left.
-    ``memory``: MiB that it takes while it lasts, or that are ``kept`` fifteen seconds after. ``sockets``: they are kept as long.
-    ``takes``: what the attacker saw. None of these: it survives, which is shown as well.
+    ``memory``: MiB that it takes at some moment of it, or that are ``kept`` fifteen seconds after. ``log``: MiB that it writes
+    meanwhile on its standard error. ``sockets``: they are kept as long. ``takes``: what the attacker saw. None of these: it
+    survives, which is shown as well.
     """
 
     word: str
@@ -24,6 +25,7 @@ class Harm:
     for_good: bool = False
     memory: float = 0.0
     kept: bool = False
+    log: float = 0.0
     sockets: bool = False
     takes: Callable[[Saw], bool] | None = None
 
@@ -116,21 +118,38 @@ SWARM_ATTACKS = [
     Attack("gossip.undecodable", DEAD),
     Attack("gossip.bad_keys", DEAD),
     Attack("gossip.prunes", Harm("+60 MiB for one megabyte", memory=60)),
-    Attack("gossip.told", SURVIVES),
-    Attack("gossip.told_of_topics", None),  # it depends on the machine whether the stock host is slow or deaf
-    Attack("gossip.wanted", SURVIVES),
-    Attack("gossip.grafts", SURVIVES),
+    Attack("gossip.told", DEAF),
+    Attack("gossip.told_of_topics", DEAF),
+    Attack(
+        "gossip.wanted",
+        Harm("+100 MiB for one megabyte", memory=100),
+        lambda saw: 0 < saw["came"] < 1000 * saw["strikes"],
+    ),
+    Attack("gossip.grafts", DEAF),
     Attack("gossip.messages", DEAF),
-    Attack("gossip.announcements", SURVIVES),
-    Attack("gossip.oversized", SURVIVES, lambda saw: "came" not in saw),
-    Attack("gossip.subscriptions", SURVIVES),
+    Attack("gossip.announcements", DEAF),
+    Attack("gossip.oversized", Harm("+60 MiB for one connection", memory=60), lambda saw: "came" not in saw),
+    Attack("gossip.subscriptions", DEAF),
     Attack(
         "dht.silent_streams",
         takes("answers nobody meanwhile", lambda saw: saw["answered"] == 0),
         lambda saw: saw["answered"] > 0,
     ),
     Attack("dht.values", Harm("+60 MiB of one stranger, kept", memory=60, kept=True), lambda saw: saw["taken"] == 0),
-    Attack("dht.providers", SURVIVES),
-    Attack("dht.undecodable", SURVIVES),
-    Attack("dht.questions", SURVIVES),
+    Attack(
+        "dht.providers",
+        Harm(
+            "+60 MiB, kept, and sends others where it likes",
+            memory=60,
+            kept=True,
+            takes=lambda saw: saw["sent_elsewhere"] > 0,
+        ),
+        lambda saw: saw["named"] > 0 and saw["sent_elsewhere"] == 0,
+    ),
+    Attack("dht.undecodable", Harm("two megabytes of log for each", log=4)),
+    Attack(
+        "dht.questions",
+        takes("sends others where it likes", lambda saw: saw["sent_elsewhere"] > 0),
+        lambda saw: saw["answers"] > 0 and saw["sent_elsewhere"] == 0,
+    ),
 ]

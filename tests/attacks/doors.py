@@ -89,7 +89,7 @@ class OpenDoor(Door):
 class SwarmDoor(OpenDoor):
     """The same, with announcements and providers: a newcomer is served when its question is answered, and it is greeted."""
 
-    options: ClassVar[dict[str, str]] = {"kad": KAD}
+    options: ClassVar[dict[str, str]] = {"kad": KAD, "signed": "no"}
 
     def newcomer(self) -> float:
         return answered(self.addr, Peer())

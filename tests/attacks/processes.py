@@ -108,6 +108,11 @@ class Victim:
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
+    @property
+    def logged(self) -> float:
+        """MiB that it has written on its standard error."""
+        return self.errors.stat().st_size / MIB
+
     def said(self) -> str:
         """The end of its standard error."""
         return self.errors.read_text(errors="replace")[-3000:]

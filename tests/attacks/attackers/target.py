@@ -22,9 +22,10 @@ class Target:
     """The victim at ``addr``.
 
     ``protocol``: one that it serves to strangers; ``deaf``, ``pour``: those whose handlers never read, and never stop writing;
-    ``tell``: one that says how a stream ended; ``kad``: the name of its DHT. ``source``: the one address that the attack comes
-    from, "many": ten addresses in each of sixty networks, or "near": two hundred in that of the newcomers. ``seed``: of the one
-    identity that it has, in hexadecimal, instead of a fresh one for each connection.
+    ``tell``: one that says how a stream ended; ``kad``: the name of its DHT; ``signed``: does it want messages signed by who is
+    first to send them? ``source``: the one address that the attack comes from, "many": ten addresses in each of sixty networks, or
+    "near": two hundred in that of the newcomers. ``seed``: of the one identity that it has, in hexadecimal, instead of a fresh one
+    for each connection.
     """
 
     def __init__(
@@ -35,11 +36,12 @@ class Target:
         pour: str = "/pour/1",
         tell: str = "/tell/1",
         kad: str = "/ipfs/kad/1.0.0",
+        signed: str = "yes",
         source: str = "127.0.0.2",
         seed: str = "",
     ) -> None:
         self.addr, self.protocol, self.deaf, self.pour, self.tell = addr, protocol, deaf, pour, tell
-        self.kad = kad
+        self.kad, self.signed = kad, signed == "yes"
         self._source, self._seed = source, bytes.fromhex(seed)
         self.saw: dict[str, Any] = {}
         self._on = False
