@@ -123,7 +123,7 @@ SWARM_ATTACKS = [
     Attack(
         "gossip.wanted",
         Harm("+100 MiB for one megabyte", memory=100),
-        lambda saw: 0 < saw["came"] < 4000 * saw["strikes"],
+        lambda saw: 0 < saw["came"] < 2000 * saw["strikes"],
     ),
     Attack("gossip.grafts", DEAF),
     Attack("gossip.messages", DEAF),

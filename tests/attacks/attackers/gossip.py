@@ -75,13 +75,9 @@ def bad_keys(target: Target) -> None:
 
 
 def prunes(target: Target) -> None:
-    """A megabyte of PRUNE for topics that there are not."""
-    entries, size = [], 0
-    while size < MOST:
-        entry = message((1, os.urandom(6).hex().encode()))
-        entries.append((4, entry))
-        size += len(entry) + 2
-    _strike(target, message((3, message(*entries))))
+    """PRUNE for topics that there are not, as many as fit, and a few."""
+    entries = [(4, message((1, b"%x" % number))) for number in range(MOST // 9)]
+    _strike(target, message((3, message(*entries))), message((3, message(*entries[:FEW]))))
 
 
 def told(target: Target) -> None:
@@ -98,7 +94,7 @@ def told_of_topics(target: Target) -> None:
 
 
 def wanted(target: Target) -> None:
-    """IWANT of one message that there is, thousands of times at once."""
+    """IWANT of one message that there is, thousands of times at once, and again and again."""
     target.saw["came"] = 0
 
     def one(number: int) -> None:
@@ -109,7 +105,7 @@ def wanted(target: Target) -> None:
             stream = _listening(session)
             _say(stream, message((2, said)))
             theirs = _their_stream(session)
-            for count in (*(FEW,) * 5, MOST // (len(name) + 2)):
+            for count in (FEW,) * 40 if number % 2 else (*(FEW,) * 5, MOST // (len(name) + 2)):
                 _say(stream, message((3, message((2, message(*[(1, name)] * count))))))
                 target.count("said")
             session.secure.line.patience(0.5)
