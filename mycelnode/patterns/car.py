@@ -99,8 +99,7 @@ def import_car(
                 if cid in kept:
                     adding.put(cid, block)
             check(roots)
-            for root in roots:
-                store.pin(root)
+            store.pin_many(roots)  # together: each may reach all that the others do
         except BaseException as error:
             for root in roots:
                 if root not in pins:

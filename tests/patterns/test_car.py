@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,25 @@ def test_a_car_for_which_there_is_no_room_drives_nothing_out(tmp_path: Path) -> 
     assert small.usage == small.quota
 
 
+def test_many_roots_that_reach_the_same_are_read_once(store: Blockstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each root was made durable with all that it reaches: a file of 200 KB took three minutes, for the one who takes it."""
+    chain = [raw("end")]
+    for _ in range(99):
+        chain.append(node(chain[-1][0]))
+    reads = list[Cid]()
+    get = store.get
+
+    def counting(cid: Cid) -> bytes | None:
+        reads.append(cid)
+        return get(cid)
+
+    monkeypatch.setattr(store, "get", counting)
+    roots = [cid for cid, _ in chain]
+    assert import_car(io.BytesIO(header(*roots) + b"".join(section(*block) for block in chain)), store) == roots
+    assert store.pins() == set(roots)
+    assert len(reads) <= 3 * len(chain)  # when it comes, and when it is pinned
+
+
 def test_a_file_that_changes_while_it_is_read_leaves_all_as_it_was(store: Blockstore) -> None:
     """Between the look through it and the keeping."""
     written = header(B[0], A[0]) + section(*A) + section(*B)
@@ -249,19 +269,16 @@ def test_a_file_that_changes_while_it_is_read_leaves_all_as_it_was(store: Blocks
     assert store.pins() == {B[0]}
 
 
-def test_a_disk_that_fails_at_the_last_pin_leaves_all_as_it_was(
-    store: Blockstore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pin = store.pin
+def test_a_disk_that_fails_at_the_pins_leaves_all_as_it_was(store: Blockstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    pin_many = store.pin_many
 
-    def failing(cid: Cid) -> None:
-        pin(cid)
-        if cid == B[0]:
-            raise DiskFull
+    def failing(cids: Sequence[Cid]) -> None:
+        pin_many(cids)
+        raise DiskFull
 
     store.put(*raw("was here"))
     before = files(store)
-    monkeypatch.setattr(store, "pin", failing)
+    monkeypatch.setattr(store, "pin_many", failing)
     with pytest.raises(DiskFull):
         import_car(io.BytesIO(header(A[0], B[0]) + section(*A) + section(*B)), store)
     assert files(store) == before
