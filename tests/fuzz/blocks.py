@@ -71,11 +71,11 @@ def _take(data: bytes) -> None:
     store = _store()
     try:
         roots = import_car(io.BytesIO(data), store)
+        whole = io.BytesIO()
+        export_car(store, roots, whole, partial=True)
+        if import_car(io.BytesIO(whole.getvalue()), store) != roots:
+            raise Broken(f"car: the roots of {data.hex()} are not taken again")
         for root in roots:
-            whole = io.BytesIO()
-            export_car(store, [root], whole, partial=True)
-            if root not in import_car(io.BytesIO(whole.getvalue()), store):
-                raise Broken(f"car: the root {root} of {data.hex()} is not taken again")
             store.unpin(root)
         quota, store.quota = store.quota, 0
         store.collect()
