@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from mycel_simnet.namespaces import why_unavailable
+from mycelnode.adapters import minilm
 
 
 def missing(reason: str) -> NoReturn:
     """The test cannot run here."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{reason}, and CI must have it: see install_programs in .ci/run")
+        pytest.fail(f"{reason}, and CI must have it: see .ci/run")
     pytest.skip(reason)
 
 
@@ -32,3 +35,17 @@ def need_namespaces() -> None:
         need_program(name)
     if reason := why_unavailable():
         missing(reason)
+
+
+def need_minilm(patch: pytest.MonkeyPatch) -> Path:
+    """The folder of the model's files, where the product finds it for as long as ``patch`` holds.
+
+    CI has it beside the packages, not among them: so all other tests, and the nodes that they start, do what they do for a user.
+    """
+    beside = Path(sys.prefix) / "minilm"
+    if beside.is_dir():
+        patch.syspath_prepend(beside)
+    folder = minilm.find()
+    if folder is None:
+        missing(f"needs MiniLM ({minilm.INSTALL})")
+    return folder

@@ -23,6 +23,7 @@ from mycelnode.database import Database, open_database
 from mycelnode.errors import EmbedderUnavailable
 from mycelnode.paths import DataDir
 from mycelnode.patterns import library, vectors
+from tests.needs import need_minilm
 from tests.patterns.known import signed
 
 DIGEST = "a" * 64
@@ -354,7 +355,12 @@ async def test_by_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (chosen.name, chosen.reasons) == (NONE, ["minilm is down"])
 
 
-@pytest.mark.skipif(embedders.minilm.find() is None, reason=f"MiniLM is not installed: {embedders.minilm.INSTALL}")
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Path:
+    return need_minilm(monkeypatch)
+
+
+@pytest.mark.usefixtures("installed")
 async def test_minilm_itself() -> None:
     embedder = await open_minilm()
     made = await embedder.embed(["a cat", "a kitten", "a tax return"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +16,16 @@ from hypothesis import strategies as st
 from mycelnode.adapters import minilm
 from mycelnode.adapters.minilm import MiniLm, gelu, read_safetensors, split_words
 from mycelnode.errors import EmbedderUnavailable
+from tests.needs import need_minilm
 from tests.patterns.labelled import reading
-
-needs_model = pytest.mark.skipif(minilm.find() is None, reason=f"MiniLM is not installed: {minilm.INSTALL}")
 
 
 @pytest.fixture(scope="module")
-def model() -> MiniLm:
-    folder = minilm.find()
-    assert folder is not None
-    return MiniLm.load(folder)
+def model() -> Iterator[MiniLm]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield MiniLm.load(need_minilm(patch))
 
 
-@needs_model
 def test_it_makes_the_vectors_that_are_committed(model: MiniLm) -> None:
     made, committed = model.embed(reading.texts()[::5]), reading.committed()[::5]
     assert made.dtype == np.float32
@@ -36,7 +34,6 @@ def test_it_makes_the_vectors_that_are_committed(model: MiniLm) -> None:
     assert float((made * committed).sum(axis=1).min()) >= 0.9999
 
 
-@needs_model
 def test_it_agrees_with_the_model_under_torch(model: MiniLm) -> None:
     """The figures of https://gist.github.com/Spartee/52d91a87571f37e5b34555c1db987f5f, by sentence-transformers."""
     happy, *others = model.embed(
@@ -45,7 +42,6 @@ def test_it_agrees_with_the_model_under_torch(model: MiniLm) -> None:
     assert [float(happy @ other) for other in others] == pytest.approx([0.94291496, 0.69457746, 0.25687605], abs=1e-5)
 
 
-@needs_model
 def test_it_reads_any_text_and_no_more_than_it_can(model: MiniLm) -> None:
     for text in ("", "\x00", "x" * 100_000, "word " * 5_000, "日本語", "👩‍👩‍👧", "\ud800"):
         assert len(model.tokens(text)) <= 256

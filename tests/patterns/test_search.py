@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mycelnode.adapters import minilm
+from mycelnode.adapters.minilm import MiniLm
 from mycelnode.errors import ValueRefused
 from mycelnode.identity import KeyPair
 from mycelnode.patterns import columns as columns_module
@@ -19,6 +19,7 @@ from mycelnode.patterns import library
 from mycelnode.patterns.columns import Columns, speaks
 from mycelnode.patterns.search import DEPTH, Query, fuse, halves, match_all, match_any, search
 from mycelnode.patterns.vectors import Vectors, put_vectors
+from tests.needs import need_minilm
 from tests.patterns.known import ANNA, BERT, open_library, signed
 from tests.patterns.labelled import reading
 
@@ -103,11 +104,8 @@ def test_the_fusion_is_never_worse_than_its_better_half() -> None:
     }, "docs/search.md has this table"
 
 
-@pytest.mark.skipif(minilm.find() is None, reason=f"MiniLM is not installed: {minilm.INSTALL}")
-def test_the_fusion_with_the_model_itself() -> None:
-    folder = minilm.find()
-    assert folder is not None
-    found = measure(minilm.MiniLm.load(folder).embed(reading.texts()))
+def test_the_fusion_with_the_model_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measure(MiniLm.load(need_minilm(monkeypatch)).embed(reading.texts()))
     for half in ("any word", "all words", "meaning"):
         assert found["search"].no_worse(found[half]), f"{half}: {found}"
 
