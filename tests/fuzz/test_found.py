@@ -23,11 +23,14 @@ from mycelnode.identity import Identity
 from mycelnode.joining import init_mesh, join_mesh
 from mycelnode.mesh import NAMES, open_mesh
 from mycelnode.paths import DataDir
+from mycelnode.patterns import dagcbor
+from mycelnode.protobuf import varint
 from mycelnode.protocols.pairing import Invite
 from mycelnode.status import status
 from tests.fuzz.guard import traced
 from tests.fuzz.targets import TARGETS, folder
 from tests.node.nodes import folder as new_folder
+from tests.patterns.contents import node, raw
 
 
 @pytest.mark.parametrize("header", ["81818181818180", "1a00010000", "a201022080", "83a0a0a0", "83004083a1408000"])
@@ -97,6 +100,15 @@ def test_a_backup_of_many_small_pieces_costs_no_more_than_one_of_few(tmp_path: P
     with putting_back(tmp_path / "blocks", 1 << 20) as restoring:
         backup._load(sqlite3.connect(":memory:"), iter(records), restoring)
     assert time.process_time() - started < 5
+
+
+def test_a_car_whose_blocks_reach_each_other_costs_no_more_than_another() -> None:
+    """The target makes each block a root. Each root was made durable with all that it reaches."""
+    chain = [raw("end")]
+    while len(chain) < 200:
+        chain.append(node(chain[-1][0]))
+    parts = [dagcbor.encode({"roots": [chain[-1][0]], "version": 1}), *(cid.binary + block for cid, block in chain)]
+    assert TARGETS["car"].feed(b"".join(varint(len(part)) + part for part in parts))
 
 
 async def test_a_join_goes_on_over_a_damaged_mark_of_an_earlier_one(tmp_path: Path) -> None:
