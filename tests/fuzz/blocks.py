@@ -78,14 +78,21 @@ def _take(data: bytes) -> None:
         export_car(store, roots, whole, partial=True)
         if import_car(io.BytesIO(whole.getvalue()), store) != roots:
             raise Broken(f"car: the roots of {data.hex()} are not taken again")
-        for root in roots:
-            store.unpin(root)
-        quota, store.quota = store.quota, 0
-        store.collect()
-        store.quota = quota
+        _let_go(store, roots)
     finally:
         if store.usage or store.pins():
             raise Broken(f"car: {data.hex()} leaves something behind")
+
+
+def _let_go(store: Blockstore, roots: Sequence[Cid]) -> None:
+    """Of the blocks, and of their folders, into each of which the store would look for every later input."""
+    for root in roots:
+        store.unpin(root)
+    quota, store.quota = store.quota, 0
+    store.collect()
+    store.quota = quota
+    for folder in (store.folder / "blocks").iterdir():
+        folder.rmdir()
 
 
 def _nodes() -> Sequence[bytes]:
@@ -96,11 +103,7 @@ def _blocks(data: bytes) -> list[bytes]:
     store = _store()
     roots = import_car(io.BytesIO(data), store)
     found = [store.get(cid) or b"" for cid in store.reachable(roots) if cid.codec == DAG_PB]
-    for root in roots:
-        store.unpin(root)
-    quota, store.quota = store.quota, 0
-    store.collect()
-    store.quota = quota
+    _let_go(store, roots)
     return found
 
 
