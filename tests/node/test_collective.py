@@ -152,6 +152,18 @@ async def test_files_of_a_pattern_that_was_heard_of_come_without_waiting_for_dev
         assert await ben.collective.fetch(made.cid, lambda here, total: None) == "library"
 
 
+async def test_who_was_away_learns_what_it_missed_of_any_neighbour(tmp_path: Path) -> None:
+    """Nobody announces it again: ben finds it in anna's catalogue, and carla, who never meets her, in ben's."""
+    async with running(await person(tmp_path, "anna")) as anna:
+        made = await keeper_of(anna).make(draft(tmp_path), public=True)
+        ben_data = await person(tmp_path, "ben", *swarm_of(anna).contacts)
+        async with running(ben_data) as ben:
+            await until(lambda: made.cid.digest in keeper_of(ben).catalogued, "ben learns of it")
+    async with running(ben_data) as ben, running(await person(tmp_path, "carla", *swarm_of(ben).contacts)) as carla:
+        await until(lambda: made.cid.digest in keeper_of(carla).catalogued, "carla learns of it")
+        assert await keeper_of(carla).load(made.cid) == made
+
+
 async def test_strangers_are_not_asked_for_what_another_device_keeps_and_may_be_private(tmp_path: Path) -> None:
     """Here they have it; else they would hear that it exists, and that these devices belong together."""
     async with two_strangers(tmp_path) as (anna, ben):
