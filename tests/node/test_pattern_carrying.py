@@ -120,7 +120,7 @@ async def test_it_is_said_how_many_further_roots_were_left(tmp_path: Path) -> No
             [(kept.cid, kept.block), (other.cid, other.block), third],
         )
         assert await trio.to_thread.run_sync(read_car, keeper, several) == (kept.cid, 2)
-        assert (await node.patterns.import_car(several)).cid == str(kept.cid)
+        assert (await node.patterns.import_car(several)).pattern.cid == str(kept.cid)
         assert keeper.kept() == [kept.cid]
         assert keeper.store.pins() == {kept.cid}
         ours = await keeper.make(draft(tmp_path, "ours", files=SECRET), public=False)
