@@ -16,7 +16,7 @@ MESHSUB = "/meshsub/1.1.0"
 TOPIC = b"/mycel/patterns/1"
 MOST = (1 << 20) - 1024  # bytes of one RPC, as a stock host takes it
 PATIENCE = 10.0  # seconds, with a victim that is slow to answer
-UNENDED = 250  # RPCs that never end
+UNENDED = 180  # RPCs that never end
 HALF_READ = 250_000  # bytes of one of them, as ours takes it
 FEW = 200  # entries of one RPC, as ours takes it
 
