@@ -22,6 +22,7 @@ from multiaddr import Multiaddr
 from mycelnode.p2p._addresses import group_of
 from mycelnode.p2p._gate import key_of
 from mycelnode.p2p._sockets import is_open
+from mycelnode.p2p._yamux import Unread
 from mycelnode.protocols.simultaneous import keep
 
 _log = logging.getLogger(__name__)
@@ -61,6 +62,9 @@ class Limits:
     streams_per_stranger: int = 4
     buffered_bytes: int = 32 << 20  # received and not read, of one connection
     stranger_buffered_bytes: int = 512 << 10  # for exchanges of frames of 64 KiB
+    strangers_buffered_bytes: int = (
+        32 << 20
+    )  # of all strangers together: beyond it the one of whom most is unread is cut
 
 
 @dataclass(slots=True, eq=False)
@@ -156,6 +160,7 @@ class Guard:
         self.limits, self._admit = limits, admit
         self._connections: dict[int, Connection] = {}
         self._by_peer: dict[str, list[Connection]] = {}
+        self._unread = Unread(limits.strangers_buffered_bytes)
         self._swarm: Any = None
         self._own_id = ""
         self.watchers: list[Callable[[str, bool], None]] = []  # told of each peer that comes and goes
@@ -280,7 +285,9 @@ class Guard:
             else (limits.streams_per_stranger, limits.stranger_buffered_bytes)
         )
         entry.max_streams = streams
-        entry.inner.muxed_conn.hold_to(streams=STREAMS_ENDING * streams, unread=unread)
+        entry.inner.muxed_conn.hold_to(
+            streams=STREAMS_ENDING * streams, unread=unread, together=None if entry.member else self._unread
+        )
 
     def leave(self, conn: Any) -> None:
         """A connection is down: forget it."""

@@ -56,6 +56,35 @@ class _Stream(YamuxStream):  # type: ignore[misc]  # libp2p is not checked
         return extra
 
 
+class Unread:
+    """What the connections of strangers make us hold together: beyond ``most`` bytes whoever makes us hold most is cut."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._connections: set[Yamux] = set()
+        self._guess = 0  # what is held is no more than that: what is read meanwhile is seen when it matters
+
+    def add(self, connection: Yamux) -> None:
+        """One more of them."""
+        self._connections.add(connection)
+        self._guess += connection.unread
+
+    def discard(self, connection: Yamux) -> None:
+        """It has ended, or is no stranger's."""
+        self._connections.discard(connection)
+
+    def comes(self, size: int) -> None:
+        """So many bytes are about to come over one of them."""
+        self._guess += size
+        while self._guess > self._most and self._connections:
+            unread = {connection: connection.unread for connection in self._connections}
+            self._guess = sum(unread.values()) + size
+            if self._guess > self._most:
+                most = max(unread, key=unread.__getitem__)
+                self.discard(most)
+                most.misbehaves("it makes us hold most of what all strangers do")
+
+
 class Yamux(Libp2pYamux):  # type: ignore[misc]  # libp2p is not checked
     """One multiplexed connection."""
 
@@ -65,19 +94,38 @@ class Yamux(Libp2pYamux):  # type: ignore[misc]  # libp2p is not checked
         self._frames = 0  # that have come
         self._pinging = False
         self.secured_conn.mycel_look_at = self._look_at
+        self._together: Unread | None = None
         self.hold_to(streams=FIRST_STREAMS, unread=FIRST_BYTES)
 
-    def hold_to(self, *, streams: int, unread: int) -> None:
-        """End the connection if the peer has more ``streams``, or makes us hold more ``unread`` bytes than these."""
+    def hold_to(self, *, streams: int, unread: int, together: Unread | None = None) -> None:
+        """End the connection if the peer has more ``streams``, or makes us hold more ``unread`` bytes than these.
+
+        ``together``: with whom it is counted as well.
+        """
         self._max_streams, self._max_unread = streams, unread
         self.max_window = unread // STREAMS_AT_ONCE
+        self._leave()
+        if together is not None:
+            self._together = together
+            together.add(self)
+
+    def _leave(self) -> None:
+        if self._together is not None:
+            self._together.discard(self)
+            self._together = None
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have come, and that nobody has read."""
+        return sum(map(len, self.stream_buffers.values()))
 
     def end(self) -> None:
         """End the connection now, whatever is under way on it: the only end that a frozen peer cannot hang."""
         cut(self.secured_conn.mycel_raw)
         self._alive.cancel()
 
-    def _misbehaves(self, how: str) -> None:
+    def misbehaves(self, how: str) -> None:
+        """End the connection, and say why."""
         _log.info("cutting %s: %s", self.peer_id, how)
         self.end()
 
@@ -88,7 +136,7 @@ class Yamux(Libp2pYamux):  # type: ignore[misc]  # libp2p is not checked
         begins = kind in (yamux.TYPE_DATA, yamux.TYPE_WINDOW_UPDATE) and flags & yamux.FLAG_SYN
         theirs = stream and stream % 2 == (0 if self.is_initiator else 1)
         if version or kind > yamux.TYPE_GO_AWAY or (begins and not theirs):
-            self._misbehaves("it sends bad frames")
+            self.misbehaves("it sends bad frames")
             return False
         return True
 
@@ -127,8 +175,11 @@ class Yamux(Libp2pYamux):  # type: ignore[misc]  # libp2p is not checked
 
     async def handle_incoming(self) -> None:
         """Read frames until the line or `end` ends it; then wake everybody who waits on a stream."""
-        with self._alive:
-            await super().handle_incoming()
+        try:
+            with self._alive:
+                await super().handle_incoming()
+        finally:
+            self._leave()
         if not self.is_closed:
             await self._cleanup_on_error()
         self.event_started.set()  # libp2p waits for this before it looks whether a connection has ended
@@ -141,10 +192,11 @@ class Yamux(Libp2pYamux):  # type: ignore[misc]  # libp2p is not checked
             raise
 
     async def _read_data_body(self, length: int) -> bytes:
-        unread = sum(map(len, self.stream_buffers.values()))
-        if length > MAX_DATA_BYTES or unread + length > self._max_unread:
-            self._misbehaves("it floods (bytes)")
-            await trio.lowlevel.checkpoint()  # leaves `handle_incoming`
+        if length > MAX_DATA_BYTES or self.unread + length > self._max_unread:
+            self.misbehaves("it floods (bytes)")
+        elif self._together is not None:
+            self._together.comes(length)
+        await trio.lowlevel.checkpoint_if_cancelled()  # leaves `handle_incoming` if it is cut
         with trio.fail_after(DATA_SECONDS):
             data: bytes = await read_exactly(self.secured_conn, length)
         return data
@@ -153,7 +205,7 @@ class Yamux(Libp2pYamux):  # type: ignore[misc]  # libp2p is not checked
         """The next stream that the peer has opened."""
         stream = await super().accept_stream()
         if len(self.streams) > self._max_streams:
-            self._misbehaves("it floods (streams)")
+            self.misbehaves("it floods (streams)")
         return stream
 
     def _finalize_stream_locked(self, stream: YamuxStream, *, fully_closed: bool) -> None:

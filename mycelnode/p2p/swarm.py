@@ -30,6 +30,7 @@ LIMITS = Limits(
     stranger_idle_seconds=60.0,
     streams_per_stranger=16,  # Kubo opens one each for identify, ping, Bitswap, gossip and the DHT, and a few at once at first
     stranger_buffered_bytes=4 << 20,  # so that a stream may have a window of 1 MiB
+    strangers_buffered_bytes=64 << 20,
 )
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import struct
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -141,6 +141,32 @@ async def test_a_peer_that_makes_us_buffer_is_cut(monkeypatch: pytest.MonkeyPatc
                 nursery.cancel_scope.cancel()
         await until(lambda: victim.connected() == {good.peer_id})
         assert await answers(good, victim)
+
+
+async def test_strangers_together_make_us_hold_no_more_than_may_be_and_a_reader_stays() -> None:
+    """Ten that each keep within their own bound."""
+    limits = {"strangers": 64, "strangers_per_address": 64, "strangers_per_prefix": 64, "stranger_seconds": 60.0}
+    most, each = 1 << 20, 200_000
+    async with (
+        a_host(admit=stranger, strangers_buffered_bytes=most, **limits) as victim,
+        a_host() as good,
+        AsyncExitStack() as stack,
+    ):
+        victim.set_handler("/deaf/1", never_read, strangers=True)
+        await connect(good, victim)
+        streams = list[Stream]()
+        for _ in range(10):
+            one = await stack.enter_async_context(a_host())
+            await connect(one, victim)
+            streams.append(await one.open_stream(one.line(victim.peer_id), "/deaf/1", deadline=PATIENCE))
+            with suppress(NetworkError):
+                await streams[-1].send_all(bytes(each), deadline=PATIENCE)
+            held = sum(entry.inner.muxed_conn.unread for entry in victim._guard.entries() if entry.live)
+            assert held <= most
+            for _ in range(3):
+                assert await answers(good, victim), "who reads was cut"
+        await until(lambda: len(victim.connected()) <= 1 + most // each)
+        assert len(victim.connected()) >= 1 + most // each - 1, "more were cut than had to be"
 
 
 async def test_a_peer_may_not_hold_many_streams() -> None:
