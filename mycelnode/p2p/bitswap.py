@@ -15,11 +15,12 @@ from typing import TypeVar
 
 import trio
 
-from mycelnode.background import open_background, open_together
+from mycelnode.background import open_background
 from mycelnode.encoding import base32
 from mycelnode.errors import BlockUnavailable, BrokenError, EncodingError, MycelError, NetworkError, PeerMisbehaved
 from mycelnode.p2p.delimited import Reader, delimited
 from mycelnode.p2p.host import Host, Stream
+from mycelnode.p2p.walking import walk_all
 from mycelnode.ports import BlockStore
 from mycelnode.protocols.bitswap import Event, Exchange, Outgoing, Stuck, asked_for
 from mycelnode.protocols.bitswap_client import TICK_SECONDS, Flooded, Got, Missed, Session
@@ -143,34 +144,20 @@ class Bitswap:
         `BlockUnavailable`, `BusyError`, and what the store raises. What came until then stays.
         """
         walk, session = DagWalk(root, links, max_blocks, max_bytes), _session(peers)
-        freed, fetched, failure = trio.Event(), 0, list[MycelError]()
+        fetched = 0
 
-        async def one(name: bytes) -> None:
-            nonlocal fetched, freed
-            try:
-                size, data = await self._in_thread(self._look_up, name, walk.leaf(name))
-                if size is None:
-                    data = await self._ask(name, session, deadline)
-                    size = len(data)
-                    await self.put(name, data)
-                    fetched += 1
-                walk.take(name, size, data)
-                on_progress(Progress(walk.blocks, walk.size, fetched, walk.known))
-            except MycelError as error:
-                failure.append(error)
-            finally:
-                walk.ended(name)
-                freed.set()
+        async def take(name: bytes) -> None:
+            nonlocal fetched
+            size, data = await self._in_thread(self._look_up, name, walk.leaf(name))
+            if size is None:
+                data = await self._ask(name, session, deadline)
+                size = len(data)
+                await self.put(name, data)
+                fetched += 1
+            walk.take(name, size, data)
+            on_progress(Progress(walk.blocks, walk.size, fetched, walk.known))
 
-        async with open_together() as nursery:
-            while not failure and not walk.over:
-                freed = trio.Event()
-                while walk.under_way < WINDOW and (name := walk.next()) is not None:
-                    nursery.start_soon(one, name)
-                await freed.wait()
-            nursery.cancel_scope.cancel()
-        if failure:
-            raise failure[0]
+        await walk_all(walk, take, window=WINDOW)
         return Progress(walk.blocks, walk.size, fetched, walk.known)
 
     def _look_up(self, name: bytes, leaf: bool) -> tuple[int | None, bytes]:

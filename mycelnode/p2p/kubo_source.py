@@ -6,10 +6,10 @@ from typing import Final
 
 import trio
 
-from mycelnode.background import open_together
-from mycelnode.errors import BlockUnavailable, KuboRefused, MycelError
+from mycelnode.errors import BlockUnavailable, KuboRefused
 from mycelnode.p2p.blocks import links
 from mycelnode.p2p.gathering import MAX_BLOCKS, MAX_BYTES, Look, Tell
+from mycelnode.p2p.walking import walk_all
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.unixfs import parse
@@ -51,35 +51,20 @@ class KuboSource:
     async def give_files(self, root: Cid, pattern: Cid, tell: Tell) -> None:
         """See `Giver`."""
         total, walk = 0, DagWalk(root.binary, links, MAX_BLOCKS, MAX_BYTES)
-        freed, failure = trio.Event(), list[MycelError]()
 
-        async def one(name: bytes) -> None:
+        async def take(name: bytes) -> None:
             nonlocal total
             cid = Cid.from_bytes(name)
-            try:
-                block = await trio.to_thread.run_sync(self._store.get, cid)
-                if block is None:
-                    block = await self.give(cid, pattern)
-                    await self.put(cid, block)
-                if cid == root:
-                    total = parse(root, block).total
-                walk.take(name, len(block), block)
-                tell(walk.size, total)
-            except MycelError as error:
-                failure.append(error)
-            finally:
-                walk.ended(name)
-                freed.set()
+            block = await trio.to_thread.run_sync(self._store.get, cid)
+            if block is None:
+                block = await self.give(cid, pattern)
+                await self.put(cid, block)
+            if cid == root:
+                total = parse(root, block).total
+            walk.take(name, len(block), block)
+            tell(walk.size, total)
 
-        async with open_together() as nursery:
-            while not failure and not walk.over:
-                freed = trio.Event()
-                while walk.under_way < WINDOW and (name := walk.next()) is not None:
-                    nursery.start_soon(one, name)
-                await freed.wait()
-            nursery.cancel_scope.cancel()
-        if failure:
-            raise failure[0]
+        await walk_all(walk, take, window=WINDOW)
 
     def watch(self, look: Look) -> None:
         """Nobody comes or goes."""
