@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Final
 
@@ -27,6 +28,7 @@ from mycelnode.protocols.folding import Progress
 FETCH_SECONDS: Final = 20.0  # for one manifest
 AT_ONCE: Final = 8  # manifests that are fetched
 MOST: Final = 2_000  # that one session with a neighbour lets us learn of
+FIRST_AGAIN_SECONDS: Final = 10.0  # after the first time, as announcements may not have reached us yet
 AGAIN_SECONDS: Final = 600.0  # after which a neighbour's catalogue is compared again
 MAX_DECLINED: Final = 2 * MAX_SEEN  # digests
 SOON_SECONDS: Final = 1.0  # if it had more than that
@@ -40,6 +42,7 @@ class Discoverer:
     def __init__(self, keeper: Keeper, bitswap: Bitswap, gossip: GossipService) -> None:
         self.keeper, self._bitswap, self._gossip = keeper, bitswap, gossip
         self._visits: Errands[str] = Errands()
+        self._visited: set[str] = set()  # of those that are connected
         self._wake = trio.Event()
         self._fetching = trio.Semaphore(AT_ONCE)
         # what came and was not kept, the oldest first → of whom, if that was why
@@ -51,6 +54,11 @@ class Discoverer:
         """Of how many manifests it is known that they are not wanted."""
         return len(self._declined)
 
+    @property
+    def visited(self) -> AbstractSet[str]:
+        """Whose catalogues were compared since they came."""
+        return self._visited
+
     def told(self, peer: str, digests: Sequence[bytes]) -> None:
         """A neighbour says that these exist, which we lack. Beyond what is being followed up, that is left for the next time."""
         try:
@@ -60,6 +68,7 @@ class Discoverer:
 
     def look(self, peer: str, here: bool) -> None:
         """A peer has come or gone."""
+        self._visited.discard(peer)
         self._wake.set()
 
     async def run(self, catalogue: CatalogueDriver) -> None:
@@ -142,8 +151,9 @@ class Discoverer:
         async with trio.open_nursery() as nursery:
             while True:
                 self._wake = trio.Event()
-                now = trio.current_time()
-                self._visits.want(self._bitswap.host.connected(), now)
+                now, connected = trio.current_time(), self._bitswap.host.connected()
+                self._visited &= connected  # who left while it was visited is forgotten, too
+                self._visits.want(connected, now)
                 for peer in self._visits.due(now):
                     nursery.start_soon(self._visit, catalogue, peer)
                 with trio.move_on_at(self._visits.next_due()):
@@ -157,7 +167,10 @@ class Discoverer:
             _log.debug("the catalogue of %s: %s", peer, error)
             self._visits.failed(peer, trio.current_time())
         else:
-            pause = AGAIN_SECONDS if whole and _is_all(found) else SOON_SECONDS
+            pause = SOON_SECONDS
+            if whole and _is_all(found):
+                pause = AGAIN_SECONDS if peer in self._visited else FIRST_AGAIN_SECONDS
+            self._visited.add(peer)
             self._visits.done(peer, again=trio.current_time() + pause)
         self._wake.set()
 

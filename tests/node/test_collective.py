@@ -164,6 +164,16 @@ async def test_who_was_away_learns_what_it_missed_of_any_neighbour(tmp_path: Pat
         assert await keeper_of(carla).load(made.cid) == made
 
 
+async def test_what_is_published_before_announcements_reach_a_newcomer_is_found_soon(tmp_path: Path) -> None:
+    """Its catalogue was compared when they met, and would not be again for ten minutes."""
+    async with two_strangers(tmp_path) as (anna, ben):
+        there, discoverer = swarm_of(anna).peer_id, ben.collective.discoverer
+        assert discoverer is not None
+        await until(lambda: there in discoverer.visited, "ben has looked")
+        made = await keeper_of(anna).make(draft(tmp_path), public=True)  # nobody is told
+        await until(lambda: made.cid.digest in keeper_of(ben).catalogued, "ben looks again")
+
+
 async def test_strangers_are_not_asked_for_what_another_device_keeps_and_may_be_private(tmp_path: Path) -> None:
     """Here they have it; else they would hear that it exists, and that these devices belong together."""
     async with two_strangers(tmp_path) as (anna, ben):
