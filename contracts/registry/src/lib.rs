@@ -1,0 +1,105 @@
+//! The registry: patterns are registered under their creators, paid for at each use, found by domain and reputation, and rated by
+//! who paid. What each method does is in docs/contracts.md.
+
+mod events;
+mod index;
+mod keys;
+mod money;
+mod owner;
+mod patterns;
+mod prices;
+mod ratings;
+mod records;
+mod seqs;
+mod text;
+mod uses;
+mod views;
+
+pub use events::Event;
+pub use money::{Back, Ledger};
+pub use records::{
+    ChangeView, ChangesView, ContributionView, FoundView, PatternView, QuoteView, ReceiptView,
+    UsedView, WeightView,
+};
+
+use mycel_common::{Governance, Hash};
+use near_sdk::json_types::U128;
+use near_sdk::store::LookupMap;
+use near_sdk::{env, near, AccountId, PanicOnDefault};
+
+use crate::index::Index;
+use crate::keys::Key;
+use crate::money::Fee;
+use crate::records::{Contribution, Creator, Pattern, Receipt};
+use crate::seqs::Seqs;
+
+/// Of the state; `migrate` brings an older one to it.
+pub const STATE_VERSION: u16 = 1;
+
+/// The state.
+#[near(
+    contract_state,
+    contract_metadata(
+        standard(standard = "nep297", version = "1.0.0"),
+        standard(standard = "nep330", version = "1.2.0")
+    )
+)]
+#[derive(PanicOnDefault)]
+pub struct Registry {
+    state_version: u16,
+    instance: u64, // when it was made: another one begins with other numbers
+    reputation: AccountId,
+    governance: Governance,
+    fee: Fee,
+    ledger: Ledger,
+    pending_ratings: u32,
+    next_id: u64,
+    next_seq: u32,
+    patterns: LookupMap<u64, Pattern>,
+    by_hash: LookupMap<(AccountId, Hash), u64>,
+    creators: LookupMap<AccountId, Creator>,
+    by_creator: LookupMap<(AccountId, u32), u64>,
+    claimable: LookupMap<AccountId, u128>,
+    receipts: LookupMap<(u64, AccountId), Receipt>,
+    contributions: LookupMap<(AccountId, String), Contribution>,
+    changed: LookupMap<u32, u64>,
+    seqs: Seqs,
+    index: Index,
+}
+
+#[near]
+impl Registry {
+    /// Begins, in the transaction that deploys the code: whoever came between could own it.
+    #[init]
+    pub fn new(owner: AccountId, reputation: AccountId, fee_bps: Option<u16>) -> Self {
+        let nothing = U128(0);
+        Self {
+            state_version: STATE_VERSION,
+            instance: env::block_timestamp(),
+            reputation,
+            governance: Governance::new(owner),
+            fee: Fee::new(fee_bps.unwrap_or(500)),
+            ledger: Ledger {
+                base: U128(env::account_balance().as_yoctonear()),
+                storage: nothing,
+                deposits: nothing,
+                fees: nothing,
+                claimable: nothing,
+                in_flight: nothing,
+            },
+            pending_ratings: 0,
+            next_id: 0,
+            next_seq: 0,
+            patterns: LookupMap::new(Key::Patterns),
+            by_hash: LookupMap::new(Key::ByHash),
+            creators: LookupMap::new(Key::Creators),
+            by_creator: LookupMap::new(Key::ByCreator),
+            claimable: LookupMap::new(Key::Claimable),
+            receipts: LookupMap::new(Key::Receipts),
+            contributions: LookupMap::new(Key::Contributions),
+            changed: LookupMap::new(Key::Changed),
+            seqs: Seqs::new(Key::Seqs),
+            index: Index::new(),
+        }
+    }
+}

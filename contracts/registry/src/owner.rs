@@ -1,0 +1,103 @@
+//! What the owner does, and how the code is replaced.
+
+use mycel_common::{Error, Hash};
+use near_sdk::json_types::U64;
+use near_sdk::{env, near, AccountId, Gas, NearToken, Promise};
+
+use crate::events::Event;
+use crate::{Registry, RegistryExt, STATE_VERSION};
+
+/// For `migrate`, after the new code is in.
+const MIGRATE_GAS: Gas = Gas::from_tgas(20);
+
+#[near]
+impl Registry {
+    /// Another fee, from seven days on; returns when.
+    #[payable]
+    #[handle_result]
+    pub fn set_fee_rate(&mut self, bps: u16) -> Result<U64, Error> {
+        self.governance.owner_only()?;
+        let from = U64(self.fee.change(bps)?);
+        Event::FeeRateSet { bps, from }.emit();
+        Ok(from)
+    }
+
+    /// Stops registering, changing, using and rating.
+    #[payable]
+    #[handle_result]
+    pub fn pause(&mut self) -> Result<(), Error> {
+        self.governance.pause(true)?;
+        Event::Paused { paused: true }.emit();
+        Ok(())
+    }
+
+    /// Lets it go on.
+    #[payable]
+    #[handle_result]
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.governance.pause(false)?;
+        Event::Paused { paused: false }.emit();
+        Ok(())
+    }
+
+    /// Says who may become the owner.
+    #[payable]
+    #[handle_result]
+    pub fn propose_owner(&mut self, account: AccountId) -> Result<(), Error> {
+        self.governance.propose(account.clone())?;
+        Event::OwnerProposed { account }.emit();
+        Ok(())
+    }
+
+    /// The proposed account becomes the owner.
+    #[payable]
+    #[handle_result]
+    pub fn accept_owner(&mut self) -> Result<(), Error> {
+        self.governance.accept()?;
+        Event::OwnerChanged {
+            account: self.governance.owner.clone(),
+        }
+        .emit();
+        Ok(())
+    }
+
+    /// Says which code comes, at the earliest in 48 hours; returns from when on.
+    #[payable]
+    #[handle_result]
+    pub fn stage_upgrade(&mut self, code_hash: Hash) -> Result<U64, Error> {
+        let from = U64(self.governance.stage(code_hash)?);
+        Event::UpgradeStaged { code_hash, from }.emit();
+        Ok(from)
+    }
+
+    /// Puts in the code that was staged, which is the whole input of the call, and migrates, or neither.
+    #[payable]
+    #[handle_result]
+    pub fn upgrade(&mut self) -> Result<Promise, Error> {
+        let code = env::input().unwrap_or_default();
+        self.governance.unstage(&code)?;
+        if self.ledger.in_flight.0 != 0 || self.pending_ratings != 0 {
+            return Err(Error::NotAtRest);
+        }
+        Ok(Promise::new(env::current_account_id())
+            .deploy_contract(code)
+            .function_call(
+                "migrate",
+                Vec::new(),
+                NearToken::from_yoctonear(0),
+                MIGRATE_GAS,
+            )
+            .as_return())
+    }
+
+    /// Brings an older state to the version of this code; again, it does nothing. Returns the version.
+    #[private]
+    pub fn migrate(&mut self) -> u16 {
+        // the state of version 1 is the first; a later one reads its forerunner here, with `ignore_state`
+        Event::Migrated {
+            state_version: STATE_VERSION,
+        }
+        .emit();
+        self.state_version
+    }
+}
