@@ -229,7 +229,7 @@ def _say_draft(draft: Mapping[str, Any]) -> None:
     signer = f"the creator key {draft['creator']}" if draft["creator"] else "a creator key, made now"
     _err(f"\nSigned with {signer}, which whoever looks can see on everything that you publish.")
     if draft["formers"]:
-        _err(f"It says that this is the same person as {' and '.join(draft['formers'])}, the key before.")
+        _err(f"It says that this is the same person as {' and '.join(draft['formers'])}, before.")
     if draft["near"]:
         _err(f"It names the NEAR account {draft['near']}, so whoever looks can link the two for ever.")
     _err("No promise of privacy goes with it (dp: none): it says what the file says.\n")

@@ -3,10 +3,12 @@
 mod error;
 mod governance;
 mod hash;
+mod outcome;
 
 pub use error::Error;
 pub use governance::{Governance, Staged, UPGRADE_WAIT_NS};
 pub use hash::Hash;
+pub use outcome::Outcome;
 
 use near_sdk::{env, NearToken};
 

@@ -1,6 +1,6 @@
 //! Ratings: by who paid, each use once, with the weight of the fee that it cost.
 
-use mycel_common::Error;
+use mycel_common::{Error, Outcome};
 use near_sdk::json_types::U128;
 use near_sdk::{env, ext_contract, near, serde_json, AccountId, Gas, NearToken, PromiseOrValue};
 
@@ -17,19 +17,6 @@ pub const ON_REPUTATION_GAS: Gas = Gas::from_tgas(40);
 
 const FULL_WEIGHT: u128 = 1_000;
 const MAX_ANSWER: usize = 512; // bytes of JSON
-
-/// How a use went.
-#[near(serializers = [json])]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It did what it is for.
-    Success {
-        /// 1 to 5.
-        rating: u8,
-    },
-    /// It did not.
-    Failure,
-}
 
 /// What the other contract answers; of a view it says more.
 #[near(serializers = [json])]

@@ -3,7 +3,7 @@
 mod decay;
 mod owner;
 
-use mycel_common::{Error, Governance, DAY_NS};
+use mycel_common::{Error, Governance, Outcome, DAY_NS};
 use near_sdk::json_types::{U128, U64};
 use near_sdk::store::LookupMap;
 use near_sdk::{env, near, AccountId, BorshStorageKey, NearToken, PanicOnDefault, Promise};
@@ -28,19 +28,6 @@ const STAR: u64 = 250;
 #[derive(BorshStorageKey)]
 enum Key {
     Accounts,
-}
-
-/// How a use went.
-#[near(serializers = [json])]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It did what it is for.
-    Success {
-        /// 1 to 5.
-        rating: u8,
-    },
-    /// It did not.
-    Failure,
 }
 
 /// What is kept of an account. Sums fade by the day.
