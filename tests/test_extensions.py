@@ -47,8 +47,8 @@ POINTS = """
 [mycelnode.commands]
 hello = guest_package:hello
 run = guest_package:hello
-chain.devchain = guest_package:hello
-chain.deep.er = guest_package:hello
+tools.hello = guest_package:hello
+tools.deep.er = guest_package:hello
 devices.greet = guest_package:hello
 devices.list = guest_package:hello
 
@@ -72,7 +72,7 @@ def guest(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def program(guest: Path) -> Callable[..., str]:
-    """``program("chain", "devchain")``: what the command line prints with the package installed."""
+    """``program("tools", "hello")``: what the command line prints with the package installed."""
 
     def run(*arguments: str) -> str:
         path = os.pathsep.join((str(guest), *filter(None, sys.path)))
@@ -88,8 +88,8 @@ def program(guest: Path) -> Callable[..., str]:
 def test_commands_are_listed_and_run_at_the_top_and_below_groups(program: Callable[..., str]) -> None:
     listed = program("--help")
     assert "hello       Of the package guest_package." in listed
-    assert "chain       Commands of the package guest_package." in listed
-    assert program("hello") == program("chain", "devchain") == program("chain", "deep", "er") == "hello\n"
+    assert "tools       Commands of the package guest_package." in listed
+    assert program("hello") == program("tools", "hello") == program("tools", "deep", "er") == "hello\n"
     assert program("devices", "greet") == "hello\n"
     assert "greet" in program("devices", "--help")
 
@@ -116,5 +116,6 @@ def test_a_service_is_open_while_the_node_is(
     assert capsys.readouterr().out == "closed\n"
 
 
-def test_without_other_packages_there_is_the_demo() -> None:
-    assert list(found_below("")) == ["demo"]
+def test_without_other_packages_there_are_the_demo_and_the_local_chain() -> None:
+    assert list(found_below("")) == ["chain", "demo"]
+    assert list(found_below("chain")) == ["devchain"]

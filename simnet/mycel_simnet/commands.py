@@ -1,4 +1,4 @@
-"""`mycelnode demo`: what a person sees of the demo. Light to import, as `mycelnode --help` shows what it does."""
+"""`mycelnode demo` and `mycelnode chain devchain`: what a person sees of them. Light to import, as `--help` shows what they do."""
 
 from __future__ import annotations
 
@@ -60,3 +60,68 @@ def demo(ctx: click.Context, seed: int | None, keep: bool, as_json: bool) -> Non
         print(f"\n{answer['seconds']:.1f} s" + (f"; kept in {folder}" if keep else ""), flush=True)
     if not answer["ok"]:
         raise DemoFailed(f"{answer['differences'][0]}\n(seed {seed})")
+
+
+class NoWasmtime(click.ClickException):
+    """The virtual machine is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the local chain runs contracts on wasmtime, which is not installed: pip install 'mycelnode[simnet]'"
+        )
+
+
+class ChainUnusable(click.ClickException):
+    """The chain can't be opened or reached."""
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=3030, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--block-time", type=click.FloatRange(0, 60), default=0.0, help="Seconds from block to block (default: none)."
+)
+@click.option("--data-dir", type=click.Path(), help="The folder of this device; the chain is in `devchain` in it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")
+@click.pass_context
+def devchain(ctx: click.Context, port: int, block_time: float, data_dir: str | None, as_json: bool) -> None:
+    """A NEAR chain of this machine's own: real contracts, funded test accounts, until Ctrl-C.
+
+    It is kept in the data folder and goes on where it stopped. Its RPC listens on loopback only.
+    """
+    import signal
+
+    import trio
+
+    from mycelnode.paths import DataDir
+
+    try:
+        from mycel_simnet.near.devchain import open_devchain, ready_line
+        from mycel_simnet.near.store import ChainFileBusy, ChainFileDamaged
+    except ModuleNotFoundError as error:
+        if error.name != "wasmtime":
+            raise
+        raise NoWasmtime from None
+
+    options = ctx.find_root().obj
+    as_json = as_json or bool(getattr(options, "as_json", False))
+    folder = DataDir(data_dir or getattr(options, "data_dir", None)).path / "devchain"
+
+    async def main() -> None:
+        async with open_devchain(folder, port=port, block_seconds=block_time) as chain:
+            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                line = ready_line(chain)
+                if as_json:
+                    print(json.dumps(line), flush=True)
+                else:
+                    keys = ",".join(line["keys"].values())
+                    where = f"url={line['url']} chain={line['chain_id']} genesis={line['genesis_hash']}"
+                    print(f"ready {where} keys={keys}", flush=True)
+                async for _ in signals:
+                    break
+
+    try:
+        trio.run(main)
+    except (ChainFileBusy, ChainFileDamaged) as error:
+        raise ChainUnusable(str(error)) from None
+    except OSError as error:
+        raise ChainUnusable(f"port {port} can't be had: {error.strerror or error}") from None
