@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from mycel_simnet.near import tables
 from mycel_simnet.near.borsh import U64, U128, Hash, encode
@@ -36,7 +37,7 @@ class Header:
     genesis_height: U64
     last_final: Hash
 
-    @property
+    @cached_property
     def hash(self) -> bytes:
         """The block's name."""
         return sha256(encode(Header, self))
@@ -51,7 +52,7 @@ class Header:
         """Which epoch the block is in; the first is 1."""
         return epoch_of(self.height, self.genesis_height)
 
-    @property
+    @cached_property
     def chunk_hash(self) -> bytes:
         """The name of its only chunk."""
         return sha256(b"chunk", self.hash)

@@ -51,8 +51,7 @@ class Chain:
         self.chain_id = ""
         self.genesis_header: Header
         self.head: Header
-        self._heights: list[int] = []  # of all blocks
-        self._hashes: dict[bytes, int] = {}
+        self._hashes: dict[bytes, int] = {}  # of all blocks → their heights
         self._recent: list[Header] = []  # the head and those that are not final, and the one that is
         self._queue: dict[bytes, SignedTransaction] = {}
         self._skew = 0  # nanoseconds that were skipped
@@ -63,7 +62,7 @@ class Chain:
     @property
     def exists(self) -> bool:
         """Has it begun?"""
-        return bool(self._heights)
+        return bool(self._hashes)
 
     def genesis(self, chain_id: str, accounts: Mapping[str, tuple[Ed25519, int]]) -> None:
         """Begin: account id → its first key and what it has."""
@@ -106,7 +105,7 @@ class Chain:
 
     def _load(self) -> None:
         self.ledger = Ledger()
-        self._heights, self._hashes, self._recent = [], {}, []
+        self._hashes, self._recent = {}, []
         self._queue.clear()
         self._skew = int(self.store.meta("skew") or 0)
         for header in self.store.headers():
@@ -115,10 +114,9 @@ class Chain:
             self.ledger.put(*key, value)
 
     def _append(self, header: Header) -> None:
-        if not self._heights:
+        if not self._hashes:
             self.genesis_header, self.chain_id = header, header.chain_id
         self.head = header
-        self._heights.append(header.height)
         self._hashes[header.hash] = header.height
         self._recent = [*self._recent, header][-FINAL_DEPTH - 1 :]
 

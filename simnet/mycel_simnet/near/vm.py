@@ -72,7 +72,7 @@ class _Machine:
         config.consume_fuel = True
         config.cranelift_opt_level = "none"  # a contract runs for a moment, and is compiled each time a process starts
         config.cranelift_nan_canonicalization = True
-        config.max_wasm_stack = LIMITS["max_stack_height"]
+        config.max_wasm_stack = 4 * LIMITS["max_stack_height"]  # which counts what wasm sees; machine code takes more
         for feature in ("simd", "relaxed_simd", "threads", "multi_memory", "memory64", "tail_call", "multi_value"):
             setattr(config, f"wasm_{feature}", False)
         self.engine = wasmtime.Engine(config)
