@@ -122,12 +122,21 @@ def _codec(kind: Any) -> tuple[Encode, Decode]:
 
 def _annotated(rule: Any) -> tuple[Encode, Decode]:
     if isinstance(rule, U):
-        size = rule.size
-        return lambda value, out: out.extend(value.to_bytes(size, "little")), lambda reader: reader.number(size)
+        return _number_codec(rule.size)
     if isinstance(rule, Fixed):
         return _fixed_codec(rule.size)
     assert isinstance(rule, Variants)
     return _enum_codec(rule)
+
+
+def _number_codec(size: int) -> tuple[Encode, Decode]:
+    def write(value: int, out: bytearray) -> None:
+        try:
+            out.extend(value.to_bytes(size, "little"))
+        except OverflowError:
+            raise BorshError(f"{value} is no number of {size} bytes") from None
+
+    return write, lambda reader: reader.number(size)
 
 
 def _fixed_codec(size: int) -> tuple[Encode, Decode]:

@@ -103,6 +103,9 @@ def missing_balance(account: Account, amount: int) -> int:
 def charge(state: State, transaction: Transaction, height: int, gas_price: int) -> Cost:
     """Take what the transaction costs from its signer and use up its nonce; raises `InvalidTransaction` and writes nothing then."""
     signer_id, public_key = transaction.signer_id, transaction.public_key
+    cost = fees.transaction_cost(transaction, gas_price)
+    if cost.total >= 1 << 128:
+        raise InvalidTransaction("CostOverflow")
     signer = account_of(state, signer_id)
     if signer is None:
         raise InvalidTransaction("SignerDoesNotExist", signer_id=signer_id)
@@ -113,9 +116,6 @@ def charge(state: State, transaction: Transaction, height: int, gas_price: int) 
         raise InvalidTransaction("InvalidNonce", tx_nonce=transaction.nonce, ak_nonce=key.nonce)
     if transaction.nonce >= height * tables.NONCE_RANGE:
         raise InvalidTransaction("NonceTooLarge", tx_nonce=transaction.nonce, upper_bound=height * tables.NONCE_RANGE)
-    cost = fees.transaction_cost(transaction, gas_price)
-    if cost.total >= 1 << 128:
-        raise InvalidTransaction("CostOverflow")
     if cost.total > signer.amount:
         raise InvalidTransaction(
             "NotEnoughBalance", signer_id=signer_id, balance=str(signer.amount), cost=str(cost.total)

@@ -94,6 +94,10 @@ def test_who_has_too_little_is_refused_with_the_figures(world: World) -> None:
     assert shown == {"NotEnoughBalance": {"signer_id": "alice", "balance": str(1000 * NEAR), "cost": str(cost)}}
 
 
+def test_a_cost_that_no_number_holds(world: World) -> None:
+    assert refused(world, world.signed("alice", "bob", *[Transfer(2**128 - 1)] * 2)) == "CostOverflow"
+
+
 def test_what_is_left_must_cover_the_storage(world: World) -> None:
     account = world.create("big", 10 * NEAR, EVERYTHING + bytes(0))
     usage = world.account(account).storage_usage
