@@ -48,13 +48,13 @@ class Contract:
         """Call a method, keep what it wrote if it succeeded, and tell what came of it.
 
         ``gas.burnt`` has no trie nodes in it unless ``trie_depth`` says how many each write touches: the network's virtual
-        machine alone does not count them either.
+        machine alone does not count them either, nor does it share what gas is left.
         """
         ledger = Ledger()
         for key, value in self.storage.items():
             ledger.put(DATA, setting.contract, key, value)
         overlay = Overlay(ledger)
-        outcome = vm.run(self.code, method, _context(self.code, args, setting), overlay, trie_depth)
+        outcome = vm.run(self.code, method, _context(self.code, args, setting), overlay, trie_depth, share_gas=False)
         writes: dict[bytes, bytes | None] = {}
         if outcome.error is None:
             writes = {key.name: value for key, value in _changed(overlay).items()}

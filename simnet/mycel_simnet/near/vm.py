@@ -144,8 +144,10 @@ def _the_machine() -> _Machine:
     return _machine
 
 
-def run(code: bytes, method: str, context: Context, state: State, trie_depth: int = TRIE_DEPTH) -> Outcome:
-    """Run a method of a contract in ``context``; it reads and writes ``state``.
+def run(
+    code: bytes, method: str, context: Context, state: State, trie_depth: int = TRIE_DEPTH, share_gas: bool = True
+) -> Outcome:
+    """Run a method of a contract in ``context``; it reads and writes ``state``. Gas that is left is shared if ``share_gas``.
 
     What it wrote is to be thrown away when the outcome has an error.
     """
@@ -161,7 +163,7 @@ def run(code: bytes, method: str, context: Context, state: State, trie_depth: in
         _execute(machine, module, method, call)
     except CallFailed as failed:
         error = failed
-    if error is None:
+    if error is None and share_gas:
         _share_gas(call)
     return Outcome(
         call.returned,

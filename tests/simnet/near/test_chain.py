@@ -162,6 +162,15 @@ def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     succeeded(again.call("bob", shop, "store", b"more"))
 
 
+def test_a_commit_is_on_the_disk_before_it_returns(tmp_path: Path) -> None:
+    """A kill can't show it, a power cut would."""
+    store = Store(tmp_path / "chain.sqlite")
+    (synchronous,) = store._connection.execute("PRAGMA synchronous").fetchone()
+    (journal,) = store._connection.execute("PRAGMA journal_mode").fetchone()
+    store.close()
+    assert (synchronous, journal) == (2, "wal"), "2 is FULL"
+
+
 def test_a_chain_belongs_to_one_process(tmp_path: Path) -> None:
     store = Store(tmp_path / "chain.sqlite")
     with pytest.raises(ChainFileBusy):

@@ -214,6 +214,7 @@ def test_gas_that_is_left_is_shared_by_weight(world: World) -> None:
     one, three = (action["FunctionCall"]["gas"] for action in receipt["receipt"]["Action"]["actions"])
     assert one * 3 <= three <= one * 3 + 3
     assert one + three > 90 * TERAGAS, "all that is left of a hundred"
+    assert world.total() == world.chain.head.total_supply, "gas that was given away is not refunded as well"
 
 
 def test_the_names_of_receipts_are_the_networks(world: World) -> None:
