@@ -16,10 +16,10 @@ from tests.simnet.near.contracts import ECHO, EVERYTHING, Places, contract, meth
 MAX = "(i64.const -1)"
 
 
-def run(*lines: str, data: str = "", args: bytes = b"", method_name: str = "go", **setting: Any) -> Any:
+def run(*lines: str, data: str = "", args: bytes = b"", **setting: Any) -> Any:
     """What one method with these lines comes to."""
     code = contract(method("go", *lines) + ECHO, data)
-    return Contract(code).call(method_name, args, Setting(**setting))
+    return Contract(code, account_id="shop.near").call("go", args, Setting(**setting))
 
 
 def answered(*lines: str, data: str = "", **setting: Any) -> bytes:
@@ -62,7 +62,6 @@ def why(*lines: str, data: str = "", **setting: Any) -> str:
 def test_names_and_bytes(function: str, value: bytes) -> None:
     said = answered(
         f"(call ${function} (i64.const 0))",
-        contract="shop.near",
         signer="signer.near",
         predecessor="caller.near",
     )
@@ -192,7 +191,7 @@ def test_the_input_is_not_paid_by_the_byte_but_other_registers_are() -> None:
         run(*lines, args=b"x" * size)["gas"]["profile"].get("write_register_byte", 0) for size in (10, 10_000)
     )
     assert cheap == dear == 0
-    shown = run("(call $current_account_id (i64.const 0))", contract="shop.near")
+    shown = run("(call $current_account_id (i64.const 0))")
     assert shown["gas"]["profile"]["write_register_byte"] == len("shop.near") * HOST["write_register_byte"]
 
 
@@ -223,7 +222,7 @@ def test_storage_tells_what_was_there() -> None:
 def test_a_large_value_costs_a_little_more_to_read() -> None:
     shop = Contract(EVERYTHING, {b"k": bytes(4001)})
     assert shop.call("read", b"", Setting())["gas"]["profile"]["storage_large_read_overhead_byte"] == 4001
-    shop.storage[b"k"] = bytes(4000)
+    shop = Contract(EVERYTHING, {b"k": bytes(4000)})
     assert "storage_large_read_overhead_byte" not in shop.call("read", b"", Setting())["gas"]["profile"]
 
 
@@ -362,11 +361,11 @@ def test_gas_given_to_promises_is_used_and_not_burnt() -> None:
 def test_a_callback_pays_for_the_data_that_it_waits_for() -> None:
     places = Places()
     line = (
-        f"(drop (call $promise_batch_then (call $promise_batch_create {places.text('shop.near')})"
-        f" {places.text('contract.near')}))"
+        f"(drop (call $promise_batch_then (call $promise_batch_create {places.text('other.near')})"
+        f" {places.text('shop.near')}))"
     )
     with_then = run(line, data=places.data)["gas"]["profile"]["action:new_action_receipt"]
-    alone = run(f"(drop (call $promise_batch_create {places.text('shop.near')}))", data=places.data)
+    alone = run(f"(drop (call $promise_batch_create {places.text('other.near')}))", data=places.data)
     data_receipt = 2 * 36_486_732_312
     assert with_then - alone["gas"]["profile"]["action:new_action_receipt"] == 108_059_500_000 + data_receipt
 
@@ -374,6 +373,6 @@ def test_a_callback_pays_for_the_data_that_it_waits_for() -> None:
 def test_an_answer_costs_what_it_takes_to_bring_it_to_who_waits() -> None:
     places = Places()
     line = f"(call $value_return {places.text('12345678')})"
-    shown = run(line, data=places.data, output_data_receivers=("a.near", "contract.near"))
+    shown = run(line, data=places.data, output_data_receivers=("a.near", "shop.near"))
     by_byte = (47_683_715 + 17_212_011) + (17_212_011 + 17_212_011)
     assert shown["gas"]["profile"]["action:new_data_receipt_byte"] == 8 * by_byte
