@@ -89,14 +89,15 @@ def devchain(ctx: click.Context, port: int, block_time: float, data_dir: str | N
     It is kept in the data folder and goes on where it stopped. Its RPC listens on loopback only.
     """
     import signal
+    import sqlite3
 
     import trio
 
-    from mycelnode.paths import DataDir
+    from mycelnode.paths import DataDir, make_private_folder
 
     try:
         from mycel_simnet.near.devchain import open_devchain, ready_line
-        from mycel_simnet.near.store import ChainFileBusy, ChainFileDamaged
+        from mycel_simnet.near.store import ChainFileBusy, ChainFileUnusable
     except ModuleNotFoundError as error:
         if error.name != "wasmtime":
             raise
@@ -104,7 +105,9 @@ def devchain(ctx: click.Context, port: int, block_time: float, data_dir: str | N
 
     options = ctx.find_root().obj
     as_json = as_json or bool(getattr(options, "as_json", False))
-    folder = DataDir(data_dir or getattr(options, "data_dir", None)).path / "devchain"
+    data = DataDir(data_dir or getattr(options, "data_dir", None))
+    make_private_folder(data.path)
+    folder = data.path / "devchain"
 
     async def main() -> None:
         async with open_devchain(folder, port=port, block_seconds=block_time) as chain:
@@ -121,7 +124,9 @@ def devchain(ctx: click.Context, port: int, block_time: float, data_dir: str | N
 
     try:
         trio.run(main)
-    except (ChainFileBusy, ChainFileDamaged) as error:
+    except (ChainFileBusy, ChainFileUnusable) as error:
         raise ChainUnusable(str(error)) from None
+    except sqlite3.Error as error:
+        raise ChainUnusable(f"the chain in {folder} cannot be written: {error}") from None
     except OSError as error:
         raise ChainUnusable(f"port {port} can't be had: {error.strerror or error}") from None

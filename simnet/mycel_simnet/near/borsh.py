@@ -45,8 +45,6 @@ class Variants:
         self.tags = {kind: tag for tag, kind in kinds.items()}
 
 
-U8 = Annotated[int, U(1)]
-U32 = Annotated[int, U(4)]
 U64 = Annotated[int, U(8)]
 U128 = Annotated[int, U(16)]
 Hash = Annotated[bytes, Fixed(32)]

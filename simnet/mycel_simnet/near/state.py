@@ -22,7 +22,6 @@ RECEIVED, WAITING, PENDING, POSTPONED = (
 )  # data and receipts that wait for each other
 
 _KINDS: dict[str, type] = {ACCOUNT: Account, KEY: AccessKey, RECEIVED: DataReceipt, POSTPONED: Receipt}
-VISIBLE = (ACCOUNT, KEY, CODE, DATA)  # what RPCs show
 
 
 class Key(NamedTuple):

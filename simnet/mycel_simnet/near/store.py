@@ -36,35 +36,44 @@ class ChainFileBusy(Exception):
     """The file is another process's."""
 
 
-class ChainFileDamaged(Exception):
-    """The file holds no chain that this program can read."""
+class ChainFileUnusable(Exception):
+    """The file cannot be read or written, or holds no chain that this program knows."""
 
 
 class Store:
     """The file of one chain, or memory if ``path`` is None."""
 
     def __init__(self, path: Path | None) -> None:
-        if path is not None:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._connection = sqlite3.connect(":memory:" if path is None else path, isolation_level=None, timeout=0)
+        """Open it, or begin it. Raises `ChainFileBusy`, `ChainFileUnusable`; a file that is something else is left as it is."""
         try:
-            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # one process a chain
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            self._connection.execute("BEGIN EXCLUSIVE")
-            self._connection.execute("COMMIT")
-            if version == 0:
-                self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT")
-        except sqlite3.OperationalError as error:
+            if path is not None:
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=0)
+        except (OSError, sqlite3.Error) as error:
+            raise ChainFileUnusable(f"{path} cannot be opened: {error}") from error
+        try:
+            self._begin_or_check()
+        except sqlite3.Error as error:
             self._connection.close()
-            raise ChainFileBusy(f"another process runs the chain in {path}: {error}") from error
-        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise ChainFileBusy(f"another process runs the chain in {path}") from error
+            raise ChainFileUnusable(f"{path} holds no chain that can be used: {error}") from error
+        except ChainFileUnusable:
             self._connection.close()
-            raise ChainFileDamaged(f"{path} holds no chain: {error}") from error
-        if version not in (0, FORMAT):
-            self._connection.close()
-            raise ChainFileDamaged(f"{path} is a chain of format {version}, which this program does not know")
+            raise
+
+    def _begin_or_check(self) -> None:
+        connection = self._connection
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # one process a chain
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT")
+        elif version != FORMAT:
+            raise ChainFileUnusable(f"the chain is of format {version}, which this program does not know")
 
     def close(self) -> None:
         """Close the file, with everything in it."""

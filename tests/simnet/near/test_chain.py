@@ -10,7 +10,7 @@ from mycel_simnet.near import finality, tables
 from mycel_simnet.near.chain import Chain
 from mycel_simnet.near.keys import from_base58
 from mycel_simnet.near.state import DATA, account_of
-from mycel_simnet.near.store import ChainFileBusy, ChainFileDamaged, Store
+from mycel_simnet.near.store import ChainFileBusy, ChainFileUnusable, Store
 from mycel_simnet.near.types import FunctionCall, Transfer
 from tests.simnet.near.contracts import EVERYTHING
 from tests.simnet.near.world import NEAR, TERAGAS, Clock, World, succeeded
@@ -182,9 +182,19 @@ def test_a_chain_belongs_to_one_process(tmp_path: Path) -> None:
 def test_a_file_that_is_no_chain_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "chain.sqlite"
     path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(ChainFileDamaged):
+    with pytest.raises(ChainFileUnusable):
         Store(path)
     assert path.read_bytes().startswith(b"not a database")
+    with pytest.raises(ChainFileUnusable, match="cannot be opened"):
+        Store(tmp_path)
+
+
+def test_a_chain_of_a_later_program_is_left_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path / "chain.sqlite")
+    store._connection.execute("PRAGMA user_version = 99")
+    store.close()
+    with pytest.raises(ChainFileUnusable, match="format 99"):
+        Store(tmp_path / "chain.sqlite")
 
 
 def test_only_its_owner_can_read_the_file(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
     done = run(command, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 1
     assert "holds no chain" in done.stderr
+    assert stat.S_IMODE(tmp_path.stat().st_mode) & 0o077 == 0
     assert "Traceback" not in done.stderr
 
 
