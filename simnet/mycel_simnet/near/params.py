@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Container
 from typing import Any
 
 from mycel_simnet.near.accounts import is_valid
@@ -36,6 +37,14 @@ def text(params: dict[str, Any], name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str):
         raise parse_error(f"Failed parsing args: missing field `{name}`")
+    return value
+
+
+def choice(params: dict[str, Any], name: str, options: Container[str], default: str | None = None) -> str:
+    """One of a few words."""
+    value = params.get(name, default)
+    if not isinstance(value, str) or value not in options:
+        raise parse_error(f"Failed parsing args: unknown {name}")
     return value
 
 
@@ -96,13 +105,10 @@ def block(chain: Chain, params: dict[str, Any]) -> Header:
     """The block that ``finality``, ``block_id`` or ``sync_checkpoint`` names."""
     if params.get("block_id") is not None:
         return block_of_id(chain, params["block_id"])
-    if params.get("sync_checkpoint") in ("genesis", "earliest_available"):
+    if params.get("sync_checkpoint") is not None:
+        choice(params, "sync_checkpoint", ("genesis", "earliest_available"))
         return chain.genesis_header
-    finality = params.get("finality")
+    finality = choice(params, "finality", ("final", "near-final", "optimistic"))
     if finality == "final":
         return chain.final
-    if finality == "near-final":
-        return chain.by_hash(chain.head.prev_hash)
-    if finality == "optimistic":
-        return chain.head
-    raise parse_error("Failed parsing args: one of `block_id`, `finality`, `sync_checkpoint` was expected")
+    return chain.head if finality == "optimistic" else chain.by_hash(chain.head.prev_hash)

@@ -12,7 +12,7 @@ from mycel_simnet.near.blocks import Header, epoch_id
 from mycel_simnet.near.borsh import decode_kind
 from mycel_simnet.near.chain import Chain
 from mycel_simnet.near.keys import Ed25519, PublicKey, sha256, to_base58, to_text
-from mycel_simnet.near.rpc_errors import handler_error, parse_error
+from mycel_simnet.near.rpc_errors import handler_error
 from mycel_simnet.near.state import ACCOUNT, CODE, DATA, KEY, Change, key_name
 from mycel_simnet.near.types import Json
 from mycel_simnet.near.views import (
@@ -205,9 +205,7 @@ def changes(chain: Chain, params: Json) -> Json:
     """What a block changed, of one kind and of some accounts."""
     asked = read.as_object(params)
     header = read.block(chain, asked)
-    kind = asked.get("changes_type")
-    if kind not in _CHANGES:
-        raise parse_error("Failed parsing args: unknown changes_type")
+    kind = read.choice(asked, "changes_type", _CHANGES)
     record = _CHANGES[kind]
     prefix = read.base64_bytes(asked.get("key_prefix_base64", ""))
     wanted: set[tuple[str, bytes | None]]

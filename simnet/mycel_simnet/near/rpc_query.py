@@ -13,7 +13,7 @@ from mycel_simnet.near.chain import Chain
 from mycel_simnet.near.errors import CallFailed, no_code
 from mycel_simnet.near.host import Context
 from mycel_simnet.near.keys import Ed25519, PublicKey, to_base58, to_text
-from mycel_simnet.near.rpc_errors import RpcError, handler_error, parse_error
+from mycel_simnet.near.rpc_errors import RpcError, handler_error
 from mycel_simnet.near.state import CODE, DATA, KEY, State, access_key_of, account_of
 from mycel_simnet.near.types import Account, Json
 from mycel_simnet.near.views import access_key_view, account_view, base64_of
@@ -24,9 +24,7 @@ MAX_VIEWED_STATE = 50_000  # bytes of a contract's state that is shown whole, as
 def query(chain: Chain, params: Json) -> Json:
     """Answer one."""
     asked = read.as_object(params)
-    kind = asked.get("request_type")
-    if kind not in _KINDS:
-        raise parse_error("Failed parsing args: unknown request_type")
+    kind = read.choice(asked, "request_type", _KINDS)
     try:
         header = read.block(chain, asked)
     except RpcError as error:

@@ -41,10 +41,7 @@ def _submit(node: Node, signed: SignedTransaction) -> bytes:
 
 
 def _level(asked: dict[str, Json]) -> str:
-    level = asked.get("wait_until", finality.DEFAULT)
-    if level not in finality.LEVELS:
-        raise parse_error("Failed parsing args: unknown wait_until")
-    return str(level)
+    return read.choice(asked, "wait_until", finality.LEVELS, finality.DEFAULT)
 
 
 async def _answer(node: Node, name: bytes, level: str, with_receipts: bool = False) -> Json:
