@@ -58,17 +58,42 @@ actions: st.SearchStrategy[Action] = st.one_of(
     st.sampled_from(PEOPLE).map(DeleteAccount),
 )
 people = st.sampled_from(PEOPLE)
+signers = st.sampled_from(["alice", "bob", "a.alice", "b.alice"])
+contracts = st.sampled_from(["shop.alice", "asker.alice", "a.alice"])
+Step = tuple[str, str, list[Action]]
+
+
+def child(name: str, amount: int, code: bytes | None) -> Step:
+    """``alice`` makes an account below it."""
+    batch: list[Action] = [CreateAccount(), Transfer(amount), AddKey(key_of(name).public, AccessKey(0, FullAccess()))]
+    return "alice", name, batch if code is None else [*batch, DeployContract(code)]
+
+
+def alone(signer: str, batch: list[Action]) -> Step:
+    """Somebody does something to itself."""
+    return signer, signer, batch
+
+
+calls = st.builds(FunctionCall, methods, st.binary(max_size=5), gas, st.sampled_from([0, 1, NEAR]))
 steps = st.lists(
-    st.tuples(people, st.one_of(people, st.just("shop.alice")), st.lists(actions, min_size=1, max_size=4)), max_size=12
+    st.one_of(
+        st.tuples(signers, people, amounts.map(lambda amount: [Transfer(amount)])),
+        st.tuples(signers, contracts, st.lists(calls, min_size=1, max_size=3)),
+        st.builds(child, st.sampled_from(["a.alice", "b.alice"]), amounts, st.none() | st.just(EVERYTHING)),
+        st.builds(alone, signers, st.lists(actions, min_size=1, max_size=2)),
+        st.tuples(people, people, st.lists(actions, min_size=1, max_size=4)),
+    ),
+    max_size=12,
 )
 
 
 @settings(max_examples=120, deadline=None)
 @given(steps)
-def test_what_accounts_have_is_all_there_is(story: list[tuple[str, str, list[Action]]]) -> None:
+def test_what_accounts_have_is_all_there_is(story: list[Step]) -> None:
     world = World()
     world.create("shop", code=EVERYTHING)
     world.create("asker", code=asking())
+    world.create("a")
     for signer, receiver, batch in story:
         try:
             world.chain.submit(world.signed(signer, receiver, *batch))
