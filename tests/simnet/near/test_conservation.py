@@ -27,9 +27,15 @@ PEOPLE = ("alice", "bob", "a.alice", "b.alice", "asker.alice", "00" * 32, "nobod
 
 
 def asking() -> bytes:
-    """A contract that calls `shop.alice` with all its deposit, which fails, and `bob`, who is no contract, and waits for both."""
+    """A contract that calls `shop.alice` with what gas is left, and again, which fails, and `bob`, who is no contract.
+
+    It waits for the two that fail.
+    """
     places = Places(16)
+    share = f"{places.text('store')} {places.text('x')} {places.amount(0)} (i64.const 0) (i64.const 1)"
     lines = (
+        f"(local.set $a (call $promise_batch_create {places.text('shop.alice')}))",
+        f"(call $promise_batch_action_function_call_weight (local.get $a) {share})",
         f"(i64.store (i32.const 0) {create(places, 'shop.alice', 'fail', 'no', 3)})",
         f"(i64.store (i32.const 8) {create(places, 'bob', 'echo', 'hi', 4)})",
         "(local.set $a (call $promise_and (i64.const 0) (i64.const 2)))",
@@ -41,7 +47,7 @@ def asking() -> bytes:
 amounts = st.sampled_from([0, 1, 5, NEAR, 3 * NEAR, 999 * NEAR])
 gas = st.sampled_from([1, TERAGAS, 30 * TERAGAS, 300 * TERAGAS])
 methods = st.sampled_from(
-    ["echo", "fail", "store", "store_and_fail", "remove", "spin", "log", "nothing", "go", "results"]
+    ["echo", "fail", "store", "store", "store_and_fail", "remove", "spin", "log", "nothing", "go", "results"]
 )
 keys = st.sampled_from(["alice", "bob", "a.alice", "new"]).map(lambda name: key_of(name).public)
 actions: st.SearchStrategy[Action] = st.one_of(
