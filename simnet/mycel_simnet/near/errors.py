@@ -94,7 +94,6 @@ _TRAPS = {
     "CallIndirectOOB": "Call indirect out of bounds trap.",
     "IllegalArithmetic": "An arithmetic exception, e.g. divided by zero.",
     "GenericTrap": "Generic trap.",
-    "StackOverflow": "Stack overflow.",
     "IndirectCallToNull": "Indirect call to null.",
 }
 

@@ -32,7 +32,6 @@ MAX_MODULES = 64  # compiled and kept
 _MASKS = {"I": (1 << 64) - 1, "i": (1 << 32) - 1}
 _SIGNS = {"I": 1 << 63, "i": 1 << 31}
 _TRAPS = {
-    wasmtime.TrapCode.STACK_OVERFLOW: "StackOverflow",
     wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS: "MemoryOutOfBounds",
     wasmtime.TrapCode.TABLE_OUT_OF_BOUNDS: "CallIndirectOOB",
     wasmtime.TrapCode.INDIRECT_CALL_TO_NULL: "IndirectCallToNull",
@@ -208,10 +207,12 @@ def _execute(machine: _Machine, module: wasmtime.Module, method: str, call: _Cal
         burn_operations(call.gas, store)
         if trap.trap_code == wasmtime.TrapCode.OUT_OF_FUEL:
             _out_of_gas(call.gas)
+        if trap.trap_code == wasmtime.TrapCode.STACK_OVERFLOW:
+            raise HostError("MemoryAccessViolation") from None  # so the network calls it, which counts the stack itself
         kind = None if trap.trap_code is None else _TRAPS.get(trap.trap_code)
         raise trapped(kind or "GenericTrap") from None
-    except wasmtime.WasmtimeError as error:
-        raise link_failed(str(error).splitlines()[0]) from None
+    except wasmtime.WasmtimeError:
+        raise link_failed("unknown or invalid import") from None
     finally:
         machine.call = machine.store = None
 

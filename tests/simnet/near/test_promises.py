@@ -9,6 +9,7 @@ import pytest
 from mycel_simnet.near.runtime import receipt_id
 from mycel_simnet.near.types import ActionReceipt, FunctionCall, Json, Transfer
 from tests.simnet.near.contracts import ECHO, EVERYTHING, Places, contract, method
+from tests.simnet.near.host_calls import WRONG_PROMISES
 from tests.simnet.near.world import NEAR, TERAGAS, World, burnt, failure, key_of, receipts_of, succeeded
 
 GAS = f"(i64.const {10 * TERAGAS})"
@@ -241,38 +242,11 @@ def test_a_contract_without_a_balance_may_still_attach_one_yocto(world: World) -
     assert world.total() == world.chain.head.total_supply < before
 
 
-CAROL = "(i64.const 5) (i64.const 64)"
-JOINT = (
-    f"(i64.store (i32.const 0) (call $promise_batch_create {CAROL}))"
-    "(local.set $a (call $promise_and (i64.const 0) (i64.const 1)))"
-)
-
-
-@pytest.mark.parametrize(
-    ("line", "error"),
-    [
-        ("(call $promise_return (i64.const 7))", "7 does not correspond to existing promises"),
-        (JOINT + "(call $promise_return (local.get $a))", "Returning joint promise is currently prohibited."),
-        (
-            JOINT + "(call $promise_batch_action_create_account (local.get $a))",
-            "Actions can only be appended to non-joint promise.",
-        ),
-        ("(drop (call $promise_batch_create (i64.const 1) (i64.const 64)))", "VM Logic returned an invalid account id"),
-        ("(drop (call $promise_result (i64.const 0) (i64.const 0)))", "Accessed invalid promise result index: 0"),
-        (
-            f"(call $promise_batch_action_delete_key (call $promise_batch_create {CAROL}) (i64.const 3) (i64.const 64))",
-            "VM Logic provided an invalid public key",
-        ),
-        (
-            f"(loop $l (drop (call $promise_batch_create {CAROL})) (br $l))",
-            "The number of promises within a FunctionCall 1025 exceeds the limit 1024",
-        ),
-    ],
-)
-def test_wrong_promises_are_refused(world: World, line: str, error: str) -> None:
+@pytest.mark.parametrize("error", WRONG_PROMISES)
+def test_wrong_promises_are_refused(world: World, error: str) -> None:
     places = Places(64)
     places.text("carol")
-    asker = world.create("asker", code=caller(line, places=places))
+    asker = world.create("asker", code=caller(WRONG_PROMISES[error], places=places))
     shown = failure(world.call("bob", asker, "go", gas=1000))
     assert shown == {"FunctionCallError": {"ExecutionError": error}}
 
