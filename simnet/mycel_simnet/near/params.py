@@ -11,7 +11,7 @@ from mycel_simnet.near.accounts import is_valid
 from mycel_simnet.near.blocks import Header
 from mycel_simnet.near.chain import Chain
 from mycel_simnet.near.keys import BadKey, Ed25519, Secp256k1, from_base58, parse_key
-from mycel_simnet.near.rpc_errors import RpcError, handler_error, parse_error
+from mycel_simnet.near.rpc_errors import UNPROCESSABLE, RpcError, handler_error, parse_error
 from mycel_simnet.near.types import Json
 
 MAX_SHOWN = 100  # characters of a wrong value that an error repeats
@@ -86,7 +86,7 @@ def unknown_block(reference: Json) -> RpcError:
         data = f"DB Not Found Error: BLOCK HEIGHT: {reference} \n Cause: Unknown"
     else:
         data = f"DB Not Found Error: BLOCK HEADER: {reference}"
-    return handler_error("UNKNOWN_BLOCK", {}, data)
+    return handler_error("UNKNOWN_BLOCK", {}, data, UNPROCESSABLE)
 
 
 def block_of_id(chain: Chain, block_id: Json) -> Header:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mycel_simnet.near.types import Json
 
-OK, BAD_REQUEST, TIMEOUT, SERVER_ERROR = 200, 400, 408, 500  # HTTP
+OK, BAD_REQUEST, TIMEOUT, UNPROCESSABLE, SERVER_ERROR = 200, 400, 408, 422, 500  # HTTP
 
 
 class RpcError(Exception):
@@ -16,10 +16,10 @@ class RpcError(Exception):
 
 
 def handler_error(cause: str, info: Json, data: Json, status: int = OK) -> RpcError:
-    """The request was understood; what it asks for can't be given."""
+    """The request was understood; what it asks for can't be given. Some causes have no ``info`` at all (None)."""
     json = {
         "name": "HANDLER_ERROR",
-        "cause": {"name": cause, "info": info},
+        "cause": {"name": cause} if info is None else {"name": cause, "info": info},
         "code": -32000,
         "message": "Server error",
         "data": data,

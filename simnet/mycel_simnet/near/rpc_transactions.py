@@ -48,7 +48,7 @@ async def _answer(node: Node, name: bytes, level: str, with_receipts: bool = Fal
     try:
         found = await node.wait(name, level)
     except trio.TooSlowError:
-        raise handler_error("TIMEOUT_ERROR", {}, "Timeout", TIMEOUT) from None
+        raise handler_error("TIMEOUT_ERROR", None, "Timeout", TIMEOUT) from None
     if found is None or level == "NONE":
         return {"final_execution_status": "NONE"}
     return finality.answer(node.chain, found, with_receipts)

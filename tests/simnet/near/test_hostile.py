@@ -76,7 +76,7 @@ def answered(world: World, body: bytes) -> Any:
     answer = json.loads(data)
     assert answer["jsonrpc"] == "2.0"
     assert ("result" in answer) != ("error" in answer)
-    assert status in (200, 400, 408), answer
+    assert status in (200, 400, 408, 422), answer
     if "error" in answer:
         assert answer["error"]["name"] in ("REQUEST_VALIDATION_ERROR", "HANDLER_ERROR"), answer
     return answer
