@@ -78,7 +78,7 @@ class ChainUnusable(click.ClickException):
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=3030, show_default=True, help="0 takes a free one.")
 @click.option(
-    "--block-time", type=click.FloatRange(0, 60), default=0.0, help="Seconds from block to block (default: none)."
+    "--block-time", type=click.FloatRange(0), default=0.0, help="Seconds from block to block (default: none)."
 )
 @click.option("--data-dir", type=click.Path(), help="The folder of this device; the chain is in `devchain` in it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")

@@ -184,6 +184,13 @@ class Devchain:
         self.chain.skip(blocks or 3, nanoseconds)
         self.node.tell()
 
+    def step(self, blocks: int = 1) -> None:
+        """Make so many blocks now: with ``block_seconds`` infinite, nobody else does."""
+        for _ in range(blocks):
+            self.chain.produce()
+        self.chain.sync()
+        self.node.tell()
+
     def snapshot(self) -> sqlite3.Connection:
         """The chain as it is, for `restore`."""
         self.chain.settle()
@@ -240,7 +247,7 @@ async def open_devchain(
     """The chain in ``folder``, begun if there is none yet; without a folder a new one that is forgotten when the block is left.
 
     Its RPC listens on loopback, on ``port`` or on a free one. A block is made as soon as there is something to do, or
-    ``block_seconds`` later. ``clock`` tells nanoseconds.
+    ``block_seconds`` later; with `math.inf` only when `Devchain.step` is called. ``clock`` tells nanoseconds.
     """
     if folder is not None:
         make_private_folder(folder)

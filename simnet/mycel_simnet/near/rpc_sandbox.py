@@ -14,6 +14,7 @@ from mycel_simnet.near.rpc_errors import handler_error, parse_error
 from mycel_simnet.near.types import Json
 
 MAX_SNAPSHOTS = 16
+MAX_STEPS = 1000
 MAX_SECONDS = 10_000_000_000  # some three hundred years
 
 
@@ -27,6 +28,17 @@ async def fast_forward(node: Node, params: Json) -> Json:
         raise parse_error(f"Failed parsing args: delta_seconds is a number up to {MAX_SECONDS}")
     skipped = blocks * BLOCK_NANOSECONDS if seconds is None else seconds * 1_000_000_000
     node.chain.skip(blocks or 3, skipped)
+    node.tell()
+    return {}
+
+
+async def step(node: Node, params: Json) -> Json:
+    """Make ``blocks`` blocks now, one unless said otherwise."""
+    blocks = read.as_object(params).get("blocks", 1)
+    if type(blocks) is not int or not 1 <= blocks <= MAX_STEPS:
+        raise parse_error(f"Failed parsing args: blocks is a number up to {MAX_STEPS}")
+    for _ in range(blocks):
+        node.chain.produce()
     node.tell()
     return {}
 
@@ -52,6 +64,7 @@ async def restore(node: Node, params: Json) -> Json:
 
 METHODS: dict[str, Callable[[Node, Json], Awaitable[Json]]] = {
     "sandbox_fast_forward": fast_forward,
+    "devchain_step": step,
     "devchain_snapshot": snapshot,
     "devchain_restore": restore,
 }

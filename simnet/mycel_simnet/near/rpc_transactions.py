@@ -16,6 +16,8 @@ from mycel_simnet.near.rpc_errors import TIMEOUT, handler_error, internal_error,
 from mycel_simnet.near.types import Json, SignedTransaction, parse_transaction
 from mycel_simnet.near.views import receipt_view
 
+NOT_YET = {"final_execution_status": "NONE"}  # it is in no block, or nobody wants to know
+
 
 def _signed(text: Json) -> SignedTransaction:
     try:
@@ -49,8 +51,8 @@ async def _answer(node: Node, name: bytes, level: str, with_receipts: bool = Fal
         found = await node.wait(name, level)
     except trio.TooSlowError:
         raise handler_error("TIMEOUT_ERROR", None, "Timeout", TIMEOUT) from None
-    if found is None or level == "NONE":
-        return {"final_execution_status": "NONE"}
+    if found is None:
+        return NOT_YET
     return finality.answer(node.chain, found, with_receipts)
 
 
@@ -61,7 +63,8 @@ async def send_tx(node: Node, params: Json) -> Json:
     else:
         asked = read.as_object(params)
     signed, level = _signed(asked.get("signed_tx_base64")), _level(asked)
-    return await _answer(node, _submit(node, signed), level)
+    name = _submit(node, signed)
+    return NOT_YET if level == "NONE" else await _answer(node, name, level)
 
 
 async def broadcast_tx_async(node: Node, params: Json) -> Json:

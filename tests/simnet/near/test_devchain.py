@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import trio
 
 from mycel_simnet.near.devchain import NEAR, TERAGAS, TransactionFailed, open_devchain
 from mycel_simnet.near.errors import CallFailed, InvalidTransaction
+from mycel_simnet.near.keys import to_base58
 from mycel_simnet.near.types import FunctionCall, Transfer
-from tests.simnet.near.asking import Asker
+from tests.simnet.near.asking import Asker, base64_of
 from tests.simnet.near.contracts import EVERYTHING, contract, method
 
 
@@ -62,6 +64,24 @@ async def test_snapshots_and_time() -> None:
         chain.restore(snapshot)
         assert chain.chain.head == head
         await chain.call(chain.root, shop, "store", b"2")
+
+
+async def test_a_test_can_stand_between_two_blocks() -> None:
+    async with open_devchain(block_seconds=math.inf) as chain, Asker(chain.url) as asker:
+        signed = chain.sign(chain.root, "alice.near", [Transfer(5)])
+        name = to_base58(signed.transaction.hash)
+        sent = {"signed_tx_base64": base64_of(signed), "wait_until": "NONE"}
+        assert await asker.ask("send_tx", sent) == {"final_execution_status": "NONE"}
+        asked = {"tx_hash": name, "sender_account_id": "root.near", "wait_until": "NONE"}
+        assert (await asker.ask("tx", asked))["final_execution_status"] == "NONE"
+        levels = []
+        for number in range(5):
+            if number % 2:
+                chain.step()
+            else:
+                await asker.ask("devchain_step", {})
+            levels.append((await asker.ask("tx", asked))["final_execution_status"])
+        assert levels == ["INCLUDED", "EXECUTED_OPTIMISTIC", "EXECUTED", "EXECUTED", "FINAL"]
 
 
 async def test_others_reach_the_same_chain() -> None:
