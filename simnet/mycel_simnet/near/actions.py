@@ -52,6 +52,7 @@ class Block:
     epoch_height: int
     random: bytes
     chain_id: str
+    reward: tuple[int, int]  # the part of the gas that a call burns which is its contract's
 
     @property
     def first_nonce(self) -> int:

@@ -19,6 +19,7 @@ class Header:
     """A block, as it is kept."""
 
     chain_id: str
+    protocol_version: U64
     height: U64
     ordinal: U64  # how many blocks there were up to this one: heights have gaps where time was skipped
     timestamp: U64  # nanoseconds

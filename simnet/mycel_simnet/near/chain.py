@@ -64,7 +64,12 @@ class Chain:
         """Has it begun?"""
         return bool(self._hashes)
 
-    def genesis(self, chain_id: str, accounts: Mapping[str, tuple[Ed25519, int]]) -> None:
+    def genesis(
+        self,
+        chain_id: str,
+        accounts: Mapping[str, tuple[Ed25519, int]],
+        protocol_version: int = tables.PROTOCOL_VERSION,
+    ) -> None:
         """Begin: account id → its first key and what it has."""
         changes = []
         for account_id, (public_key, amount) in accounts.items():
@@ -79,6 +84,7 @@ class Chain:
         written = [Written({"type": "initial_state"}, changes)]
         header = Header(
             chain_id=chain_id,
+            protocol_version=protocol_version,
             height=GENESIS_HEIGHT,
             ordinal=1,
             timestamp=self._clock(),
@@ -149,6 +155,7 @@ class Chain:
             epoch_height=epoch_of(height, head.genesis_height),
             random=sha256(b"random", head.hash, height.to_bytes(8, "little")),
             chain_id=self.chain_id,
+            reward=tables.REWARDS[head.protocol_version],
         )
         runtime = Runtime(self.ledger, block)
         included = self._include(runtime)
@@ -156,6 +163,7 @@ class Chain:
         outcomes = [(one.id, outcome_view(one)) for one in runtime.outcomes]
         header = Header(
             chain_id=self.chain_id,
+            protocol_version=head.protocol_version,
             height=height,
             ordinal=head.ordinal + 1,
             timestamp=timestamp,

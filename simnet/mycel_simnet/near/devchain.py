@@ -32,6 +32,7 @@ from mycel_simnet.near.rpc_query import view_call
 from mycel_simnet.near.server import LOOPBACK, serving
 from mycel_simnet.near.state import access_key_of, account_of
 from mycel_simnet.near.store import Store
+from mycel_simnet.near.tables import PROTOCOL_VERSION
 from mycel_simnet.near.types import (
     AccessKey,
     Action,
@@ -241,13 +242,15 @@ async def open_devchain(
     *,
     port: int = 0,
     block_seconds: float = 0.0,
+    protocol_version: int = PROTOCOL_VERSION,
     clock: Callable[[], int] = time.time_ns,
     random: Callable[[int], bytes] = os.urandom,
 ) -> AsyncIterator[Devchain]:
     """The chain in ``folder``, begun if there is none yet; without a folder a new one that is forgotten when the block is left.
 
     Its RPC listens on loopback, on ``port`` or on a free one. A block is made as soon as there is something to do, or
-    ``block_seconds`` later; with `math.inf` only when `Devchain.step` is called. ``clock`` tells nanoseconds.
+    ``block_seconds`` later; with `math.inf` only when `Devchain.step` is called. ``protocol_version`` is that of a
+    chain that begins. ``clock`` tells nanoseconds.
     """
     if folder is not None:
         make_private_folder(folder)
@@ -256,7 +259,9 @@ async def open_devchain(
         chain = Chain(store, clock)
         keys = _keys(folder, ACCOUNTS, random)
         if not chain.exists:
-            chain.genesis(CHAIN_ID, {name: (keys[name].public, amount) for name, amount in ACCOUNTS.items()})
+            chain.genesis(
+                CHAIN_ID, {name: (keys[name].public, amount) for name, amount in ACCOUNTS.items()}, protocol_version
+            )
         node = Node(chain, block_seconds)
         devchain = Devchain(node, keys, folder)
         async with serving(partial(rpc.answer, node), port) as bound, open_background() as nursery:

@@ -85,8 +85,8 @@ def status(chain: Chain, _: Json) -> Json:
     return {
         "version": {"version": VERSION, "build": "devchain", "commit": "", "rustc_version": ""},
         "chain_id": chain.chain_id,
-        "protocol_version": tables.PROTOCOL_VERSION,
-        "latest_protocol_version": tables.PROTOCOL_VERSION,
+        "protocol_version": head.protocol_version,
+        "latest_protocol_version": head.protocol_version,
         "rpc_addr": None,
         "validators": [{"account_id": VALIDATOR}],
         "sync_info": {
@@ -147,7 +147,7 @@ def validators(chain: Chain, _: Json) -> Json:
 def _rules(chain: Chain) -> dict[str, Any]:
     genesis = chain.genesis_header
     return {
-        "protocol_version": tables.PROTOCOL_VERSION,
+        "protocol_version": genesis.protocol_version,
         "genesis_time": _time(genesis),
         "chain_id": chain.chain_id,
         "genesis_height": genesis.height,
@@ -183,7 +183,7 @@ def _rules(chain: Chain) -> dict[str, Any]:
 def protocol_config(chain: Chain, params: Json) -> Json:
     """The rules and prices of the protocol."""
     read.block(chain, read.as_object(params))
-    return {**_rules(chain), "runtime_config": tables.TABLE}
+    return {**_rules(chain), "runtime_config": tables.config(chain.head.protocol_version)}
 
 
 def genesis_config(chain: Chain, _: Json) -> Json:

@@ -207,7 +207,7 @@ class Runtime:
 
     def _reward(self, run: Run) -> int:
         """The contract's share of the gas that its calls burnt (none since protocol 87), whether they succeeded or not."""
-        part, whole = tables.REWARD
+        part, whole = self.block.reward
         gas = run.gas_burnt_by_calls * part // whole
         reward = gas * min(run.receipt.action.gas_price, self.block.gas_price)
         overlay = Overlay(self.ledger)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PROTOCOL_VERSION = 86
+PROTOCOL_VERSION = 86  # unless a chain is begun with another
 TABLE: dict[str, Any] = json.loads(Path(__file__).with_name("protocol_86.json").read_text())
 
 
@@ -52,7 +52,13 @@ OPERATION: int = TABLE["wasm_config"]["regular_op_cost"]
 BYTE_PRICE = int(TABLE["storage_amount_per_byte"])
 ACCOUNT_BYTES: int = _costs["storage_usage_config"]["num_bytes_account"]
 RECORD_BYTES: int = _costs["storage_usage_config"]["num_extra_bytes_record"]
-REWARD: tuple[int, int] = tuple(_costs["burnt_gas_reward"])  # of the gas a call burns, to the contract
+REWARDS: dict[
+    int, tuple[int, int]
+] = {  # of the gas that a call burns, to the contract: all that later protocols changed of what is here
+    PROTOCOL_VERSION: tuple(_costs["burnt_gas_reward"]),
+    87: (0, 1),
+    88: (0, 1),
+}
 MIN_PURCHASE_PRICE = int(TABLE["min_gas_purchase_price"])
 CREATION_CHARGE = int(TABLE["account_creation_charge"])
 MIN_TOP_LEVEL: int = TABLE["account_creation_config"]["min_allowed_top_level_account_length"]
@@ -67,3 +73,9 @@ GAS_PRICE = 100_000_000  # the lowest that the network has, in yoctoNEAR; it doe
 GAS_LIMIT = 1_000_000_000_000_000  # of one block
 VALIDITY_PERIOD = 86_400  # blocks, in which a transaction may name a block hash
 EPOCH_LENGTH = 43_200  # blocks
+
+
+def config(protocol_version: int) -> dict[str, Any]:
+    """The table of a protocol version, as `EXPERIMENTAL_protocol_config` shows it."""
+    costs = {**TABLE["transaction_costs"], "burnt_gas_reward": list(REWARDS[protocol_version])}
+    return {**TABLE, "transaction_costs": costs}

@@ -208,7 +208,7 @@ def header_view(header: Header) -> Json:
         "epoch_sync_data_hash": None,
         "approvals": [],
         "signature": NO_SIGNATURE,
-        "latest_protocol_version": tables.PROTOCOL_VERSION,
+        "latest_protocol_version": header.protocol_version,
         "chunk_endorsements": None,
         "shard_split": None,
     }
