@@ -80,10 +80,13 @@ class ChainUnusable(click.ClickException):
 @click.option(
     "--block-time", type=click.FloatRange(0), default=0.0, help="Seconds from block to block (default: none)."
 )
+@click.option("--protocol", type=click.IntRange(86, 88), default=86, show_default=True, help="Of a chain that begins.")
 @click.option("--data-dir", type=click.Path(), help="The folder of this device; the chain is in `devchain` in it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")
 @click.pass_context
-def devchain(ctx: click.Context, port: int, block_time: float, data_dir: str | None, as_json: bool) -> None:
+def devchain(
+    ctx: click.Context, port: int, block_time: float, protocol: int, data_dir: str | None, as_json: bool
+) -> None:
     """A NEAR chain of this machine's own: real contracts, funded test accounts, until Ctrl-C.
 
     It is kept in the data folder and goes on where it stopped. Its RPC listens on loopback only.
@@ -110,7 +113,7 @@ def devchain(ctx: click.Context, port: int, block_time: float, data_dir: str | N
     folder = data.path / "devchain"
 
     async def main() -> None:
-        async with open_devchain(folder, port=port, block_seconds=block_time) as chain:
+        async with open_devchain(folder, port=port, block_seconds=block_time, protocol_version=protocol) as chain:
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 line = ready_line(chain)
                 if as_json:

@@ -52,9 +52,8 @@ OPERATION: int = TABLE["wasm_config"]["regular_op_cost"]
 BYTE_PRICE = int(TABLE["storage_amount_per_byte"])
 ACCOUNT_BYTES: int = _costs["storage_usage_config"]["num_bytes_account"]
 RECORD_BYTES: int = _costs["storage_usage_config"]["num_extra_bytes_record"]
-REWARDS: dict[
-    int, tuple[int, int]
-] = {  # of the gas that a call burns, to the contract: all that later protocols changed of what is here
+# Of the gas that a call burns, to the contract: all that later protocols have changed of what is here.
+REWARDS: dict[int, tuple[int, int]] = {
     PROTOCOL_VERSION: tuple(_costs["burnt_gas_reward"]),
     87: (0, 1),
     88: (0, 1),

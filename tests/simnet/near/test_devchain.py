@@ -53,6 +53,25 @@ async def test_balances_at_final_add_up_with_what_was_burnt() -> None:
         assert sum(map(chain.balance, everybody)) == before - burnt
 
 
+@pytest.mark.parametrize(("protocol", "share"), [(86, 3), (87, 0), (88, 0)])
+async def test_contracts_have_a_share_of_the_gas_until_protocol_86(protocol: int, share: int) -> None:
+    async with open_devchain(protocol_version=protocol) as chain, Asker(chain.url) as asker:
+        shop = await chain.create_account("shop")
+        await chain.deploy(shop, EVERYTHING)
+        everybody = (*chain.wallets,)
+        before, had = sum(map(chain.balance, everybody)), chain.balance(shop)
+        outcome = await chain.call(chain.root, shop, "echo", b"hi")
+        outcomes = [outcome["transaction_outcome"], *outcome["receipts_outcome"]]
+        burnt = sum(int(one["outcome"]["tokens_burnt"]) for one in outcomes)
+        reward = chain.balance(shop) - had
+        assert bool(reward) == bool(share)
+        assert sum(map(chain.balance, everybody)) == before - burnt + reward
+        status = await asker.ask("status", [])
+        assert status["protocol_version"] == protocol
+        rules = await asker.ask("EXPERIMENTAL_protocol_config", {"finality": "final"})
+        assert rules["runtime_config"]["transaction_costs"]["burnt_gas_reward"][0] == share
+
+
 async def test_snapshots_and_time() -> None:
     async with open_devchain() as chain:
         shop = await chain.create_account("shop")
