@@ -300,7 +300,8 @@ def test_gas_is_the_networks_to_the_unit() -> None:
     )
     assert shown["gas"]["burnt"] == host + shown["gas"]["profile"]["wasm_instruction"]
     operations = shown["gas"]["profile"]["wasm_instruction"] // 822_756
-    assert operations in range(5, 9), "two calls and what they are given"
+    frame = 64 // 8
+    assert operations == frame + 5, "two calls and the three constants that they are given"
 
 
 def test_a_loop_burns_an_operation_after_the_other() -> None:
@@ -313,6 +314,31 @@ def test_a_loop_burns_an_operation_after_the_other() -> None:
         return burnt
 
     assert turns(2000) - turns(1000) == 1000 * 8 * 822_756
+
+
+def test_a_call_pays_for_its_frame() -> None:
+    """64 bytes and its locals, in words, as the network's nodes count it."""
+
+    def entered(declared: str) -> int:
+        code = contract(f'(func $inner {declared}) (func (export "go") (call $inner))')
+        operations: int = Contract(code).call("go", b"")["gas"]["profile"]["wasm_instruction"]
+        return operations // 822_756
+
+    alone = entered("")
+    assert entered("(local i64 i64 i64)") - alone == 3
+    assert entered("(local i32 i32 i32)") - alone == 2, "twelve bytes are two words"
+    assert entered("(local f64) (local i32)") - alone == 2
+
+
+def test_a_contract_may_not_have_more_functions_and_locals_than_the_network_takes() -> None:
+    many = contract(f'(func (export "go") (local {"i64 " * 1000}))')
+    locals_place = many.index(b"\xe8\x07\x7e")  # a thousand of i64
+    huge = many[:locals_place] + b"\xff\x7f\x7e" + many[locals_place + 3 :]
+    assert Contract(huge).call("go", b"")["error"] is None, "16,383 are few enough"
+    section = b"\x05" + b"\x01\xc1\x84\x3d\x7e" + b"\x0b"  # one function: a million and one locals, end
+    body = b"\x01" + bytes([len(section)]) + section
+    code = many[: many.index(b"\x0a", locals_place - 8)] + b"\x0a" + bytes([len(body)]) + body
+    assert Contract(code).call("go", b"")["error"] is not None
 
 
 def test_gas_given_to_promises_is_used_and_not_burnt() -> None:

@@ -10,8 +10,8 @@ import pytest
 from mycel_simnet.near.single import Contract
 from tests.simnet.near.vm_runner import ACCOUNT, RECORDED, Case, cases
 
-A_FEW_OPERATIONS = 10**9  # of gas, where there is hardly anything else
-TOLERATED = 0.2  # of the whole gas, as wasm's own operations are counted differently
+A_FEW_OPERATIONS = 10 * 822_756  # of gas, where there is hardly anything else
+TOLERATED = 0.05  # of the whole gas, as wasm's own operations are counted differently
 UNKNOWN_TO_A_MOCK = (
     "storage_write_evicted_byte",
     "storage_remove_ret_value_byte",
