@@ -120,6 +120,18 @@ def cases() -> Iterator[Case]:
     }
     for name, line in traps.items():
         yield go(name, line)
+    for name in ("copy", "fill"):
+        yield go(f"memory.{name}", f"(memory.{name} (i32.const 0) (i32.const 9) (i32.const 100000))")
+    loop = (
+        "(local.set $i (i32.add (local.get $i) (i32.const 1))) (br_if $l (i32.lt_u (local.get $i) (i32.const 100000)))"
+    )
+    yield go("a long loop", "(local $i i32)", f"(loop $l {loop})")
+    dropped = "(drop (i32.const 1)) (drop (i32.const 2)) (nop) (block (loop))"
+    yield go("a loop of what is not counted", "(local $i i32)", f"(loop $l {dropped} {loop})")
+    called = "(func $inner (param i64 i32) (local f64 f32) (return))"
+    inner = f"(loop $l (call $inner (i64.const 1) (i32.const 1)) {loop})"
+    many = contract(called + method("go", "(local $i i32)", inner))
+    yield Case("many calls", many, (Step("go"),))
     deep = '(func $deep (export "go") (local i64 i64 i64 i64) (call $deep))'
     yield Case("too deep", contract(deep), (Step("go"),))
     yield Case("a result", contract('(func (export "go") (result i64) (i64.const 0))'), (Step("go"),))
