@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.cli.conftest import SECONDS, environment
 
-HEAVY = ("libp2p", "numpy", "trio", "nacl", "multiaddr", "torch", "bittensor", "sqlite3")
+HEAVY = ("libp2p", "numpy", "trio", "nacl", "multiaddr", "torch", "bittensor", "sqlite3", "wasmtime")
 WATCH = f"""
 import contextlib, io, sys
 from mycelnode.cli import main
