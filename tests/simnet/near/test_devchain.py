@@ -72,8 +72,9 @@ async def test_contracts_have_a_share_of_the_gas_until_protocol_86(protocol: int
         assert rules["runtime_config"]["transaction_costs"]["burnt_gas_reward"][0] == share
 
 
-async def test_snapshots_and_time() -> None:
-    async with open_devchain() as chain:
+@pytest.mark.parametrize("kept", [False, True])
+async def test_snapshots_and_time(tmp_path: Path, kept: bool) -> None:
+    async with open_devchain(tmp_path if kept else None) as chain:
         shop = await chain.create_account("shop")
         await chain.deploy(shop, EVERYTHING)
         snapshot, head = chain.snapshot(), chain.chain.head
@@ -83,6 +84,10 @@ async def test_snapshots_and_time() -> None:
         chain.restore(snapshot)
         assert chain.chain.head == head
         await chain.call(chain.root, shop, "store", b"2")
+        final = chain.chain.head
+    if kept:
+        async with open_devchain(tmp_path) as again:
+            assert again.chain.head == final, "what was put back, and what came after, is what is kept"
 
 
 async def test_a_test_can_stand_between_two_blocks() -> None:
