@@ -215,6 +215,14 @@ def _key_file(folder: Path, account_id: str) -> Path:
     return folder / CREDENTIALS / CHAIN_ID / f"{account_id}.json"
 
 
+def write_key_file(path: Path, wallet: Wallet) -> None:
+    """Write an account's key as NEAR's tools do, readable by its owner only."""
+    make_private_folder(path.parent)
+    key = wallet.key
+    shown = {"account_id": wallet.account_id, "public_key": key.public_text, "private_key": key.secret_text}
+    write_durably(path, json.dumps(shown).encode())
+
+
 def _keys(folder: Path | None, accounts: Iterable[str], random: Callable[[int], bytes]) -> dict[str, KeyPair]:
     """The keys of the funded accounts: from their files, which are written first if there are none."""
     keys = {}
@@ -224,14 +232,7 @@ def _keys(folder: Path | None, accounts: Iterable[str], random: Callable[[int], 
             continue
         path = _key_file(folder, account_id)
         if not path.exists():
-            make_private_folder(path.parent)
-            pair = KeyPair(random(32))
-            shown = {
-                "account_id": account_id,
-                "public_key": pair.public_text,
-                "private_key": pair.secret_text,
-            }
-            write_durably(path, json.dumps(shown).encode())
+            write_key_file(path, Wallet(account_id, KeyPair(random(32))))
         keys[account_id] = parse_secret(json.loads(path.read_bytes())["private_key"])
     return keys
 
