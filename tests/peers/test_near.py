@@ -24,30 +24,24 @@ from tests.peers.install import HERE, Missing, near_api_js_folder, node_program
 from tests.simnet.near.contracts import EVERYTHING
 
 STORY_SECONDS = 50
-BLOCK_SECONDS = 0.05
+BLOCK_SECONDS = 0.1
 
 
 @pytest.fixture
 async def chain() -> AsyncIterator[Devchain]:
-    async with open_devchain() as devchain:
+    """With time between blocks, as on the network, where what comes together goes by its nonces into one block.
+
+    Both libraries count nonces in advance and send all at once. Where each transaction comes into a block of its own, one that
+    overtook another makes that one's nonce too low.
+    """
+    async with open_devchain(block_seconds=BLOCK_SECONDS) as devchain:
         yield devchain
 
 
 # --- near-api-js --------------------------------------------------------------------------------------------------------------
 
 
-async def test_near_api_js() -> None:
-    """With time between blocks, as on the network, where what comes together goes by its nonces into one block.
-
-    near-api-js counts nonces in advance and sends all at once. Where each comes into a block of its own, one that overtook another
-    makes that one's nonce too low; it then begins to count anew, and may take a nonce twice.
-    """
-    async with open_devchain(block_seconds=BLOCK_SECONDS) as chain:
-        await tell_story(chain)
-
-
-async def tell_story(chain: Devchain) -> None:
-    """Run near-api-js on the chain and look at what it tells."""
+async def test_near_api_js(chain: Devchain) -> None:
     try:
         folder, node = near_api_js_folder(), node_program()
     except Missing as reason:
