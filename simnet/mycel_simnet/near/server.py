@@ -17,6 +17,7 @@ MAX_BODY = 10 * 1024 * 1024  # of a request, as on the network's nodes
 MAX_CONNECTIONS = 256
 IDLE_SECONDS = 60.0  # a connection on which nothing comes is closed
 READ_BYTES = 1 << 16
+LINGER_SECONDS = 2.0  # for who sends on although the answer is there
 
 Answer = Callable[[bytes], Awaitable[tuple[int, bytes]]]
 _HEADERS = [
@@ -43,11 +44,19 @@ class _Connection:
             body = await self._body()
             if body is None:
                 await self._send(_TOO_LARGE, b"")
+                await self._linger()
                 return
             await self._send(*await self._reply(request, body))
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 return
             self._http.start_next_cycle()
+
+    async def _linger(self) -> None:
+        """Let who still sends read the answer: to close on unread data would take it away from them."""
+        await self._stream.send_eof()
+        with trio.move_on_after(LINGER_SECONDS):
+            while await self._stream.receive_some(READ_BYTES):
+                pass
 
     async def _reply(self, request: h11.Request, body: bytes) -> tuple[int, bytes]:
         if request.method == b"POST":
