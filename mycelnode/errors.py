@@ -7,6 +7,9 @@ act on. Nothing here imports anything else of ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
+
+SHOWN_CHARS: Final = 300  # of what a stranger says, in a sentence of ours
 
 
 class MycelError(Exception):
@@ -21,6 +24,12 @@ def first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def shown(text: str) -> str:
+    """What a stranger said, fit to be printed."""
+    cut = "".join(char if char.isprintable() else " " for char in text[:SHOWN_CHARS])
+    return " ".join(cut.split()) + ("…" if len(text) > SHOWN_CHARS else "")
 
 
 # --- the data folder -------------------------------------------------------------------------------------------------
@@ -212,6 +221,49 @@ class KuboUnreachable(NetworkError):
 
 class KuboRefused(MycelError):
     """Kubo said no, or what answers at `kubo.url` is no Kubo."""
+
+
+# --- the chain ---------------------------------------------------------------------------------------------------------
+
+
+class NearUnreachable(NetworkError):
+    """No NEAR RPC server answers; what is to be sent waits, and nothing is sent twice."""
+
+
+class NearRpcWrong(MycelError):
+    """What answers at `near.rpc` is no RPC server of the network that `near.network` names."""
+
+
+class NearRefused(MycelError):
+    """The network, or the server that was asked, said no."""
+
+    def __init__(self, message: str = "", kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind  # as the network calls it, such as UNKNOWN_ACCOUNT or InvalidNonce
+
+
+class ContractRefused(NearRefused):
+    """A contract said no; the sentence has its words."""
+
+
+class ContractWrong(MycelError):
+    """What a contract answers is not what one of ours does."""
+
+
+class AccountRefused(MycelError):
+    """That is no name of a NEAR account."""
+
+
+class AmountRefused(MycelError):
+    """That is no amount of NEAR; one is like 0.5."""
+
+
+class SpendingRefused(MycelError):
+    """Your own limits do not allow that payment; `mycelnode chain policy` shows them. Nothing was spent."""
+
+
+class OutcomeUnknown(MycelError):
+    """What was sent is not known to be done, or not to be; `mycelnode chain outbox` shows it, and goes on asking."""
 
 
 # --- the running node --------------------------------------------------------------------------------------------------

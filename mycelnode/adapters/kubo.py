@@ -13,8 +13,8 @@ from typing import Any, Final, Self
 
 import trio
 
-from mycelnode.adapters.transport import READ_BYTES, Answer, Transport, Upload, shown
-from mycelnode.errors import CidRefused, ConfigError, KuboRefused, KuboUnreachable
+from mycelnode.adapters.transport import READ_BYTES, Answer, Transport, Upload
+from mycelnode.errors import CidRefused, ConfigError, KuboRefused, KuboUnreachable, shown
 from mycelnode.patterns.cid import CODECS, Cid
 from mycelnode.ports import IpfsIdentity, IpfsNode
 

@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
-from mycelnode.errors import KuboRefused
+from mycelnode.errors import KuboRefused, shown
 
 RPC_PATH: Final = "/api/v0/"
 READ_BYTES: Final = 1 << 16  # of an answer at a time
 ERROR_BYTES: Final = 1 << 16  # of an answer that says no
-SHOWN_CHARS: Final = 300  # of what a server says, in a sentence of ours
 MAX_CALLS: Final = 8  # at a time
 CONNECT_SECONDS: Final = 10.0
 
@@ -78,9 +77,3 @@ def refuse_encoded(encoding: str | None) -> None:
     """A compressed answer was not asked for, and may be a bomb. Raises `KuboRefused`."""
     if encoding and encoding.lower() != "identity":
         raise KuboRefused("what answers at kubo.url compresses its answers unasked, which no Kubo does")
-
-
-def shown(text: str) -> str:
-    """What a stranger said, fit to be printed."""
-    cut = "".join(char if char.isprintable() else " " for char in text[:SHOWN_CHARS])
-    return " ".join(cut.split()) + ("…" if len(text) > SHOWN_CHARS else "")

@@ -1,0 +1,1 @@
+"""NEAR: accounts, keys, payments, and the contracts of the collective."""

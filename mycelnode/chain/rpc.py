@@ -1,0 +1,296 @@
+"""NEAR's JSON-RPC over httpx: several servers, of which none is believed to be the right one before it has shown it.
+
+A call goes to the first server that is well; the next one is asked when it is silent, busy or broken. What the network itself says
+no to is raised as it is, by whoever says it. Cancelled, a call ends at once; the server may have acted on it all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+
+from mycelnode.errors import MycelError, NearRefused, NearRpcWrong, NearUnreachable, shown
+
+ANSWER_BYTES: Final = 4 << 20
+PATIENCE: Final = 10.0  # seconds for one answer of one server
+CONNECT_SECONDS: Final = 5.0
+MAX_CALLS: Final = 8  # at a time, to each server
+FIRST_PAUSE: Final = 0.5  # seconds until a server that failed is asked again
+LONGEST_PAUSE: Final = 60.0
+MAX_ROUNDS: Final = 3  # in which a busy server is asked again for the same call
+KIND_CHARS: Final = 80
+WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")  # of names of networks, and of hashes
+
+# Of the networks that everybody knows; of a devchain it is what the first server says.
+GENESIS: Final[Mapping[str, str]] = {
+    "mainnet": "EPnLgE7iEq9s7yTkos96M3cWymH5avBAPm3qx3NXqR8H",
+    "testnet": "FWJ9kR6KFWoyMoNjpLXXGHeuiy7tEY6GmoFeCA5yuc6b",
+}
+URLS: Final[Mapping[str, Sequence[str]]] = {
+    "mainnet": ("https://free.rpc.fastnear.com", "https://rpc.mainnet.near.org"),
+    "testnet": ("https://archival-rpc.testnet.fastnear.com", "https://test.rpc.fastnear.com"),
+    "devchain": (),
+}
+
+# Another server may do better. https://docs.near.org/api/rpc/introduction has the names.
+PASSING: Final = frozenset(
+    ("TIMEOUT_ERROR", "NO_SYNCED_BLOCKS", "NOT_SYNCED_YET", "UNAVAILABLE_SHARD", "INTERNAL_ERROR", "UNKNOWN_BLOCK")
+)
+BUSY: Final = frozenset((408, 425, 429))
+
+
+class _Passing(Exception):
+    """A server is silent, busy or broken; ``pause``: it said how many seconds it wants to be left alone."""
+
+    def __init__(self, said: str, *, busy: bool = False, pause: float = 0.0, kind: str = "") -> None:
+        super().__init__(said)
+        self.busy, self.pause, self.kind = busy, pause, kind
+
+
+@dataclass(slots=True)
+class Server:
+    """One address, and how it does. ``name`` is what may be shown of it: a path may hold a secret."""
+
+    url: str
+    name: str
+    checked: bool = False
+    wrong: str = ""  # why it is not asked any more
+    said: str = ""  # the last thing that went wrong
+    failures: int = 0
+    rests_until: float = 0.0
+
+    def failed(self, error: _Passing) -> None:
+        """It is left alone for a while, longer each time."""
+        self.failures += 1
+        self.said = str(error)
+        pause = max(FIRST_PAUSE * 2 ** min(self.failures - 1, 10), error.pause)
+        self.rests_until = trio.current_time() + min(pause, LONGEST_PAUSE)
+
+    def well(self) -> None:
+        """It answered."""
+        self.failures, self.rests_until, self.said = 0, 0.0, ""
+
+
+class Rpc:
+    """The servers of one network. ``genesis``: the hash of its first block, once it is known. Made by `open_rpc`."""
+
+    def __init__(self, client: httpx.AsyncClient, network: str, urls: Sequence[str], genesis: str) -> None:
+        self._client = client
+        self.network, self.genesis, self.chain_id = network, genesis, ""
+        self.servers = [Server(url, _name(url)) for url in urls]
+        self._count = 0
+
+    async def identify(self) -> str:
+        """Names the very chain: its id and the hash of its first block. Raises as `call` does."""
+        while not self.chain_id:
+            await self.call("status", [])
+        return f"{self.chain_id}/{self.genesis}"
+
+    async def call(self, method: str, params: Any, *, patience: float = PATIENCE, rounds: int = MAX_ROUNDS) -> Any:
+        """The result, as the first server that can answers it, each within ``patience`` seconds; who is busy is asked again.
+
+        Raises `NearRefused` with what the network says, `NearUnreachable` when nobody answers, `NearRpcWrong` when nobody is left
+        who could.
+        """
+        said: dict[str, str] = {}
+        last: _Passing | None = None
+        for left in reversed(range(rounds)):
+            for server in self._by_health():
+                try:
+                    if not server.checked:
+                        await self._check(server, patience)
+                    result = await self._ask(server, method, params, patience)
+                except _Passing as error:
+                    server.failed(error)
+                    said[server.name], last = str(error), error
+                except NearRpcWrong as error:
+                    server.wrong = str(error)
+                else:
+                    server.well()
+                    return result
+            if not left or last is None or not last.busy or not (pause := self._pause()):
+                break
+            await trio.sleep(pause)
+        raise self._gave_up(said, last)
+
+    def _by_health(self) -> list[Server]:
+        """Those that are well, and then those that should be left alone but are all there is."""
+        now = trio.current_time()
+        usable = [server for server in self.servers if not server.wrong]
+        return sorted(usable, key=lambda server: server.rests_until > now)
+
+    def _pause(self) -> float:
+        """Seconds until a server may be asked again; 0: not soon enough."""
+        waits = [server.rests_until - trio.current_time() for server in self.servers if not server.wrong]
+        least = max(min(waits, default=0.0), FIRST_PAUSE)
+        return least if least <= PATIENCE else 0.0
+
+    def _gave_up(self, said: Mapping[str, str], last: _Passing | None) -> MycelError:
+        if not self.servers:
+            return NearUnreachable(f"no RPC server of {self.network} is known here; set near.rpc to the address of one")
+        if last is None:
+            return NearRpcWrong("; ".join(server.wrong for server in self.servers))
+        if last.kind:
+            return NearRefused(str(last), last.kind)
+        return NearUnreachable(
+            f"no NEAR RPC server answers: {'; '.join(f'{name} {why}' for name, why in said.items())}"
+        )
+
+    async def _check(self, server: Server, patience: float) -> None:
+        """Raises `NearRpcWrong` unless it is a server of this very network."""
+        told = await self._ask(server, "status", [], patience)
+        chain_id = told.get("chain_id") if isinstance(told, dict) else None
+        genesis = told.get("genesis_hash") if isinstance(told, dict) else None
+        if not isinstance(genesis, str) or not isinstance(chain_id, str) or not WORD.fullmatch(f"{chain_id}{genesis}"):
+            raise _Passing("does not say of which network it is")
+        wanted = self.network if self.network in GENESIS else self.chain_id
+        if (wanted and chain_id != wanted) or (not wanted and chain_id in GENESIS):
+            raise NearRpcWrong(f"{server.name} is a server of {chain_id}, and near.network says {self.network}")
+        if self.genesis and genesis != self.genesis:
+            raise NearRpcWrong(f"{server.name} is a server of another {self.network}, which began with another block")
+        self.genesis, self.chain_id, server.checked = genesis, chain_id, True
+
+    async def _ask(self, server: Server, method: str, params: Any, patience: float) -> Any:
+        """The result of one server. Raises `_Passing`, `NearRefused`."""
+        self._count += 1
+        number = f"mycelnode-{self._count}"
+        body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode()
+        with trio.move_on_after(patience) as scope:
+            status, headers, data = await self._post(server.url, body)
+        if scope.cancelled_caught:
+            raise _Passing(f"did not answer within {patience:g} s")
+        told = _parsed(data)
+        error = told.get("error") if told else None
+        if error is not None:
+            _refuse(error, method)
+        if status != 200:
+            raise _Passing(_said(status, headers), busy=status in BUSY or status >= 500, pause=_retry_after(headers))
+        if told is None:
+            kind = str(headers.get("content-type", "")).partition(";")[0].strip().lower()
+            what = "a web page" if kind == "text/html" else "nothing" if not data.strip() else "no JSON"
+            raise _Passing(f"answers with {what}, as no RPC server does")
+        if told.get("id") != number or "result" not in told:
+            raise _Passing("answers something else than it was asked")
+        return told["result"]
+
+    async def _post(self, url: str, body: bytes) -> tuple[int, httpx.Headers, bytes]:
+        try:
+            async with self._client.stream("POST", url, content=body) as response:
+                if response.headers.get("content-encoding", "identity").lower() != "identity":
+                    raise _Passing("compresses its answers unasked, which may be a bomb")
+                return response.status_code, response.headers, await _read(response)
+        except httpx.ConnectError:
+            raise _Passing("cannot be reached") from None
+        except httpx.TimeoutException:
+            raise _Passing(f"could not be reached within {CONNECT_SECONDS:g} s") from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise _Passing("is no address that can be asked") from None
+        except httpx.HTTPError:
+            raise _Passing("broke off, or speaks no HTTP") from None
+
+
+@asynccontextmanager
+async def open_rpc(network: str, urls: Sequence[str] = (), *, genesis: str = "") -> AsyncIterator[Rpc]:
+    """The servers of the settings ``near.network`` and ``near.rpc``; without any, the network's usual ones. None is asked yet.
+
+    ``genesis``: of a network that is not known to everybody, the hash of its first block, where that is known.
+    """
+    async with httpx.AsyncClient(
+        headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
+        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+        limits=httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS),
+        follow_redirects=False,
+        trust_env=False,
+    ) as client:
+        yield Rpc(client, network, list(dict.fromkeys(urls or URLS[network])), GENESIS.get(network, genesis))
+
+
+async def _read(response: httpx.Response) -> bytes:
+    found, chunks = bytearray(), response.aiter_raw()
+    async for chunk in chunks:
+        found += chunk
+        if len(found) > ANSWER_BYTES:
+            with trio.CancelScope(shield=True) as scope:
+                # httpx reads through generators inside generators. Being cancelled, where they read, ends them all, from inside.
+                scope.cancel()
+                async for _ in chunks:
+                    pass
+            raise _Passing(f"answers with more than {ANSWER_BYTES:,} bytes")
+    return bytes(found)
+
+
+def _name(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+    except ValueError:
+        return "an address that is none"
+
+
+def _parsed(data: bytes) -> dict[str, Any] | None:
+    try:
+        told = json.loads(data, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def _no_number(_: str) -> NoReturn:
+    raise ValueError("no number of JSON")
+
+
+def _said(status: int, headers: httpx.Headers) -> str:
+    if status == 429:
+        return "says that it was asked too often (429)"
+    if 300 <= status < 400:
+        return "sends us elsewhere; set near.rpc to the address itself"
+    return f"says {status}"
+
+
+def _retry_after(headers: httpx.Headers) -> float:
+    text = str(headers.get("retry-after", ""))
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0
+
+
+def _refuse(error: Any, method: str) -> NoReturn:
+    """Raise what an error of JSON-RPC means, in the new form (name, cause, info), the old one (code, message, data), or another."""
+    fields = error if isinstance(error, dict) else {}
+    cause = fields.get("cause")
+    kind = cause.get("name") if isinstance(cause, dict) else fields.get("name")
+    kind = shown(kind)[:KIND_CHARS] if isinstance(kind, str) else ""
+    info = cause.get("info") if isinstance(cause, dict) else None
+    said = _words(fields.get("data"), info, fields.get("message"), error)
+    if kind in PASSING:
+        raise _Passing(f"says {kind}: {said}", busy=True, kind=kind)
+    if kind == "INVALID_TRANSACTION":
+        kind = _transaction_error(fields.get("data"), info) or kind
+    raise NearRefused(f"the network refused {method}: {kind + ': ' if kind else ''}{said}", kind)
+
+
+def _words(*said: Any) -> str:
+    """The first that says anything."""
+    for words in said:
+        if isinstance(words, str) and words.strip():
+            return shown(words)
+        if words:
+            return shown(json.dumps(words))
+    return "no reason given"
+
+
+def _transaction_error(*places: Any) -> str:
+    """What is wrong with a transaction: {"TxExecutionError": {"InvalidTxError": {"InvalidNonce": {…}}}} is InvalidNonce."""
+    for found in places:
+        for wrapper in ("TxExecutionError", "InvalidTxError"):
+            found = found.get(wrapper, found) if isinstance(found, dict) else found
+        name = next(iter(found), None) if isinstance(found, dict) and len(found) == 1 else found
+        if isinstance(name, str) and re.fullmatch(r"[A-Z][A-Za-z]{1,60}", name):
+            return name
+    return ""
