@@ -187,15 +187,20 @@ def peer_id(key: bytes) -> str:
     """The libp2p peer id of an Ed25519 public key, in its usual base58 text form (libp2p specs, peer-ids)."""
     if len(key) != 32:
         raise EncodingError("an Ed25519 public key has 32 bytes")
-    number, text = int.from_bytes(_PEER_PREFIX + key), ""
+    return base58(_PEER_PREFIX + key)
+
+
+def base58(data: bytes) -> str:
+    """As IPFS and NEAR write short ids. The time that it takes grows with the square of the length."""
+    number, text = int.from_bytes(data), ""
     while number:
         number, digit = divmod(number, 58)
         text = _BASE58[digit] + text
-    return "1" + text  # the prefix's first byte is zero, and only that one
+    return _BASE58[0] * (len(data) - len(data.lstrip(b"\0"))) + text
 
 
 def from_base58(text: str) -> bytes:
-    """The bytes of base58, as libp2p and IPFS write it; `EncodingError` if it is not.
+    """The bytes of base58, as libp2p, IPFS and NEAR write it; `EncodingError` if it is not.
 
     For short ids only: the time that it takes grows with the square of the length.
     """

@@ -210,12 +210,10 @@ async def test_a_secret_in_an_address_is_not_shown() -> None:
 
 
 async def test_a_call_is_cancelled_at_once_and_the_next_one_works() -> None:
-    async with a_server(block=[silent, endless, "right"]) as server, open_rpc("devchain", [server.url]) as rpc:
-        for _ in range(2):
-            with trio.move_on_after(0.05) as scope:
-                await rpc.call("block", {}, rounds=1)
-                await trio.sleep_forever()
-            assert scope.cancelled_caught or rpc.servers[0].said
+    async with a_server(block=[silent, "right"]) as server, open_rpc("devchain", [server.url]) as rpc:
+        with trio.move_on_after(0.05) as scope:
+            await rpc.call("block", {})
+        assert scope.cancelled_caught
         assert await rpc.call("block", {}) == "right"
 
 
