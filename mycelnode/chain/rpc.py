@@ -267,7 +267,8 @@ def _refuse(error: Any, method: str) -> NoReturn:
     kind = cause.get("name") if isinstance(cause, dict) else fields.get("name")
     kind = shown(kind)[:KIND_CHARS] if isinstance(kind, str) else ""
     info = cause.get("info") if isinstance(cause, dict) else None
-    said = _words(fields.get("data"), info, fields.get("message"), error)
+    vm = [info.get("vm_error"), info.get("error_message")] if isinstance(info, dict) else []
+    said = _words(*vm, fields.get("data"), info, fields.get("message"), error)
     if kind in PASSING:
         raise _Passing(f"says {kind}: {said}", busy=True, kind=kind)
     if kind == "INVALID_TRANSACTION":
