@@ -148,6 +148,29 @@ def as_multiaddrs(raw: object) -> list[str]:
     return found
 
 
+def as_near(raw: object) -> str:
+    """An amount of NEAR, as text: a floating-point number would not be the same amount."""
+    text = str(raw) if type(raw) is int else raw
+    if isinstance(text, str) and (
+        found := re.fullmatch(r"\s*(\d{1,12}(?:\.\d{1,24})?)(?:\s*NEAR)?\s*", text, re.ASCII)
+    ):
+        return found[1]
+    raise ValueError('an amount of NEAR such as "0.5"')
+
+
+def as_account(raw: object) -> str:
+    """The name of a NEAR account, or nothing (`mycelnode.chain.amounts` looks closer)."""
+    text = as_text(raw)
+    if text and not re.fullmatch(r"[a-z0-9._-]{2,64}", text):
+        raise ValueError("a NEAR account such as alice.testnet")
+    return text
+
+
+def as_accounts(raw: object) -> list[str]:
+    """A list of NEAR accounts."""
+    return [as_account(item) for item in as_list(raw)]
+
+
 def between(kind: Callable[[object], Any], low: float, high: float) -> Callable[[object], Any]:
     """A number of ``kind`` in [low, high]."""
 
@@ -241,14 +264,40 @@ KEYS: Mapping[str, Key] = {
         Key("models.local", as_text, "", "mesh", "name of the local model to use; empty: the best one installed"),
         Key("models.ollama_url", as_url, "http://127.0.0.1:11434", "device", "where Ollama answers", ("OLLAMA_URL",)),
         Key("models.temperature", between(as_float, 0, 2), 0.7, "mesh", "how freely the local model picks its words"),
-        Key("near.account", as_text, "", "device", "the NEAR account that pays and publishes"),
+        Key(
+            "near.account",
+            as_account,
+            "",
+            "device",
+            "the NEAR account that publishes, and is paid; it pays, too, unless near.spender does",
+        ),
+        Key("near.ask_above", as_near, "0.05", "device", "NEAR that one use may cost without your being asked"),
+        Key(
+            "near.contracts",
+            as_accounts,
+            (),
+            "device",
+            "contracts that may be paid besides near.registry",
+        ),
         Key("near.network", one_of("mainnet", "testnet", "devchain"), "testnet", "device", "which NEAR network"),
+        Key("near.registry", as_account, "", "device", "the contract with the registry of patterns"),
+        Key("near.reputation", as_account, "", "device", "the contract with the reputation of creators"),
         Key(
             "near.rpc",
             as_urls,
             (),
             "device",
             "addresses of NEAR RPC servers, best first; empty: the network's usual ones",
+        ),
+        Key("near.spend_per_creator", as_near, "0.5", "device", "NEAR a day that one creator may be paid at most"),
+        Key("near.spend_per_day", as_near, "1", "device", "NEAR a day that may be spent at most, gas not counted"),
+        Key("near.spend_per_use", as_near, "0.1", "device", "NEAR that one use of a pattern may cost at most"),
+        Key(
+            "near.spender",
+            as_account,
+            "",
+            "device",
+            "the NEAR account of this device alone that pays for uses; empty: near.account",
         ),
         Key("swarm.bootstrap", as_multiaddrs, (), "device", "first peers of the collective"),
         Key("swarm.enabled", as_bool, False, "device", "take part in the collective"),

@@ -70,6 +70,7 @@ class Server:
     def failed(self, error: _Passing) -> None:
         """It is left alone for a while, longer each time."""
         self.failures += 1
+        self.checked = False  # another one may answer there next time
         self.said = str(error)
         pause = max(FIRST_PAUSE * 2 ** min(self.failures - 1, 10), error.pause)
         self.rests_until = trio.current_time() + min(pause, LONGEST_PAUSE)
@@ -89,10 +90,10 @@ class Rpc:
         self._count = 0
 
     async def identify(self) -> str:
-        """Names the very chain: its id and the hash of its first block. Raises as `call` does."""
-        while not self.chain_id:
+        """Names the very chain: the network, and the hash of its first block. Raises as `call` does."""
+        if not self.genesis:
             await self.call("status", [])
-        return f"{self.chain_id}/{self.genesis}"
+        return f"{self.network}/{self.genesis}"
 
     async def call(self, method: str, params: Any, *, patience: float = PATIENCE, rounds: int = MAX_ROUNDS) -> Any:
         """The result, as the first server that can answers it, each within ``patience`` seconds; who is busy is asked again.

@@ -15,7 +15,7 @@ from typing import Any, Final
 from mycelnode.encoding import as_bytes, as_int, as_list, as_text, decode, encode
 from mycelnode.errors import EncodingError
 
-MAX_ID_CHARS: Final = 256
+MAX_ID_CHARS: Final = 320  # with the names of a network and two accounts, and a hash
 MAX_NAME_CHARS: Final = 128  # of an account, a key, a method, a network
 MAX_ARGS_BYTES: Final = 64 << 10  # of JSON; the longest is a page of a domain and a CID
 MAX_SIGNED_BYTES: Final = 96 << 10  # of a transaction with such arguments

@@ -1,0 +1,30 @@
+"""How much gas each method is given: about twice what it was measured to take. What is not burnt comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mycelnode.chain.amounts import GAS_PRICE, TGAS
+
+_OTHER: Final = 30 * TGAS
+_METHODS: Final[Mapping[str, int]] = {
+    "register_pattern": 20 * TGAS,
+    "update_pattern": 20 * TGAS,
+    "set_price": 20 * TGAS,
+    "retire_pattern": 30 * TGAS,
+    "use_pattern": 30 * TGAS,
+    "rate_pattern": 100 * TGAS,  # with the call of the other contract, and what comes after it
+}
+TRANSFER: Final = TGAS  # of a transfer, on both sides; a new implicit account costs more
+MARGIN: Final = 2 * TGAS  # of a call, for what the network takes besides the gas that is given
+
+
+def gas_of(method: str) -> int:
+    """Gas for a call of ``method``; without a method, none: a transfer takes what it takes."""
+    return _METHODS.get(method, _OTHER) if method else 0
+
+
+def paid_in_advance(gas: int, price: int = GAS_PRICE) -> int:
+    """yoctoNEAR that an account must have for a transaction with this gas, at most."""
+    return (gas + (MARGIN if gas else TRANSFER)) * max(price, GAS_PRICE)

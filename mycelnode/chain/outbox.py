@@ -1,0 +1,262 @@
+"""The outbox at work: it carries out what `protocols.payment.Outbox` says, over the journal, the key files and a network.
+
+It goes on for as long as the node runs. What it cannot do now, as nobody answers, waits; it can be ended at any moment.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import trio
+
+from mycelnode.chain.journal import Journal
+from mycelnode.chain.keys import Credentials, NearKey
+from mycelnode.chain.near import Call, Near, Signed, Transfer, sign
+from mycelnode.chain.policy import Spent
+from mycelnode.chain.prechecks import refusal
+from mycelnode.errors import ContractRefused, MycelError, NearRefused, OutcomeUnknown, first
+from mycelnode.ports import Clock
+from mycelnode.protocols.payment import Answer, Ask, Effect, Keep, Look, Outbox, Reported, Send, Sight, Sign, Silent
+from mycelnode.protocols.payment_journal import Entry, Intent, Signature
+
+POLL_SECONDS: Final = 1.0  # until it is asked again what became of something; about the time of a block
+LONGEST_POLL: Final = 60.0
+UNKNOWN_TRANSACTION: Final = "UNKNOWN_TRANSACTION"
+
+_log = logging.getLogger(__name__)
+
+
+class Payments:
+    """What this device does on one chain. ``poll``: see `POLL_SECONDS`."""
+
+    def __init__(
+        self, near: Near, journal: Journal, credentials: Credentials, clock: Clock, *, poll: float = POLL_SECONDS
+    ) -> None:
+        self.near, self.journal = near, journal
+        self._credentials, self._clock, self._poll = credentials, clock, poll
+        self._machine: Outbox | None = None  # until it is known which chain it is
+        self._network = ""
+        self._validity = 0
+        self._poked, self._changed = trio.Event(), trio.Event()
+
+    # --- what a person wants ---------------------------------------------------------------------------------------------------
+
+    async def want(
+        self,
+        intent: Intent,
+        *,
+        about: str = "",
+        creator: str | None = None,
+        judge: Callable[[Sequence[Spent]], None] = lambda spent: None,
+    ) -> Entry:
+        """Keep an intent, and see to it. See `Journal.add` for the arguments and what it raises."""
+        entry = await self.journal.add(intent, about=about, creator=creator, judge=judge)
+        line = self.journal.find(entry.intent.id)  # it may have ended meanwhile
+        if line is not None and not line.entry.ended:
+            if self._machine is not None and entry.intent.network == self._network:
+                self._machine.add(entry.intent)
+            self._poke()
+        return entry
+
+    def entry(self, name: str) -> Entry | None:
+        """How an intent stands, with the last word that was said about it."""
+        found = None if self._machine is None else self._machine.find(name)
+        if found is None and (line := self.journal.find(name)) is not None:
+            found = line.entry
+        return found
+
+    async def wait(self, name: str, seconds: float) -> Entry:
+        """The entry of an intent once it has ended; raises `OutcomeUnknown`, with how it stands, after ``seconds`` without that."""
+        with trio.move_on_after(seconds):
+            while True:
+                changed, line = self._changed, self.journal.find(name)
+                if line is not None and line.entry.ended:
+                    return line.entry
+                await changed.wait()
+        entry = self.entry(name)
+        if entry is None:
+            raise NearRefused(f"the outbox has nothing called {name}")
+        raise OutcomeUnknown(f"{entry.word}{f' ({entry.said})' if entry.signed and entry.said else ''}")
+
+    async def cancel(self, name: str, why: str) -> Entry:
+        """It is not wanted any more; see `protocols.payment.Outbox.cancel`. That is kept when this returns."""
+        line = self.journal.find(name)
+        if line is None:
+            raise NearRefused(f"the outbox has nothing called {name}")
+        if line.entry.ended:
+            return line.entry
+        entry = self._cancelled(self._machine, name, why)
+        if entry is None:  # of another chain, or nobody has said yet which one this is
+            entry = self._cancelled(Outbox([line.entry]), name, why)
+        assert entry is not None, "it is there"
+        await self.journal.keep(entry)
+        self._cancelled(self._machine, name, why)  # it may have begun meanwhile
+        self._poke()
+        return entry
+
+    def _cancelled(self, machine: Outbox | None, name: str, why: str) -> Entry | None:
+        if machine is None or machine.find(name) is None:
+            return None
+        machine.cancel(name, why)
+        return machine.find(name)
+
+    # --- at work ---------------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until cancelled. Nobody is asked anything while there is nothing to do."""
+        while not self.journal.lines(ended=False, most=1):
+            await self._poked.wait()
+        machine = await self._begin()
+        pause = self._poll
+        async with trio.open_nursery() as nursery:
+            while True:
+                poked = self._poked
+                for effect in machine.next(self._clock.wall()):
+                    nursery.start_soon(self._carry_out, machine, effect)
+                with trio.move_on_after(pause if machine.entries else float("inf")) as scope:
+                    await poked.wait()
+                if scope.cancelled_caught:
+                    pause = min(2 * pause, LONGEST_POLL) if self._unreachable else self._poll
+                    machine.wake()
+
+    @property
+    def _unreachable(self) -> bool:
+        return all(server.said for server in self.near.rpc.servers)
+
+    async def _begin(self) -> Outbox:
+        """Which chain it is, and what is under way there."""
+        pause = self._poll
+        while True:
+            try:
+                self._network = await self.near.rpc.identify()
+                self._machine = Outbox(self.journal.live(self._network))
+            except MycelError as error:
+                _log.info("the outbox waits: %s", error)
+                with trio.move_on_after(pause):
+                    await self._poked.wait()
+                pause = min(2 * pause, LONGEST_POLL)
+            else:
+                return self._machine
+
+    def _poke(self) -> None:
+        self._poked.set()
+        self._poked = trio.Event()
+
+    async def _carry_out(self, machine: Outbox, effect: Effect) -> None:
+        try:
+            match effect:
+                case Look(entry):
+                    await self._look(machine, entry)
+                case Sign():
+                    self._sign(machine, effect)
+                case Keep(entry):
+                    await self._keep(machine, entry)
+                case Send(entry, signature):
+                    answer = await self._answer(self._send(entry, signature))
+                    machine.answered(entry.intent.id, answer)
+                case Ask(entry, signatures):
+                    answer = await self._answer(self._ask(entry, signatures))
+                    machine.answered(entry.intent.id, answer)
+        finally:
+            self._poke()
+
+    # --- each step ---------------------------------------------------------------------------------------------------------------
+
+    async def _look(self, machine: Outbox, entry: Entry) -> None:
+        try:
+            sight = await self._sight(entry)
+        except MycelError as error:
+            machine.looked(entry.intent.id, None, str(error))
+        except Exception as error:
+            _log.exception("a look at %s failed", entry.intent.id)
+            machine.looked(entry.intent.id, None, str(error))
+        else:
+            machine.looked(entry.intent.id, sight)
+
+    async def _sight(self, entry: Entry) -> Sight:
+        intent, fresh = entry.intent, entry.signed is None
+        if not self._validity:
+            _, self._validity = await self.near.protocol()
+        block = await self.near.block()
+        key = await self.near.access_key(intent.account, intent.key, block.hash)
+        done: bool | None = None
+        why = ""
+        if intent.check is not None:
+            try:
+                viewed = await self.near.view(intent.receiver, intent.check.method, intent.check.args, block.hash)
+            except ContractRefused as error:
+                if not fresh:
+                    raise
+                done, why = None, f"{error}; nothing was spent"
+            else:
+                done = intent.check.met(viewed.value)
+        if fresh and key is not None and not done and not why:
+            why = await refusal(self.near, intent, key, block)
+        return Sight(block.height, block.digest, None if key is None else key.nonce, done, self._validity, why)
+
+    def _sign(self, machine: Outbox, effect: Sign) -> None:
+        intent, sight = effect.entry.intent, effect.sight
+        try:
+            signed = self._signature(intent, effect)
+        except Exception as error:
+            machine.not_signed(intent.id, str(first(error)))
+        else:
+            made = Signature(signed.hash, signed.data, effect.nonce, sight.height, sight.height + sight.valid)
+            machine.signed(intent.id, made, burn=effect.burn)
+
+    def _signature(self, intent: Intent, effect: Sign) -> Signed:
+        key = self._key(intent)
+        block = effect.sight.hash
+        if effect.burn:
+            return sign(key, intent.account, intent.account, effect.nonce, block, [Transfer(0)])
+        if intent.method:
+            action: Call | Transfer = Call(intent.method, intent.args, intent.gas, intent.deposit)
+        else:
+            action = Transfer(intent.deposit)
+        return sign(key, intent.account, intent.receiver, effect.nonce, block, [action])
+
+    def _key(self, intent: Intent) -> NearKey:
+        return self._credentials.find(self.near.rpc.network, intent.account, intent.key).key
+
+    async def _keep(self, machine: Outbox, entry: Entry) -> None:
+        try:
+            await self.journal.keep(entry)
+        except MycelError as error:
+            _log.warning("the journal of payments cannot be written: %s", error)
+            machine.not_kept(entry)
+            return
+        machine.kept(entry)
+        if entry.ended:
+            machine.forget(entry.intent.id)
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def _answer(self, asked: Awaitable[Answer]) -> Answer:
+        try:
+            return await asked
+        except NearRefused as error:
+            return Silent(str(error), unknown=error.kind == UNKNOWN_TRANSACTION)
+        except MycelError as error:
+            return Silent(str(error))
+        except Exception as error:
+            _log.exception("a question about a payment failed")
+            return Silent(str(error))
+
+    async def _send(self, entry: Entry, signature: Signature) -> Answer:
+        outcome = await self.near.send(Signed(signature.hash, signature.data), entry.intent.account)
+        return Silent("it is under way") if outcome is None else Reported(outcome)
+
+    async def _ask(self, entry: Entry, signatures: Sequence[Signature]) -> Answer:
+        unknown = True
+        for signature in signatures:
+            try:
+                outcome = await self.near.outcome(signature.hash, entry.intent.account)
+            except NearRefused as error:
+                unknown = unknown and error.kind == UNKNOWN_TRANSACTION
+                continue
+            if outcome is not None:
+                return Reported(outcome)
+            unknown = False
+        return Silent("no server knows of it" if unknown else "it is under way", unknown=unknown)

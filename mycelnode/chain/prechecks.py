@@ -1,0 +1,78 @@
+"""Why an intent would fail if it were sent now, as a final block shows it: what can be known before is not paid for with gas."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from mycelnode.chain.amounts import format_near
+from mycelnode.chain.gas import paid_in_advance
+from mycelnode.chain.near import AccessKey, Block, Near
+from mycelnode.chain.registry import Registry
+from mycelnode.errors import ContractRefused
+from mycelnode.protocols.payment_journal import Intent
+
+YOCTO_A_BYTE: Final = 10**19  # that an account must keep for what it stores
+FREE_BYTES: Final = 770  # an account that stores no more need keep nothing (NEP-448)
+PAUSABLE: Final = frozenset(("register_pattern", "update_pattern", "rate_pattern", "record_fl_contribution"))
+NOTHING: Final = "nothing was spent"
+
+
+async def refusal(near: Near, intent: Intent, key: AccessKey, block: Block) -> str:
+    """A sentence, or nothing if it may succeed. Raises what the network's answers raise."""
+    why = _of_key(intent, key, block) or await _of_money(near, intent, block)
+    if not why and intent.method:
+        try:
+            why = await _of_contract(near, intent, block)
+        except ContractRefused as error:
+            why = str(error)
+    return f"{why}; {NOTHING}" if why else ""
+
+
+def _of_key(intent: Intent, key: AccessKey, block: Block) -> str:
+    """A key that may only call functions cannot attach even one yoctoNEAR."""
+    if key.receiver is None:
+        return ""
+    if intent.deposit or not intent.method:
+        return f"the key {intent.key} of {intent.account} may only call methods, and cannot pay"
+    if key.receiver != intent.receiver or (key.methods and intent.method not in key.methods):
+        return f"the key {intent.key} of {intent.account} may not call {intent.method} of {intent.receiver}"
+    needed = paid_in_advance(intent.gas, block.gas_price)
+    if key.allowance is not None and key.allowance < needed:
+        return (
+            f"the key {intent.key} may spend {format_near(key.allowance)} on gas, and {format_near(needed)} are needed"
+        )
+    return ""
+
+
+async def _of_money(near: Near, intent: Intent, block: Block) -> str:
+    account = await near.account(intent.account, block.hash)
+    if account is None:
+        return f"there is no account {intent.account} on this network"
+    kept = account.storage * YOCTO_A_BYTE if account.storage > FREE_BYTES else 0
+    has = max(0, account.balance - max(0, kept - account.locked))
+    needed = intent.deposit + paid_in_advance(intent.gas, block.gas_price)
+    if has < needed:
+        return f"{intent.account} has {format_near(has)} to spend, and {format_near(needed)} are needed, with the gas in advance"
+    return ""
+
+
+async def _of_contract(near: Near, intent: Intent, block: Block) -> str:
+    registry = Registry(near, intent.receiver)
+    if intent.method in PAUSABLE:
+        return f"{intent.receiver} is paused" if (await registry.info(block.hash)).paused else ""
+    if intent.method != "use_pattern":
+        return ""
+    args: dict[str, Any] = json.loads(intent.args)
+    quote = await registry.quote(args["id"], intent.account, block.hash)
+    if quote.paused:
+        return f"{intent.receiver} is paused"
+    if quote.retired:
+        return f"the pattern {args['id']} is retired"
+    if quote.hash != args["expected_hash"]:
+        return f"the pattern {args['id']} is another one by now than was agreed to"
+    if quote.price > int(args["max_price"]) or quote.total > intent.deposit:
+        return f"the pattern {args['id']} costs {format_near(quote.total)} by now, more than was agreed to"
+    if quote.nth != args["nth"]:
+        return f"the next use of the pattern {args['id']} is number {quote.nth}, not {args['nth']}"
+    return ""

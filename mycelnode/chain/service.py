@@ -1,0 +1,138 @@
+"""NEAR as this device uses it: the network that the settings name, the journal, the outbox, the wallet and the limits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from mycelnode import logstore
+from mycelnode.chain.actions import Actions, Signer
+from mycelnode.chain.amounts import account_id
+from mycelnode.chain.journal import Journal
+from mycelnode.chain.keys import Credentials
+from mycelnode.chain.near import Near
+from mycelnode.chain.outbox import POLL_SECONDS, Payments
+from mycelnode.chain.policy import Limits, Payment, Spent, Verdict, decide
+from mycelnode.chain.registry import Quote, Registered, Registry
+from mycelnode.chain.rpc import open_rpc
+from mycelnode.chain.wallet import Wallet
+from mycelnode.encoding import encode
+from mycelnode.errors import ConfigError, SpendingRefused
+from mycelnode.mesh import Mesh
+from mycelnode.protocols.payment_journal import Entry, Intent, State
+
+GENESIS = "near.genesis."  # the fact, with the name of the network, that keeps which chain this is
+
+
+class Chain:
+    """Made by `open_chain`. ``payments.run`` is to run for as long as anything shall be sent."""
+
+    def __init__(self, mesh: Mesh, near: Near, credentials: Credentials, poll: float) -> None:
+        self.mesh, self.near, self.credentials = mesh, near, credentials
+        self.journal = Journal(mesh.database, mesh.clock)
+        self.payments = Payments(near, self.journal, credentials, mesh.clock, poll=poll)
+        self.wallet = Wallet(near, credentials, poll=poll)
+
+    # --- who, where, how much ----------------------------------------------------------------------------------------------------
+
+    @property
+    def network(self) -> str:
+        """The name of the network."""
+        return self.near.rpc.network
+
+    @property
+    def account(self) -> str:
+        """Who publishes and is paid. Raises `ConfigError` if nobody is set."""
+        return self._account("near.account", "`mycelnode chain account create` makes one, `import` takes one in")
+
+    @property
+    def spender(self) -> str:
+        """Who pays for uses. Raises `ConfigError` if nobody is set."""
+        return str(self.mesh.settings.get("near.spender")) or self.account
+
+    @property
+    def registry(self) -> Registry:
+        """The registry. Raises `ConfigError` if none is set."""
+        return Registry(
+            self.near, self._account("near.registry", "`mycelnode chain deploy` sets it, or who runs one says it")
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """What the person has set."""
+        return Limits.of(self.mesh.settings.get)
+
+    def _account(self, key: str, cure: str) -> str:
+        found = str(self.mesh.settings.get(key))
+        if not found:
+            raise ConfigError(f"{key} is not set: {cure}")
+        return account_id(found)
+
+    async def identify(self) -> str:
+        """Names the very chain, also while nobody answers, if somebody has before."""
+        fact = f"{GENESIS}{self.network}"
+        known = self.mesh.fact(fact, "")
+        if self.near.rpc.genesis or not known:
+            found = await self.near.rpc.identify()
+            if self.near.rpc.genesis != known:
+                packed = encode(self.near.rpc.genesis)
+                await self.mesh.database.write(lambda connection: logstore.save_fact(connection, fact, packed))
+            return found
+        return f"{self.network}/{known}"
+
+    async def actions(self, account: str) -> Actions:
+        """What an account of ours can do at the registry. Raises `KeyFileError`, `ConfigError`."""
+        registry = str(self.mesh.settings.get("near.registry"))
+        key = self.credentials.find(self.network, account).key.name
+        return Actions(Signer(await self.identify(), account, key), registry, self.mesh.clock.wall())
+
+    # --- paying ------------------------------------------------------------------------------------------------------------------
+
+    def verdict(self, amount: int, creator: str | None) -> Verdict:
+        """May that be paid to the registry now?"""
+        payment = Payment(str(self.mesh.settings.get("near.registry")), amount, creator)
+        return decide(self.limits, payment, self.journal.spent())
+
+    def questions(self, pattern: Registered, quote: Quote) -> list[str]:
+        """What the person is to be asked before this use is paid for, in sentences. Raises `SpendingRefused`."""
+        verdict = self.verdict(quote.total, pattern.creator)
+        if not verdict.allowed:
+            raise SpendingRefused(verdict.said)
+        asked = [verdict.said] if verdict.ask else []
+        if not any(line.entry.intent.method == "use_pattern" for line in self.journal.lines(state=State.DONE)):
+            asked.append(
+                f"it is the first that this device pays for: that {self.spender} has paid {pattern.creator} is public for ever,"
+                f" linked to {self.spender} and to whoever funded it"
+            )
+        return asked
+
+    async def buy(self, pattern: Registered, quote: Quote, *, asked: bool) -> Entry:
+        """Have the next use bought, as it was quoted; wait for it with ``payments.wait``.
+
+        ``asked``: the person has said yes to all `questions`. Raises `SpendingRefused`, `KeyFileError`, `ConfigError`.
+        """
+        if not asked and (questions := self.questions(pattern, quote)):
+            raise SpendingRefused(f"{questions[0]}; you have to say yes to it. Nothing was spent")
+        intent = (await self.actions(self.spender)).use(pattern, quote)
+        return await self.want(intent, about=pattern.cid, creator=pattern.creator)
+
+    async def want(self, intent: Intent, *, about: str = "", creator: str | None = None) -> Entry:
+        """Have something done, within the limits. Raises `SpendingRefused`, which is audited."""
+        limits = self.limits
+
+        def judge(spent: Sequence[Spent]) -> None:
+            verdict = decide(limits, Payment(intent.receiver, intent.deposit, creator), spent)
+            if not verdict.allowed:
+                raise SpendingRefused(verdict.said)
+
+        return await self.payments.want(intent, about=about, creator=creator, judge=judge)
+
+
+@asynccontextmanager
+async def open_chain(
+    mesh: Mesh, *, credentials: Credentials | None = None, poll: float = POLL_SECONDS
+) -> AsyncIterator[Chain]:
+    """The network of the settings. Nobody is asked anything yet."""
+    network = mesh.settings.get("near.network")
+    async with open_rpc(network, mesh.settings.get("near.rpc")) as rpc:
+        yield Chain(mesh, Near(rpc), credentials or Credentials(), poll)
