@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from mycelnode.background import open_background
+from mycelnode.chain.service import Chain, open_chain
 from mycelnode.collective import Collective, open_collective
 from mycelnode.commands import ADDRESSES, CONFIG, MeshCommands, device_key, device_name
 from mycelnode.control import ControlServer
@@ -96,8 +97,8 @@ class Node:
     ...     await node.sync()
     """
 
-    def __init__(self, mesh: Mesh, host: Host, collective: Collective, nursery: trio.Nursery) -> None:
-        self.mesh, self.host, self.collective = mesh, host, collective
+    def __init__(self, mesh: Mesh, host: Host, collective: Collective, chain: Chain, nursery: trio.Nursery) -> None:
+        self.mesh, self.host, self.collective, self.chain = mesh, host, collective, chain
         self.syncing = SyncDriver(mesh, host, self._link_changed)
         self.pairing = PairingDriver(mesh, host)
         self.upkeep = Upkeep(mesh, host, self.syncing)
@@ -324,15 +325,17 @@ async def open_node(
         open_mesh(data, clock=clock) as mesh,
         _open_door(mesh, listen) as host,
         open_collective(mesh, host, swarm=swarm) as collective,
+        open_chain(mesh) as chain,
         open_background() as nursery,
     ):
-        node = Node(mesh, host, collective, nursery)
+        node = Node(mesh, host, collective, chain, nursery)
         mesh.listeners.append(node._on_progress)
         try:
             await mesh.keep_fact("port", host.port)
             await node.upkeep.begin()
             nursery.start_soon(node.upkeep.run)
             nursery.start_soon(node.finder.run)
+            nursery.start_soon(chain.payments.run)
             async with open_services(node) as services:
                 node.services.update(services)
                 if control:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from mycelnode.chain_commands import ChainCommands
 from mycelnode.commands import Handler, MeshCommands, Request, rfc3339
 from mycelnode.encoding import peer_id
 from mycelnode.errors import ControlError, InviteError
@@ -43,7 +44,7 @@ class NodeCommands:
         }
         streams: dict[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = {"invite.wait": self._invite_and_wait}
         patterns = PatternCommands(lambda: node.patterns)
-        self.commands |= patterns.table()
+        self.commands |= patterns.table() | ChainCommands(lambda: node.chain).table()
         streams |= {name: with_progress(handler) for name, handler in patterns.long().items()}
         for name, service in node.services.items():
             for kind, handler in service.commands.items():

@@ -61,8 +61,7 @@ class Journal:
             chosen, before = _free_id(connection, intent)
             if before is not None:
                 return before
-            fields = {"id": chosen.id, "network": chosen.network, "to": chosen.receiver, "method": chosen.method}
-            fields["amount"] = str(chosen.deposit)
+            fields = {"id": chosen.id, "to": chosen.receiver, "amount": str(chosen.deposit)}
             try:
                 judge(self._spent(connection))
             except SpendingRefused as error:
@@ -122,13 +121,14 @@ class Journal:
         return self._look(f"SELECT {_COLUMNS} FROM payments {where} ORDER BY no DESC LIMIT ?", *wanted.values(), most)
 
     def spent(self) -> list[Spent]:
-        """What was spent within a day, or still may be."""
+        """What was spent within a day, or still may be. Transfers are from one account of ours to another."""
         return self._database.look(self._spent)
 
     def _spent(self, connection: sqlite3.Connection) -> list[Spent]:
         since = self._clock.wall() - DAY_MS
         rows = connection.execute(
-            "SELECT amount, creator FROM payments WHERE amount <> '0' AND (ended = 0 OR changed > ?)", (since,)
+            "SELECT amount, creator FROM payments WHERE method <> '' AND amount <> '0' AND (ended = 0 OR changed > ?)",
+            (since,),
         ).fetchall()
         return [Spent(int(amount), creator) for amount, creator in rows]
 

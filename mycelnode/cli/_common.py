@@ -144,12 +144,12 @@ class Group(click.Group):
         )
 
 
-def group(name: str, **settings: Any) -> Callable[[Callable[..., None]], click.Group]:
-    """A group of commands with the shared options; its function gets the `Options` first."""
+def group(name: str, *, path: str = "", **settings: Any) -> Callable[[Callable[..., None]], click.Group]:
+    """A group of commands with the shared options; its function gets the `Options` first. ``path``: of a group in a group."""
 
     def decorate(function: Callable[..., None]) -> click.Group:
         made: Group = click.group(name, cls=Group, **settings)(shared_options(_with_options(function)))
-        made.path = name
+        made.path = path or name
         return made
 
     return decorate
@@ -268,6 +268,10 @@ def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[
                 from mycelnode.pattern_commands import commands_without_node
 
                 return await (await commands_without_node(mesh))[kind](fields)
+            if kind.startswith("chain."):
+                from mycelnode.chain_commands import ask_without_node
+
+                return await ask_without_node(mesh, kind, fields)
             return await MeshCommands(mesh).table()[kind](fields)
 
     try:

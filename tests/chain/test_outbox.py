@@ -380,7 +380,7 @@ async def test_two_that_are_wanted_at_once_do_not_both_get_the_last_of_the_day(t
         got = []
 
         async def want(number: int) -> None:
-            intent = replace(actions.transfer("carol.near", NEAR), id=f"t{number}")
+            intent = replace(actions.claim(), id=f"t{number}", deposit=NEAR)
             with suppress(SpendingRefused):
                 got.append(await device.payments.want(intent, judge=judge))
 

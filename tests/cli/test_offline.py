@@ -377,9 +377,10 @@ def test_the_shell_completes_commands_and_settings(program: Make) -> None:
     assert "_MYCELNODE_COMPLETE=fish_complete" in script["script"]
     assert "_MYCELNODE_COMPLETE" in empty("completion", "bash").out
     assert complete(empty, "mycelnode dev").out == "plain,devices\n"
-    assert complete(empty, "mycelnode config get near.").out.split() == [
-        "plain,near.account",
-        "plain,near.network",
-        "plain,near.rpc",
+    assert complete(empty, "mycelnode config get models.").out.split() == [
+        "plain,models.embedder",
+        "plain,models.local",
+        "plain,models.ollama_url",
+        "plain,models.temperature",
     ]
     assert complete(empty, "mycelnode devices revoke f").out.strip() == "", "no node is running"

@@ -1,0 +1,272 @@
+"""What the control socket and the command line can ask about NEAR: JSON in, JSON out (docs/cli.md has the objects).
+
+They work with or without a running node. Amounts are yoctoNEAR in decimal digits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from mycelnode.background import open_background
+from mycelnode.chain.amounts import account_id
+from mycelnode.chain.journal import Line
+from mycelnode.chain.keys import KeyFile
+from mycelnode.chain.policy import DAY_MS
+from mycelnode.chain.service import Chain, open_chain
+from mycelnode.commands import Handler, Request, flag, rfc3339
+from mycelnode.errors import KeyFileError, NearRefused, OutcomeUnknown
+from mycelnode.mesh import Mesh
+from mycelnode.pattern_requests import amount, file_path, optional, whole
+from mycelnode.protocols.payment_journal import Entry, State
+
+WAIT_SECONDS: Final = 60.0  # for something to be done on chain, before it is said that it goes on by itself
+LEFT_BEHIND: Final = 2 * 10**22  # yoctoNEAR that stay in an account that is replaced, for the gas of the transfer
+SHOWN: Final = 1_000  # lines at once
+
+
+class ChainCommands:
+    """The commands about NEAR. ``chain`` gives it, or raises why there is none."""
+
+    def __init__(self, chain: Callable[[], Chain]) -> None:
+        self._chain = chain
+
+    def table(self) -> dict[str, Handler]:
+        """Command name → handler."""
+        return {
+            "chain.account": self.account,
+            "chain.account.create": self.create,
+            "chain.account.import": self.import_,
+            "chain.account.rotate": self.rotate,
+            "chain.balance": self.balance,
+            "chain.policy": self.policy,
+            "chain.outbox": self.outbox,
+            "chain.outbox.cancel": self.cancel,
+            "chain.receipts": self.receipts,
+            "chain.claim": self.claim,
+        }
+
+    # --- accounts ----------------------------------------------------------------------------------------------------------------
+
+    async def account(self, request: Request) -> dict[str, Any]:
+        """Who publishes and who pays, and whether their keys are here."""
+        chain = self._chain()
+        get = chain.mesh.settings.get
+        named = dict.fromkeys(account for account in (get("near.account"), get("near.spender")) if account)
+        return {
+            "network": chain.network,
+            "account": get("near.account") or None,
+            "spender": get("near.spender") or get("near.account") or None,
+            "keys": [_key(chain, account) for account in named],
+        }
+
+    async def create(self, request: Request) -> dict[str, Any]:
+        """A new account: ``name`` publishes and is paid; without a name it is named after its key, and pays for this device.
+
+        ``from``: the account, or the key file of one, that gives it ``amount``.
+        """
+        chain, name, given = self._chain(), optional(request, "name"), amount(request, "amount") or 0
+        source = optional(request, "from")
+        parent = None if source is None else self._payer(chain, source)
+        if name is not None:
+            made = await chain.wallet.create(name, parent=parent, amount=given)
+            chain.mesh.settings.set_local("near.account", made.account)
+            return _made(chain, made)
+        made = await self._spender(chain)
+        if parent is not None and given:
+            await self._transfer(chain, parent, made.account, given)
+        return _made(chain, made)
+
+    async def import_(self, request: Request) -> dict[str, Any]:
+        """Take in a key file that the network knows as a full-access key; with ``spender`` its account pays for uses."""
+        chain, path = self._chain(), Path(file_path(request))
+        found = chain.credentials.read(path, optional(request, "account"))
+        await chain.wallet.confirm(found)
+        taken = chain.wallet.take_in(path, found.account)
+        chain.mesh.settings.set_local("near.spender" if flag(request, "spender") else "near.account", taken.account)
+        return _made(chain, taken)
+
+    async def rotate(self, request: Request) -> dict[str, Any]:
+        """Another spending account, named after a new key, to which what the one before has is sent."""
+        chain = self._chain()
+        before = str(chain.mesh.settings.get("near.spender"))
+        if before and any(line.entry.intent.account == before for line in chain.journal.lines(ended=False)):
+            raise NearRefused(f"payments of {before} are under way; wait for them, or cancel them, and then rotate")
+        left = await chain.wallet.balance(before) if before else None
+        made = await self._spender(chain)
+        moved = 0 if left is None else max(0, left.spendable - LEFT_BEHIND)
+        if moved:
+            await self._transfer(chain, chain.credentials.find(chain.network, before), made.account, moved)
+        return {**_made(chain, made), "before": before or None, "moved": str(moved)}
+
+    async def _spender(self, chain: Chain) -> KeyFile:
+        made = chain.wallet.new_implicit()
+        chain.mesh.settings.set_local("near.spender", made.account)
+        return made
+
+    async def _transfer(self, chain: Chain, source: KeyFile, receiver: str, yocto: int) -> Entry:
+        """Journalled like a payment, though no limit holds for it: the money stays with its owner."""
+        if source.account not in {chain.mesh.settings.get("near.account"), chain.mesh.settings.get("near.spender")}:
+            chain.credentials.write(chain.network, source.account, source.key)  # the outbox may have to sign later
+        actions = await chain.actions(source.account)
+        wanted = await chain.payments.want(actions.transfer(receiver, yocto))
+        return _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
+
+    def _payer(self, chain: Chain, source: str) -> KeyFile:
+        path = Path(source)
+        if path.suffix == ".json":
+            return chain.credentials.read(path)
+        return chain.credentials.find(chain.network, source)
+
+    async def balance(self, request: Request) -> dict[str, Any]:
+        """What an account has at the last final block."""
+        chain = self._chain()
+        account = optional(request, "account") or chain.spender
+        found = await chain.wallet.balance(account_id(account))
+        if found is None:
+            raise NearRefused(f"there is no account {account} on {chain.network} yet: it is made by what is sent to it")
+        return {
+            "account": account,
+            "balance": str(found.total),
+            "spendable": str(found.spendable),
+            "height": found.height,
+            "network": chain.network,
+        }
+
+    # --- limits ------------------------------------------------------------------------------------------------------------------
+
+    async def policy(self, request: Request) -> dict[str, Any]:
+        """The limits, and what of them is used up."""
+        chain = self._chain()
+        limits, spent = chain.limits, chain.journal.spent()
+        today = sum(one.amount for one in spent)
+        creators = {one.creator for one in spent if one.creator is not None}
+        return {
+            "per_use": str(limits.per_use),
+            "per_day": str(limits.per_day),
+            "per_creator": str(limits.per_creator),
+            "ask_above": str(limits.ask_above),
+            "contracts": sorted(limits.contracts),
+            "spent": str(today),
+            "left": str(max(0, limits.per_day - today)),
+            "creators": {
+                creator: str(sum(one.amount for one in spent if one.creator == creator)) for creator in sorted(creators)
+            },
+            "since": rfc3339(chain.mesh.clock.wall() - DAY_MS),
+        }
+
+    # --- the outbox --------------------------------------------------------------------------------------------------------------
+
+    async def outbox(self, request: Request) -> dict[str, Any]:
+        """What waits or is under way; with ``all`` also what has ended."""
+        chain = self._chain()
+        lines = chain.journal.lines(ended=None if flag(request, "all") else False, most=SHOWN)
+        return {"network": chain.network, "entries": [_line(chain, line) for line in lines]}
+
+    async def cancel(self, request: Request) -> dict[str, Any]:
+        """What is not wanted any more, by its number: it is not sent, or its nonce is burnt."""
+        chain, number = self._chain(), whole(request, "no", None, 1, 1 << 62)
+        line = next((line for line in chain.journal.lines() if line.no == number), None)
+        if line is None:
+            raise NearRefused(f"the outbox has no number {number}; `mycelnode chain outbox --all` lists what it has")
+        await chain.payments.cancel(line.entry.intent.id, "you cancelled it")
+        try:
+            await chain.payments.wait(line.entry.intent.id, WAIT_SECONDS)
+        except OutcomeUnknown:
+            if not flag(request, "patient"):
+                raise
+        found = chain.journal.find(line.entry.intent.id)
+        assert found is not None, "it was there"
+        return _line(chain, found)
+
+    async def receipts(self, request: Request) -> dict[str, Any]:
+        """The uses that were paid for, the newest first."""
+        chain = self._chain()
+        paid = [line for line in chain.journal.lines(state=State.DONE) if line.entry.intent.method == "use_pattern"]
+        return {"receipts": [_receipt(line) for line in paid]}
+
+    async def claim(self, request: Request) -> dict[str, Any]:
+        """Take what could not be paid out to our accounts."""
+        chain, claimed = self._chain(), dict[str, str]()
+        for account in dict.fromkeys((chain.account, chain.spender)):
+            waiting = await chain.registry.claimable(account)
+            if waiting:
+                wanted = await chain.want((await chain.actions(account)).claim())
+                _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
+            claimed[account] = str(waiting)
+        return {"claimed": claimed, "amount": str(sum(map(int, claimed.values())))}
+
+
+def _ended(entry: Entry) -> Entry:
+    if entry.state is not State.DONE:
+        raise NearRefused(entry.word)
+    return entry
+
+
+def _key(chain: Chain, account: str) -> dict[str, Any]:
+    try:
+        found = chain.credentials.find(chain.network, account)
+    except KeyFileError as error:
+        return {"account": account, "key": None, "file": None, "problem": str(error)}
+    return {"account": account, "key": found.key.name, "file": str(found.path), "problem": None}
+
+
+def _made(chain: Chain, made: KeyFile) -> dict[str, Any]:
+    return {"network": chain.network, "account": made.account, "key": made.key.name, "file": str(made.path)}
+
+
+def _line(chain: Chain, line: Line) -> dict[str, Any]:
+    entry = chain.payments.entry(line.entry.intent.id) or line.entry
+    intent, signed = entry.intent, entry.signed
+    return {
+        "no": line.no,
+        "state": entry.state.value,
+        "method": intent.method or "transfer",
+        "receiver": intent.receiver,
+        "account": intent.account,
+        "network": intent.network,
+        "cid": line.about or None,
+        "amount": str(line.amount),
+        "transaction": signed.hash if signed else None,
+        "until": signed.until if signed and not entry.ended else None,
+        "word": entry.word,
+        "said": entry.said,
+        "added": rfc3339(line.added),
+        "changed": rfc3339(line.changed),
+    }
+
+
+def _receipt(line: Line) -> dict[str, Any]:
+    """``price`` and ``fee`` as the contract said; None if nobody remembered what it had said."""
+    entry = line.entry
+    told: Any = None
+    if entry.outcome is not None:
+        try:
+            told = json.loads(entry.outcome.value)
+        except (ValueError, RecursionError):
+            told = None
+    told = told if isinstance(told, dict) else {}
+    asked = json.loads(entry.intent.args)
+    return {
+        "time": rfc3339(line.changed),
+        "cid": line.about,
+        "pattern": asked["id"],
+        "nth": asked["nth"],
+        "creator": line.creator,
+        "account": entry.intent.account,
+        "paid": str(line.amount),
+        "price": told.get("price"),
+        "fee": told.get("fee"),
+        "gas": None if entry.outcome is None else str(entry.outcome.burnt),
+        "transaction": entry.signed.hash if entry.signed else None,
+        "network": entry.intent.network,
+    }
+
+
+async def ask_without_node(mesh: Mesh, kind: str, request: Request) -> dict[str, Any]:
+    """Carry a command out on the data folder itself; its lock is held. What is not done by then waits for the next time."""
+    async with open_chain(mesh) as chain, open_background() as nursery:
+        nursery.start_soon(chain.payments.run)
+        return await ChainCommands(lambda: chain).table()[kind](request)
