@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from mycelnode.pattern_requests import amount, file_path, optional, whole
 from mycelnode.protocols.payment_journal import Entry, State
 
 WAIT_SECONDS: Final = 60.0  # for something to be done on chain, before it is said that it goes on by itself
+CANCEL_SECONDS: Final = 15.0
 LEFT_BEHIND: Final = 2 * 10**22  # yoctoNEAR that stay in an account that is replaced, for the gas of the transfer
 SHOWN: Final = 1_000  # lines at once
 
@@ -140,7 +142,7 @@ class ChainCommands:
     async def policy(self, request: Request) -> dict[str, Any]:
         """The limits, and what of them is used up."""
         chain = self._chain()
-        limits, spent = chain.limits, chain.journal.spent()
+        limits, spent = chain.limits, chain.journal.spent(chain.known)
         today = sum(one.amount for one in spent)
         creators = {one.creator for one in spent if one.creator is not None}
         return {
@@ -172,11 +174,8 @@ class ChainCommands:
         if line is None:
             raise NearRefused(f"the outbox has no number {number}; `mycelnode chain outbox --all` lists what it has")
         await chain.payments.cancel(line.entry.intent.id, "you cancelled it")
-        try:
-            await chain.payments.wait(line.entry.intent.id, WAIT_SECONDS)
-        except OutcomeUnknown:
-            if not flag(request, "patient"):
-                raise
+        with suppress(OutcomeUnknown):  # then the answer says how it stands
+            await chain.payments.wait(line.entry.intent.id, CANCEL_SECONDS)
         found = chain.journal.find(line.entry.intent.id)
         assert found is not None, "it was there"
         return _line(chain, found)
@@ -220,6 +219,7 @@ def _made(chain: Chain, made: KeyFile) -> dict[str, Any]:
 def _line(chain: Chain, line: Line) -> dict[str, Any]:
     entry = chain.payments.entry(line.entry.intent.id) or line.entry
     intent, signed = entry.intent, entry.signed
+    elsewhere = not entry.ended and intent.network != chain.known
     return {
         "no": line.no,
         "state": entry.state.value,
@@ -231,7 +231,7 @@ def _line(chain: Chain, line: Line) -> dict[str, Any]:
         "amount": str(line.amount),
         "transaction": signed.hash if signed else None,
         "until": signed.until if signed and not entry.ended else None,
-        "word": entry.word,
+        "word": f"waits for another chain, {intent.network}" if elsewhere else entry.word,
         "said": entry.said,
         "added": rfc3339(line.added),
         "changed": rfc3339(line.changed),
@@ -248,6 +248,8 @@ def _receipt(line: Line) -> dict[str, Any]:
         except (ValueError, RecursionError):
             told = None
     told = told if isinstance(told, dict) else {}
+    back = told.get("refunded")
+    back = int(back) if isinstance(back, str) and back.isdigit() and len(back) < 39 else 0
     asked = json.loads(entry.intent.args)
     return {
         "time": rfc3339(line.changed),
@@ -256,7 +258,7 @@ def _receipt(line: Line) -> dict[str, Any]:
         "nth": asked["nth"],
         "creator": line.creator,
         "account": entry.intent.account,
-        "paid": str(line.amount),
+        "paid": str(max(0, line.amount - back)),
         "price": told.get("price"),
         "fee": told.get("fee"),
         "gas": None if entry.outcome is None else str(entry.outcome.burnt),
@@ -268,5 +270,5 @@ def _receipt(line: Line) -> dict[str, Any]:
 async def ask_without_node(mesh: Mesh, kind: str, request: Request) -> dict[str, Any]:
     """Carry a command out on the data folder itself; its lock is held. What is not done by then waits for the next time."""
     async with open_chain(mesh) as chain, open_background() as nursery:
-        nursery.start_soon(chain.payments.run)
+        nursery.start_soon(chain.run)
         return await ChainCommands(lambda: chain).table()[kind](request)

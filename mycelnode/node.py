@@ -335,7 +335,7 @@ async def open_node(
             await node.upkeep.begin()
             nursery.start_soon(node.upkeep.run)
             nursery.start_soon(node.finder.run)
-            nursery.start_soon(chain.payments.run)
+            nursery.start_soon(chain.run)
             async with open_services(node) as services:
                 node.services.update(services)
                 if control:

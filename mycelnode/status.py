@@ -125,6 +125,7 @@ def _services(mesh: Mesh, node: Node | None) -> dict[str, dict[str, str]]:
         **_state(node),
         **node.finder.services(),
         **node.collective.services(),
+        **node.chain.services(),
         **{name: service.state for name, service in node.services.items()},
     }
     return {name: {"state": state, "detail": detail} for name, (state, detail) in states.items()}

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mycelnode import audit
-from mycelnode.chain.amounts import parse_yocto
 from mycelnode.chain.policy import DAY_MS, Spent
 from mycelnode.database import Database
-from mycelnode.errors import AmountRefused, BusyError, EncodingError, MycelError, SpendingRefused
+from mycelnode.errors import BusyError, MycelError, SpendingRefused
 from mycelnode.ports import Clock
 from mycelnode.protocols.payment_journal import Entry, Intent, State, decode_entry, encode_entry
 
@@ -63,7 +61,7 @@ class Journal:
                 return before
             fields = {"id": chosen.id, "to": chosen.receiver, "amount": str(chosen.deposit)}
             try:
-                judge(self._spent(connection))
+                judge(self._spent(connection, chosen.network))
             except SpendingRefused as error:
                 audit.record(connection, "payment.refused", {**fields, "why": str(error)}, self._clock.wall())
                 return error  # not raised, which would take the event back
@@ -120,15 +118,16 @@ class Journal:
         where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
         return self._look(f"SELECT {_COLUMNS} FROM payments {where} ORDER BY no DESC LIMIT ?", *wanted.values(), most)
 
-    def spent(self) -> list[Spent]:
-        """What was spent within a day, or still may be. Transfers are from one account of ours to another."""
-        return self._database.look(self._spent)
+    def spent(self, network: str) -> list[Spent]:
+        """What was spent within a day on this network, or still may be. Transfers are from one account of ours to another."""
+        return self._database.look(lambda connection: self._spent(connection, network))
 
-    def _spent(self, connection: sqlite3.Connection) -> list[Spent]:
+    def _spent(self, connection: sqlite3.Connection, network: str) -> list[Spent]:
         since = self._clock.wall() - DAY_MS
         rows = connection.execute(
-            "SELECT amount, creator FROM payments WHERE method <> '' AND amount <> '0' AND (ended = 0 OR changed > ?)",
-            (since,),
+            "SELECT amount, creator FROM payments"
+            " WHERE network = ? AND method <> '' AND amount <> '0' AND (ended = 0 OR changed > ?)",
+            (network, since),
         ).fetchall()
         return [Spent(int(amount), creator) for amount, creator in rows]
 
@@ -164,17 +163,5 @@ def _free_id(connection: sqlite3.Connection, intent: Intent) -> tuple[Intent, En
 
 
 def _spent(entry: Entry) -> int:
-    """yoctoNEAR that it takes, or has taken, without gas: what was attached, less what the contract says that it gave back."""
-    if entry.state in (State.FAILED, State.CANCELLED):
-        return 0
-    told: Any = None
-    if entry.outcome is not None and entry.outcome.value:
-        try:
-            told = json.loads(entry.outcome.value)
-        except (ValueError, RecursionError):
-            told = None
-    try:
-        back = parse_yocto(told.get("refunded")) if isinstance(told, dict) else 0
-    except (AmountRefused, EncodingError):
-        back = 0
-    return max(0, entry.intent.deposit - back)
+    """yoctoNEAR that it takes, or has taken, without gas. That some came back, only a server says, so it counts all the same."""
+    return 0 if entry.state in (State.FAILED, State.CANCELLED) else entry.intent.deposit

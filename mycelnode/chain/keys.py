@@ -163,7 +163,7 @@ class Credentials:
         for other in self._networks():
             if other != network:
                 for path in self._all(other):
-                    if found.key.name in path.name or _holds(path, found.key):
+                    if found.key.name.replace(":", "_") in path.name or _holds(path, found.key):
                         raise KeyFileError(
                             f"the key of {found.account} is under two networks, {network} and {other} ({path}): what is signed"
                             " for one could be sent to the other; use a key for each"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from mycelnode import logstore
 from mycelnode.chain.actions import Actions, Signer
 from mycelnode.chain.amounts import account_id
 from mycelnode.chain.journal import Journal
@@ -16,22 +16,42 @@ from mycelnode.chain.policy import Limits, Payment, Spent, Verdict, decide
 from mycelnode.chain.registry import Quote, Registered, Registry
 from mycelnode.chain.rpc import open_rpc
 from mycelnode.chain.wallet import Wallet
-from mycelnode.encoding import encode
-from mycelnode.errors import ConfigError, SpendingRefused
+from mycelnode.errors import ConfigError, NearUnreachable, SpendingRefused, first
 from mycelnode.mesh import Mesh
 from mycelnode.protocols.payment_journal import Entry, Intent, State
+
+_log = logging.getLogger(__name__)
 
 GENESIS = "near.genesis."  # the fact, with the name of the network, that keeps which chain this is
 
 
 class Chain:
-    """Made by `open_chain`. ``payments.run`` is to run for as long as anything shall be sent."""
+    """Made by `open_chain`. `run` is to run for as long as anything shall be sent."""
 
     def __init__(self, mesh: Mesh, near: Near, credentials: Credentials, poll: float) -> None:
         self.mesh, self.near, self.credentials = mesh, near, credentials
         self.journal = Journal(mesh.database, mesh.clock)
         self.payments = Payments(near, self.journal, credentials, mesh.clock, poll=poll)
         self.wallet = Wallet(near, credentials, poll=poll)
+        self._problem = ""
+
+    async def run(self) -> None:
+        """See to what is wanted, until cancelled. A fault of ours ends that, and not the node: `services` says so."""
+        try:
+            await self.payments.run()
+        except Exception as error:
+            _log.exception("the outbox of payments has failed")
+            self._problem = f"the outbox has failed ({first(error)}); what waits in it goes on with the next start"
+
+    def services(self) -> dict[str, tuple[str, str]]:
+        """For `mycelnode status`; nothing while no account is set, and nothing waits."""
+        get, waiting = self.mesh.settings.get, len(self.journal.lines(ended=False))
+        if self._problem:
+            return {"near": ("failed", self._problem)}
+        if not (get("near.account") or get("near.spender") or waiting):
+            return {}
+        said = [f"; {one.name} {one.said or one.wrong}" for one in self.near.rpc.servers if one.said or one.wrong]
+        return {"near": ("ok", f"{self.network}, {waiting} in the outbox{''.join(said)}")}
 
     # --- who, where, how much ----------------------------------------------------------------------------------------------------
 
@@ -68,17 +88,23 @@ class Chain:
             raise ConfigError(f"{key} is not set: {cure}")
         return account_id(found)
 
+    @property
+    def known(self) -> str:
+        """Names the very chain, as far as anybody has said; it ends with / if nobody has."""
+        return f"{self.network}/{self.near.rpc.genesis or self.mesh.fact(f'{GENESIS}{self.network}', '')}"
+
     async def identify(self) -> str:
-        """Names the very chain, also while nobody answers, if somebody has before."""
-        fact = f"{GENESIS}{self.network}"
-        known = self.mesh.fact(fact, "")
-        if self.near.rpc.genesis or not known:
+        """Names the very chain, also while nobody answers, if somebody has before. Raises `NearUnreachable`, `NearRpcWrong`."""
+        before = self.known
+        try:
             found = await self.near.rpc.identify()
-            if self.near.rpc.genesis != known:
-                packed = encode(self.near.rpc.genesis)
-                await self.mesh.database.write(lambda connection: logstore.save_fact(connection, fact, packed))
-            return found
-        return f"{self.network}/{known}"
+        except NearUnreachable:
+            if before.endswith("/"):
+                raise
+            return before
+        if found != before or not self.mesh.fact(f"{GENESIS}{self.network}", ""):
+            await self.mesh.keep_fact(f"{GENESIS}{self.network}", self.near.rpc.genesis)
+        return found
 
     async def actions(self, account: str) -> Actions:
         """What an account of ours can do at the registry. Raises `KeyFileError`, `ConfigError`."""
@@ -91,7 +117,7 @@ class Chain:
     def verdict(self, amount: int, creator: str | None) -> Verdict:
         """May that be paid to the registry now?"""
         payment = Payment(str(self.mesh.settings.get("near.registry")), amount, creator)
-        return decide(self.limits, payment, self.journal.spent())
+        return decide(self.limits, payment, self.journal.spent(self.known))
 
     def questions(self, pattern: Registered, quote: Quote) -> list[str]:
         """What the person is to be asked before this use is paid for, in sentences. Raises `SpendingRefused`."""

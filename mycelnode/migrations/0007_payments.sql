@@ -9,7 +9,7 @@ CREATE TABLE payments (
     receiver TEXT NOT NULL,
     about TEXT NOT NULL, -- the CID of the pattern, if it is about one
     creator TEXT, -- who is paid by a use
-    amount TEXT NOT NULL, -- yoctoNEAR, in decimal digits: attached at most, and in the end what it was
+    amount TEXT NOT NULL, -- yoctoNEAR, in decimal digits: attached; 0 once it is known that it was not, or came back
     added INTEGER NOT NULL, -- Unix ms
     changed INTEGER NOT NULL,
     entry BLOB NOT NULL -- all of it, in CBOR; `mycelnode.protocols.payment_journal` says how

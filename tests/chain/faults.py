@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import trio
 
+from mycelnode.background import open_background
 from tests.chain.servers import Answer, Server, http
 
 LOST = "lost"  # the request never arrives
@@ -62,8 +63,7 @@ async def _nothing(name: str, request: dict[str, Any]) -> None:
 @asynccontextmanager
 async def a_proxy(upstream: str) -> AsyncIterator[Proxy]:
     proxy = Proxy(upstream)
-    async with trio.open_nursery() as nursery:
+    async with open_background() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, proxy.handle, 0, host="127.0.0.1"))
         proxy.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         yield proxy
-        nursery.cancel_scope.cancel()

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
+from mycelnode.background import open_background
 from mycelnode.chain.actions import Actions, Signer
 from mycelnode.chain.journal import Journal
 from mycelnode.chain.keys import Credentials, NearKey
@@ -140,14 +140,13 @@ async def a_device(market: Market, folder: Path, *urls: str, work: bool = True) 
     async with (
         open_database(data) as database,
         open_rpc("devchain", urls or [market.chain.url]) as rpc,
-        trio.open_nursery() as nursery,
+        open_background() as nursery,
     ):
         near = Near(rpc)
         payments = Payments(near, Journal(database, SystemClock()), credentials, SystemClock(), poll=POLL)
         if work:
             nursery.start_soon(payments.run)
         yield Device(market, database, rpc, payments, Registry(near, market.registry.account_id), credentials)
-        nursery.cancel_scope.cancel()
 
 
 __all__ = ["NEAR", "PRICE", "Device", "Market", "a_device", "a_market", "cid_of", "keep_key"]

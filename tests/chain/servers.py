@@ -11,6 +11,8 @@ from typing import Any
 
 import trio
 
+from mycelnode.background import open_background
+
 Answer = Any  # bytes: all of an HTTP answer; a callable: whatever it does; else the result of JSON-RPC
 Handler = Callable[["Server", trio.SocketStream, dict[str, Any]], Awaitable[None]]
 GENESIS = "11111111111111111111111111111111"
@@ -77,11 +79,10 @@ class Server:
 @asynccontextmanager
 async def a_server(**acts: Answer) -> AsyncIterator[Server]:
     server = Server(acts)
-    async with trio.open_nursery() as nursery:
+    async with open_background() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, server.handle, 0, host="127.0.0.1"))
         server.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         yield server
-        nursery.cancel_scope.cancel()
 
 
 def http(body: bytes, status: int = 200, kind: str = "application/json", *more: str) -> bytes:

@@ -130,7 +130,7 @@ async def refused(market: Market, device: Device, name: str) -> str:
     assert market.chain.balance(market.buyer) == before
     assert "\n" not in entry.word
     assert "nothing was spent" in entry.word
-    assert device.payments.journal.spent() == []
+    assert device.payments.journal.spent(await device.rpc.identify()) == []
     return entry.word
 
 
@@ -257,7 +257,7 @@ async def test_what_fails_on_chain_gives_the_deposit_back_and_names_the_gas(tmp_
         )
         assert entry.outcome is not None
         assert market.chain.balance(market.buyer) == before - entry.outcome.burnt, "gas, and nothing else"
-        assert device.payments.journal.spent() == []
+        assert device.payments.journal.spent(await device.rpc.identify()) == []
         await market.chain.call(market.chain.root, market.registry, "resume", {}, deposit=1)
         assert (await bought(device)).state is State.DONE, "what has failed can be wanted again"
         assert market.uses() == 1
@@ -292,7 +292,7 @@ async def test_what_may_have_been_sent_is_cancelled_by_burning_its_nonce(tmp_pat
         with pytest.raises(NearRefused, match="InvalidNonce"):
             await device.payments.near.send(Signed(kept.hash, kept.data), market.buyer.account_id)
         assert market.uses() == 0
-        assert device.payments.journal.spent() == []
+        assert device.payments.journal.spent(await device.rpc.identify()) == []
 
 
 async def test_what_was_cancelled_too_late_is_done(tmp_path: Path) -> None:
