@@ -1,0 +1,226 @@
+"""What the control socket answers about NEAR, of a node on a devchain."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from mycelnode import audit
+from mycelnode.errors import (
+    AccountRefused,
+    ConfigError,
+    ControlError,
+    KeyFileError,
+    MycelError,
+    NearRefused,
+    NearUnreachable,
+    OutcomeUnknown,
+    SpendingRefused,
+)
+from mycelnode.node import Node
+from mycelnode.protocols.payment_journal import State
+from tests.chain.faults import LOST, a_proxy
+from tests.chain.market import NEAR, PRICE, Market, a_market
+from tests.node.nodes import ask, founder
+
+SECONDS = 20.0
+RECEIPT_PRICE = 4 * 10**21
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+@asynccontextmanager
+async def a_node(
+    tmp_path: Path, market: Market, monkeypatch: pytest.MonkeyPatch, *, url: str = "", account: str = "bob.near"
+) -> AsyncIterator[Node]:
+    """A node of whoever has ``account``."""
+    monkeypatch.setenv("MYCEL_NEAR_NETWORK", "devchain")
+    monkeypatch.setenv("MYCEL_NEAR_RPC", url or market.chain.url)
+    monkeypatch.setenv("MYCEL_NEAR_REGISTRY", market.registry.account_id)
+    async with founder(tmp_path) as node:
+        if account:
+            await ask(node, "chain.account.import", path=str(market.chain.key_file(account)))
+        yield node
+
+
+async def use(node: Node, market: Market, *, asked: bool = True) -> Any:
+    chain = node.chain
+    pattern = await chain.registry.pattern(market.pattern)
+    assert pattern is not None
+    quote = await chain.registry.quote(market.pattern, chain.spender)
+    return await chain.buy(pattern, quote, asked=asked)
+
+
+async def test_a_named_account_a_spender_and_another_spender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_market(tmp_path / "chain") as market, a_node(tmp_path, market, monkeypatch, account="") as node:
+        empty = await ask(node, "chain.account")
+        assert (empty["network"], empty["account"], empty["spender"], empty["keys"]) == ("devchain", None, None, [])
+        assert "near" not in node.status()["services"]
+        source = str(market.chain.key_file("bob.near"))
+        made = await ask(node, "chain.account.create", name="fox.bob.near", **{"from": source}, amount=str(5 * NEAR))
+        assert made["account"] == "fox.bob.near"
+        spender = await ask(node, "chain.account.create", **{"from": "fox.bob.near"}, amount=str(2 * NEAR))
+        assert len(spender["account"]) == 64
+        known = await ask(node, "chain.account")
+        assert (known["account"], known["spender"]) == ("fox.bob.near", spender["account"])
+        assert [key["account"] for key in known["keys"]] == ["fox.bob.near", spender["account"]]
+        balance = await ask(node, "chain.balance")
+        assert (balance["account"], balance["balance"]) == (spender["account"], str(2 * NEAR))
+        rotated = await ask(node, "chain.account.rotate")
+        assert rotated["before"] == spender["account"]
+        assert rotated["moved"] == str(2 * NEAR - 2 * NEAR // 100)
+        balance = await ask(node, "chain.balance")
+        assert (balance["account"], balance["balance"]) == (rotated["account"], rotated["moved"])
+        assert (await ask(node, "chain.balance", account="fox.bob.near"))["account"] == "fox.bob.near"
+        assert (await ask(node, "chain.policy"))["spent"] == "0", "what stays with its owner is not spent"
+        assert node.status()["services"]["near"] == {"state": "ok", "detail": "devchain, 0 in the outbox"}
+
+
+async def test_a_use_is_paid_listed_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_market(tmp_path / "chain") as market, a_node(tmp_path, market, monkeypatch) as node:
+        entry = await use(node, market)
+        assert (await node.chain.payments.wait(entry.intent.id, SECONDS)).state is State.DONE
+        (receipt,) = (await ask(node, "chain.receipts"))["receipts"]
+        assert (receipt["nth"], receipt["creator"], receipt["account"]) == (1, "alice.near", "bob.near")
+        assert (receipt["price"], receipt["fee"]) == (str(PRICE), str(PRICE // 20))
+        assert receipt["paid"] == str(PRICE + RECEIPT_PRICE)
+        assert int(receipt["gas"]) > 0
+        policy = await ask(node, "chain.policy")
+        assert policy["spent"] == receipt["paid"]
+        assert policy["creators"] == {"alice.near": receipt["paid"]}
+        assert policy["left"] == str(NEAR - int(receipt["paid"]))
+        assert (await ask(node, "chain.outbox"))["entries"] == []
+        (line,) = (await ask(node, "chain.outbox", all=True))["entries"]
+        assert (line["state"], line["word"], line["transaction"]) == ("done", "done", receipt["transaction"])
+        kinds = [event.kind for event in node.mesh.database.look(lambda c: audit.tail(c, 10))]
+        assert kinds[-2:] == ["payment.wanted", "payment.done"]
+
+
+async def test_the_first_use_asks_and_says_who_will_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_market(tmp_path / "chain") as market, a_node(tmp_path, market, monkeypatch) as node:
+        with pytest.raises(SpendingRefused, match=r"public for ever, linked to bob\.near and to whoever funded it"):
+            await use(node, market, asked=False)
+        assert node.chain.journal.lines() == []
+        entry = await use(node, market)
+        await node.chain.payments.wait(entry.intent.id, SECONDS)
+        entry = await use(node, market, asked=False)
+        assert (await node.chain.payments.wait(entry.intent.id, SECONDS)).state is State.DONE
+
+
+async def test_what_is_beyond_a_limit_is_refused_and_audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_market(tmp_path / "chain") as market, a_node(tmp_path, market, monkeypatch) as node:
+        for key, said in (
+            ("near.spend_per_use", "one use may cost 0.001 NEAR"),
+            ("near.spend_per_creator", "a day for one creator"),
+            ("near.spend_per_day", "a day (near.spend_per_day)"),
+        ):
+            await ask(node, "config.set", key=key, value="0.001")
+            with pytest.raises(SpendingRefused) as caught:
+                await use(node, market)
+            assert said in str(caught.value)
+            await ask(node, "config.unset", key=key)
+        await ask(node, "config.set", key="near.ask_above", value="0.001")
+        with pytest.raises(SpendingRefused, match=r"near\.ask_above"):
+            await use(node, market, asked=False)
+        refused = [
+            event for event in node.mesh.database.look(lambda c: audit.tail(c, 10)) if event.kind == "payment.refused"
+        ]
+        assert len(refused) == 3
+        assert "near.spend_per_use" in str(refused[0].fields["why"])
+        assert market.uses() == 0
+
+
+async def test_what_waits_is_shown_and_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        a_market(tmp_path / "chain") as market,
+        a_proxy(market.chain.url) as proxy,
+        a_node(tmp_path, market, monkeypatch, url=proxy.url) as node,
+    ):
+        monkeypatch.setattr("mycelnode.chain_commands.CANCEL_SECONDS", 0.3)
+        proxy.faults["send_tx"] = [LOST] * 10_000
+        entry = await use(node, market)
+        with pytest.raises(OutcomeUnknown):
+            await node.chain.payments.wait(entry.intent.id, 0.5)
+        (line,) = (await ask(node, "chain.outbox"))["entries"]
+        assert line["state"] == "signed"
+        assert line["word"] == f"unknown until height {line['until'] + 1}"
+        with pytest.raises(NearRefused, match="under way"):
+            await ask(node, "config.set", key="near.spender", value="bob.near")
+            await ask(node, "chain.account.rotate")
+        await ask(node, "config.unset", key="near.spender")
+        cancelled = await ask(node, "chain.outbox.cancel", no=line["no"])
+        assert cancelled["word"] == line["word"], "nobody has said yet that it was not carried out"
+        proxy.faults.clear()
+        assert (await node.chain.payments.wait(entry.intent.id, SECONDS)).state is State.CANCELLED
+        with pytest.raises(NearRefused, match="has no number 99"):
+            await ask(node, "chain.outbox.cancel", no=99)
+        with pytest.raises(ControlError):
+            await ask(node, "chain.outbox.cancel", no="1")
+        assert market.uses() == 0
+
+
+async def test_what_could_not_be_paid_out_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        a_market(tmp_path / "chain") as market,
+        a_node(tmp_path, market, monkeypatch, account="alice.near") as node,
+    ):
+        assert await ask(node, "chain.claim") == {"claimed": {"alice.near": "0"}, "amount": "0"}
+
+
+async def test_with_nobody_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        a_market(tmp_path / "chain") as market,
+        a_proxy(market.chain.url) as proxy,
+        a_node(tmp_path, market, monkeypatch, url=proxy.url) as node,
+    ):
+        proxy.down = True
+        with pytest.raises(NearUnreachable, match="no NEAR RPC server answers"):
+            await ask(node, "chain.balance")
+        assert (await ask(node, "chain.outbox"))["entries"] == []
+        assert (await ask(node, "chain.receipts"))["receipts"] == []
+        assert (await ask(node, "chain.policy"))["left"] == str(NEAR)
+        actions = await node.chain.actions("bob.near")
+        entry = await node.chain.payments.want(replace(actions.transfer("carol.near", NEAR)))
+        await trio.sleep(0.1)
+        (line,) = (await ask(node, "chain.outbox"))["entries"]
+        assert line["word"].startswith("waits to be sent; nothing was spent")
+        proxy.down = False
+        assert (await node.chain.payments.wait(entry.intent.id, SECONDS)).state is State.DONE
+
+
+BAD: list[tuple[str, dict[str, Any], type[MycelError]]] = [
+    ("chain.account.create", {"name": "Fox"}, AccountRefused),
+    ("chain.account.create", {"name": "fox.near"}, AccountRefused),
+    ("chain.account.create", {"name": "fox.bob.near", "from": "nobody.near"}, KeyFileError),
+    ("chain.account.create", {"name": 7}, ControlError),
+    ("chain.account.create", {"amount": "-1"}, ControlError),
+    ("chain.account.import", {"path": "/nowhere.json"}, KeyFileError),
+    ("chain.account.import", {}, ControlError),
+    ("chain.balance", {"account": "a..b"}, AccountRefused),
+    ("chain.balance", {"account": "nobody.near"}, NearRefused),
+    ("chain.balance", {}, ConfigError),
+    ("chain.claim", {}, ConfigError),
+    ("chain.outbox.cancel", {}, NearRefused),
+    ("chain.outbox", {"all": "yes"}, ControlError),
+]
+
+
+async def test_bad_input_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_market(tmp_path / "chain") as market, a_node(tmp_path, market, monkeypatch, account="") as node:
+        for kind, fields, error in BAD:
+            with pytest.raises(error) as caught:
+                await ask(node, kind, **fields)
+            assert "\n" not in str(caught.value), (kind, fields)
+        assert node.mesh.settings.get("near.account") == ""
