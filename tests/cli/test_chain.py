@@ -1,0 +1,89 @@
+"""`mycelnode chain`, as a person types it: with a devchain in a process of its own, without a node and with one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Program, read_line
+
+pytest.importorskip("wasmtime", reason="the local chain needs wasmtime")
+
+Make = Callable[[str], Program]
+
+
+@pytest.fixture
+def fox(program: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """A device on a devchain."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    fox = program("fox")
+    assert fox("init").code == 0
+    ready = json.loads(read_line(fox.start("chain", "devchain", "--port", "0", "--json")))
+    assert fox("config", "set", "near.network", "devchain").code == 0
+    assert fox("config", "set", "near.rpc", ready["url"]).code == 0
+    return fox
+
+
+def key_file(fox: Program, account: str) -> str:
+    return str(fox.folder / "devchain" / "near-credentials" / "devchain" / f"{account}.json")
+
+
+def test_an_account_a_spender_and_what_they_have(fox: Program) -> None:
+    assert "none yet" in fox("chain", "account").out
+    made = fox("chain", "account", "create", "fox.bob.near", "--from", key_file(fox, "bob.near"), "--amount", "3")
+    assert made.out == "fox.bob.near\n"
+    assert "whoever has that file has the money" in made.err
+    spender = fox("chain", "account", "create", "--from", "fox.bob.near", "--amount", "1.5", "--json").json["account"]
+    balance = fox("chain", "balance", "--json").json
+    assert (balance["account"], balance["balance"]) == (spender, "1500000000000000000000000")
+    assert fox("chain", "balance").out == f"{spender}  1.5 NEAR\n"
+    fox.run_node()
+    rotated = fox("chain", "account", "rotate", "--yes", "--json").json
+    assert (rotated["before"], rotated["moved"]) == (spender, "1480000000000000000000000")
+    assert "1.48 NEAR" in fox("chain", "balance").out
+    assert fox("chain", "account", "--json").json["spender"] == rotated["account"]
+    (first, second) = fox("chain", "outbox", "--all", "--json").json["entries"]
+    assert {first["state"], second["state"]} == {"done"}
+    assert fox("chain", "outbox").out == "nothing waits\n"
+    assert fox("status", "--json").json["services"]["near"]["state"] == "ok"
+
+
+def test_limits_receipts_and_what_is_not_set(fox: Program) -> None:
+    policy = fox("chain", "policy")
+    assert "near.spend_per_day" in policy.out
+    assert "none, as near.registry is not set" in policy.out
+    assert fox("config", "set", "near.spend_per_day", "2.5").code == 0
+    assert fox("chain", "policy", "--json").json["per_day"] == "2500000000000000000000000"
+    assert "an amount of NEAR" in fox("config", "set", "near.spend_per_day", "much").sentence
+    header, *rows = fox("chain", "receipts", "--csv").out.splitlines()
+    assert header.startswith("time,cid,pattern,nth,creator,account,paid,")
+    assert rows == []
+    assert fox("chain", "receipts").out == "0 uses paid for\n"
+    assert "near.account is not set" in fox("chain", "claim").sentence
+    assert "near.account is not set" in fox("chain", "balance").sentence
+    assert (
+        fox("chain", "outbox", "cancel", "7", "--json").failed("NearRefused").startswith("the outbox has no number 7")
+    )
+    assert fox("chain", "balance", "a..b", "--json").failed("AccountRefused")
+    assert "at most 24 decimals" in fox("chain", "account", "create", "--amount", "1e3").sentence
+    loose = Path(key_file(fox, "carol.near"))
+    loose.chmod(0o644)
+    assert f"run: chmod 600 {loose}" in fox("chain", "account", "import", str(loose)).sentence
+    loose.chmod(0o600)
+    assert fox("chain", "account", "import", str(loose), "--json").json["account"] == "carol.near"
+
+
+def test_a_network_that_cannot_be_reached(program: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fox = program("fox")
+    assert fox("init").code == 0
+    assert fox("config", "set", "near.network", "devchain").code == 0
+    assert "set near.rpc to the address of one" in fox("chain", "balance", "bob.near").sentence
+    assert fox("config", "set", "near.rpc", "http://127.0.0.1:9").code == 0
+    assert "127.0.0.1:9 cannot be reached" in fox("chain", "balance", "bob.near").sentence
+    assert fox("chain", "outbox").out == "nothing waits\n"
+    assert fox("chain", "policy").code == 0
