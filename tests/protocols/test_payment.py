@@ -383,13 +383,22 @@ class Story(RuleBasedStateMachine):
         return entry
 
     @rule(
-        crash=st.sampled_from(["", "", "", "before", "after"]),
-        lost=st.booleans(),
+        crash=st.sampled_from([*[""] * 6, "before", "after"]),
+        more=st.integers(0, 8),
+        lost=st.sampled_from([False, False, False, True]),
         lag=st.integers(0, 3),
         deliver=st.booleans(),
+        ignorant=st.booleans(),
     )
-    def step(self, crash: str, lost: bool, lag: int, deliver: bool) -> None:
-        """Carry out what the machine wants; ``crash`` before it is done, or after, when nobody has heard of it."""
+    def step(self, crash: str, more: int, lost: bool, lag: int, deliver: bool, ignorant: bool) -> None:
+        """Carry out what the machine wants; ``crash`` before the last is done, or after, when nobody has heard of it.
+
+        A server may be ``lag`` blocks behind, or ``ignorant`` of what is under way.
+        """
+        self.ignorant = ignorant
+        for _ in range(more):
+            for effect in self.outbox.next(self.now):
+                self.carry_out(effect, lost, lag, deliver, told=True)
         effects = self.outbox.next(self.now)
         if crash == "before":
             self.outbox = self.after_a_start()
@@ -433,9 +442,11 @@ class Story(RuleBasedStateMachine):
             if signature.hash in self.chain.outcomes:
                 return Reported(self.chain.outcomes[signature.hash])
         under_way = {name for _, name in self.chain.receipts}
-        return Silent(unknown=not under_way & {signature.hash for signature in signatures})
+        return Silent(unknown=self.ignorant or not under_way & {signature.hash for signature in signatures})
 
-    @rule(count=st.integers(1, 12), delay=st.integers(0, SETTLE - 1), takes=st.booleans())
+    @rule(
+        count=st.sampled_from([1, 1, 1, 2, 3, 5, 12, VALID + 1]), delay=st.integers(0, SETTLE - 1), takes=st.booleans()
+    )
     def blocks(self, count: int, delay: int, takes: bool) -> None:
         for _ in range(count):
             self.chain.block(delay, takes)
@@ -481,6 +492,7 @@ class Story(RuleBasedStateMachine):
         """With a chain that goes on and answers, it comes to an end."""
         if not hasattr(self, "chain"):
             return
+        self.ignorant = False
         for _ in range(200):
             self.chain.block(0, True)
             self.outbox.wake()
@@ -492,6 +504,29 @@ class Story(RuleBasedStateMachine):
         assert decode_entry(self.disk["use/7/1"]).ended, "it is stuck"
         self.never_twice()
         self.never_a_lie()
+
+
+@pytest.mark.parametrize(("settle", "bought"), [(SETTLE + 3, 1), (0, 2)])
+def test_a_receipt_under_way_is_why_a_spent_nonce_is_not_enough(settle: int, bought: int) -> None:
+    """The counterexample of decision 0023: the nonce is spent, no server remembers on what, and the receipt is still to come."""
+    story = Story()
+    story.begin()
+    story.outbox = Outbox([Entry(an_intent())], settle=settle)
+
+    def work() -> None:
+        story.outbox.wake()
+        story.ignorant = True
+        for _ in range(8):
+            for effect in story.outbox.next(0):
+                story.carry_out(effect, lost=False, lag=0, deliver=True, told=True)
+
+    work()
+    story.chain.block(5, True)
+    for _ in range(30):
+        story.chain.block(0, True)
+        work()
+    assert story.chain.uses == bought
+    assert story.entry().state is State.DONE
 
 
 TestStory = Story.TestCase
