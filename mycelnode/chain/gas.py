@@ -16,15 +16,17 @@ _METHODS: Final[Mapping[str, int]] = {
     "use_pattern": 30 * TGAS,
     "rate_pattern": 100 * TGAS,  # with the call of the other contract, and what comes after it
 }
-TRANSFER: Final = TGAS  # of a transfer, on both sides; a new implicit account costs more
+TRANSFER: Final = TGAS  # of a transfer, on both sides
+CREATION: Final = 10 * TGAS  # of one that makes an account, with its key
+NEW_ACCOUNT: Final = 7 * 10**21  # yoctoNEAR that the network takes for a new account
 MARGIN: Final = 2 * TGAS  # of a call, for what the network takes besides the gas that is given
 
 
 def gas_of(method: str) -> int:
-    """Gas for a call of ``method``; without a method, none: a transfer takes what it takes."""
+    """Gas for a call of ``method``; without a method, none is given: a transfer takes what it takes."""
     return _METHODS.get(method, _OTHER) if method else 0
 
 
 def paid_in_advance(gas: int, price: int = GAS_PRICE) -> int:
-    """yoctoNEAR that an account must have for a transaction with this gas, at most."""
-    return (gas + (MARGIN if gas else TRANSFER)) * max(price, GAS_PRICE)
+    """yoctoNEAR that an account must have for this gas. What is not burnt comes back."""
+    return gas * max(price, GAS_PRICE)

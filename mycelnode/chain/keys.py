@@ -19,7 +19,7 @@ from mycelnode.chain.amounts import account_id
 from mycelnode.encoding import base58, from_base58
 from mycelnode.errors import AccountRefused, EncodingError, KeyFileError
 from mycelnode.identity import KeyPair
-from mycelnode.paths import PRIVATE_FILE, make_private_folder, unusable, write_new
+from mycelnode.paths import make_private_folder, unusable, write_new
 
 FOLDER: Final = ".near-credentials"
 MAX_FILE_BYTES: Final = 64 << 10
@@ -229,6 +229,3 @@ def _holds(path: Path, key: NearKey) -> bool:
             return key.name.encode() in file.read(MAX_FILE_BYTES)
     except OSError:
         return False
-
-
-__all__ = ["PRIVATE_FILE", "Credentials", "KeyFile", "NearKey", "parse_public", "parse_secret"]

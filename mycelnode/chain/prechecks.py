@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from mycelnode.chain.amounts import format_near
-from mycelnode.chain.gas import paid_in_advance
+from mycelnode.chain.amounts import format_near, is_implicit
+from mycelnode.chain.gas import CREATION, MARGIN, NEW_ACCOUNT, TRANSFER, paid_in_advance
 from mycelnode.chain.near import AccessKey, Block, Near
 from mycelnode.chain.registry import Registry
 from mycelnode.errors import ContractRefused
@@ -37,7 +37,7 @@ def _of_key(intent: Intent, key: AccessKey, block: Block) -> str:
         return f"the key {intent.key} of {intent.account} may only call methods, and cannot pay"
     if key.receiver != intent.receiver or (key.methods and intent.method not in key.methods):
         return f"the key {intent.key} of {intent.account} may not call {intent.method} of {intent.receiver}"
-    needed = paid_in_advance(intent.gas, block.gas_price)
+    needed = paid_in_advance(intent.gas + MARGIN, block.gas_price)
     if key.allowance is not None and key.allowance < needed:
         return (
             f"the key {intent.key} may spend {format_near(key.allowance)} on gas, and {format_near(needed)} are needed"
@@ -49,9 +49,16 @@ async def _of_money(near: Near, intent: Intent, block: Block) -> str:
     account = await near.account(intent.account, block.hash)
     if account is None:
         return f"there is no account {intent.account} on this network"
+    gas, more = intent.gas + MARGIN, 0
+    if not intent.method:
+        gas = TRANSFER
+        if await near.account(intent.receiver, block.hash) is None:
+            if not is_implicit(intent.receiver):
+                return f"there is no account {intent.receiver} on this network"
+            gas, more = CREATION, NEW_ACCOUNT
     kept = account.storage * YOCTO_A_BYTE if account.storage > FREE_BYTES else 0
     has = max(0, account.balance - max(0, kept - account.locked))
-    needed = intent.deposit + paid_in_advance(intent.gas, block.gas_price)
+    needed = intent.deposit + more + paid_in_advance(gas, block.gas_price)
     if has < needed:
         return f"{intent.account} has {format_near(has)} to spend, and {format_near(needed)} are needed, with the gas in advance"
     return ""

@@ -10,17 +10,15 @@ import trio
 
 from mycelnode.chain import faucet
 from mycelnode.chain.amounts import account_id, format_near, implicit_account
-from mycelnode.chain.gas import TRANSFER, paid_in_advance
+from mycelnode.chain.gas import CREATION, NEW_ACCOUNT, paid_in_advance
 from mycelnode.chain.keys import Credentials, KeyFile, NearKey
 from mycelnode.chain.near import Action, AddKey, CreateAccount, Near, Transfer, sign
 from mycelnode.chain.prechecks import FREE_BYTES, YOCTO_A_BYTE
 from mycelnode.errors import AccountRefused, NearRefused, OutcomeUnknown
 from mycelnode.protocols.payment_journal import Outcome
 
-NEW_ACCOUNT_COST: Final = 7 * 10**21  # yoctoNEAR that the network takes for a new account
 POLL_SECONDS: Final = 1.0
 OUTCOME_SECONDS: Final = 90.0
-MAX_NAMED_PARENT: Final = 53  # characters, so that registry.… and reputation.… are accounts, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class Wallet:
 
     async def _afford(self, account: str, amount: int) -> None:
         has = await self.balance(account)
-        needed = amount + NEW_ACCOUNT_COST + paid_in_advance(TRANSFER)
+        needed = amount + NEW_ACCOUNT + paid_in_advance(CREATION)
         if has is None or has.spendable < needed:
             left = format_near(0 if has is None else has.spendable)
             raise NearRefused(f"{account} has {left} to spend, and {format_near(needed)} are needed; nothing was spent")

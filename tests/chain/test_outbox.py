@@ -142,6 +142,22 @@ async def test_too_little_money(tmp_path: Path) -> None:
             assert "poor.root.near has 0.01 NEAR to spend" in said
 
 
+async def test_a_transfer_to_nobody_and_one_that_leaves_nothing_for_a_new_account(tmp_path: Path) -> None:
+    async with a_market() as market:
+        market.buyer = await market.chain.create_account("poor", NEAR)
+        async with a_device(market, tmp_path) as device:
+            actions, new = await device.actions(), "ab" * 32
+            for receiver, amount, said in (
+                ("nobody.near", NEAR // 2, "there is no account nobody.near on this network"),
+                (new, NEAR - NEAR // 100, "and 1.007 NEAR are needed"),
+            ):
+                entry = await device.payments.want(actions.transfer(receiver, amount))
+                assert said in await refused(market, device, entry.intent.id)
+            entry = await device.payments.want(actions.transfer(new, NEAR - 2 * NEAR // 100))
+            assert (await device.payments.wait(entry.intent.id, SECONDS)).state is State.DONE
+            assert market.chain.balance(new) == NEAR - 2 * NEAR // 100
+
+
 async def test_a_contract_that_is_paused_and_a_pattern_that_is_retired_changed_or_dearer(tmp_path: Path) -> None:
     async with a_market() as market, a_device(market, tmp_path, work=False) as device:
         chain, id_ = market.chain, market.pattern
