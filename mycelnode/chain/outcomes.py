@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from typing import Any, Final
 
 from mycelnode.chain.amounts import format_near
 from mycelnode.chain.answers import Answer
+from mycelnode.chain.replies import words
 from mycelnode.errors import NearRpcWrong, shown
 from mycelnode.protocols.payment_journal import Outcome
 
@@ -60,14 +60,14 @@ def failure(told: Any) -> str:
     if isinstance(found, dict) and len(found) == 1:
         ((kind, about),) = found.items()
         return f"the network says {shown(str(kind))}{_about(about)}"
-    return f"the network says: {shown(json.dumps(told))}"
+    return f"the network says: {words(told)}"
 
 
 def panic(text: str) -> str:
     """The contract's own words, without what the network wraps around them; none if it has not spoken."""
     if match := _PANIC_MSG.search(text):
-        words = re.sub(r"\\(.)", r"\1", match[1])
-        return f"the contract says: {shown(words)}"
+        unescaped = re.sub(r"\\(.)", r"\1", match[1])
+        return f"the contract says: {shown(unescaped)}"
     if text.startswith(PANIC):
         return f"the contract says: {shown(text.removeprefix(PANIC))}"
     return ""
@@ -80,4 +80,4 @@ def error_code(text: str) -> str:
 
 
 def _about(value: Any) -> str:
-    return f": {shown(value if isinstance(value, str) else json.dumps(value))}" if value else ""
+    return f": {words(value)}" if value else ""

@@ -11,13 +11,14 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx
 import trio
 
-from mycelnode.errors import MycelError, NearRefused, NearRpcWrong, NearUnreachable, shown
+from mycelnode.chain.replies import Passing, read_reply
+from mycelnode.errors import MycelError, NearRefused, NearRpcWrong, NearUnreachable
 
 ANSWER_BYTES: Final = 4 << 20
 PATIENCE: Final = 10.0  # seconds for one answer of one server
@@ -26,7 +27,6 @@ MAX_CALLS: Final = 8  # at a time, to each server
 FIRST_PAUSE: Final = 0.5  # seconds until a server that failed is asked again
 LONGEST_PAUSE: Final = 60.0
 MAX_ROUNDS: Final = 3  # in which a busy server is asked again for the same call
-KIND_CHARS: Final = 80
 WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")  # of names of networks, and of hashes
 
 # Of the networks that everybody knows; of a devchain it is what the first server says.
@@ -39,20 +39,6 @@ URLS: Final[Mapping[str, Sequence[str]]] = {
     "testnet": ("https://archival-rpc.testnet.fastnear.com", "https://test.rpc.fastnear.com"),
     "devchain": (),
 }
-
-# Another server may do better. https://docs.near.org/api/rpc/introduction has the names.
-PASSING: Final = frozenset(
-    ("TIMEOUT_ERROR", "NO_SYNCED_BLOCKS", "NOT_SYNCED_YET", "UNAVAILABLE_SHARD", "INTERNAL_ERROR", "UNKNOWN_BLOCK")
-)
-BUSY: Final = frozenset((408, 425, 429))
-
-
-class _Passing(Exception):
-    """A server is silent, busy or broken; ``pause``: it said how many seconds it wants to be left alone."""
-
-    def __init__(self, said: str, *, busy: bool = False, pause: float = 0.0, kind: str = "") -> None:
-        super().__init__(said)
-        self.busy, self.pause, self.kind = busy, pause, kind
 
 
 @dataclass(slots=True)
@@ -67,10 +53,10 @@ class Server:
     failures: int = 0
     rests_until: float = 0.0
 
-    def failed(self, error: _Passing) -> None:
+    def failed(self, error: Passing) -> None:
         """It is left alone for a while, longer each time."""
         self.failures += 1
-        self.checked = False  # another one may answer there next time
+        self.checked = self.checked and bool(error.kind)  # if it broke, another one may answer there next time
         self.said = str(error)
         pause = max(FIRST_PAUSE * 2 ** min(self.failures - 1, 10), error.pause)
         self.rests_until = trio.current_time() + min(pause, LONGEST_PAUSE)
@@ -102,14 +88,14 @@ class Rpc:
         who could.
         """
         said: dict[str, str] = {}
-        last: _Passing | None = None
+        last: Passing | None = None
         for left in reversed(range(rounds)):
             for server in self._by_health():
                 try:
                     if not server.checked:
                         await self._check(server, patience)
                     result = await self._ask(server, method, params, patience)
-                except _Passing as error:
+                except Passing as error:
                     server.failed(error)
                     said[server.name], last = str(error), error
                 except NearRpcWrong as error:
@@ -134,7 +120,7 @@ class Rpc:
         least = max(min(waits, default=0.0), FIRST_PAUSE)
         return least if least <= PATIENCE else 0.0
 
-    def _gave_up(self, said: Mapping[str, str], last: _Passing | None) -> MycelError:
+    def _gave_up(self, said: Mapping[str, str], last: Passing | None) -> MycelError:
         if not self.servers:
             return NearUnreachable(f"no RPC server of {self.network} is known here; set near.rpc to the address of one")
         if last is None:
@@ -151,7 +137,7 @@ class Rpc:
         chain_id = told.get("chain_id") if isinstance(told, dict) else None
         genesis = told.get("genesis_hash") if isinstance(told, dict) else None
         if not isinstance(genesis, str) or not isinstance(chain_id, str) or not WORD.fullmatch(f"{chain_id}{genesis}"):
-            raise _Passing("does not say of which network it is")
+            raise Passing("does not say of which network it is")
         wanted = self.network if self.network in GENESIS else self.chain_id
         if (wanted and chain_id != wanted) or (not wanted and chain_id in GENESIS):
             raise NearRpcWrong(f"{server.name} is a server of {chain_id}, and near.network says {self.network}")
@@ -160,42 +146,31 @@ class Rpc:
         self.genesis, self.chain_id, server.checked = genesis, chain_id, True
 
     async def _ask(self, server: Server, method: str, params: Any, patience: float) -> Any:
-        """The result of one server. Raises `_Passing`, `NearRefused`."""
+        """The result of one server. Raises `Passing`, `NearRefused`."""
         self._count += 1
         number = f"mycelnode-{self._count}"
         body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode()
         with trio.move_on_after(patience) as scope:
             status, headers, data = await self._post(server.url, body)
         if scope.cancelled_caught:
-            raise _Passing(f"did not answer within {patience:g} s")
-        told = _parsed(data)
-        error = told.get("error") if told else None
-        if error is not None:
-            _refuse(error, method)
-        if status != 200:
-            raise _Passing(_said(status, headers), busy=status in BUSY or status >= 500, pause=_retry_after(headers))
-        if told is None:
-            kind = str(headers.get("content-type", "")).partition(";")[0].strip().lower()
-            what = "a web page" if kind == "text/html" else "nothing" if not data.strip() else "no JSON"
-            raise _Passing(f"answers with {what}, as no RPC server does")
-        if told.get("id") != number or "result" not in told:
-            raise _Passing("answers something else than it was asked")
-        return told["result"]
+            raise Passing(f"did not answer within {patience:g} s")
+        kind, retry_after = headers.get("content-type", ""), headers.get("retry-after", "")
+        return read_reply(data, number, method, status=status, kind=str(kind), retry_after=str(retry_after))
 
     async def _post(self, url: str, body: bytes) -> tuple[int, httpx.Headers, bytes]:
         try:
             async with self._client.stream("POST", url, content=body) as response:
                 if response.headers.get("content-encoding", "identity").lower() != "identity":
-                    raise _Passing("compresses its answers unasked, which may be a bomb")
+                    raise Passing("compresses its answers unasked, which may be a bomb")
                 return response.status_code, response.headers, await _read(response)
         except httpx.ConnectError:
-            raise _Passing("cannot be reached") from None
+            raise Passing("cannot be reached") from None
         except httpx.TimeoutException:
-            raise _Passing(f"could not be reached within {CONNECT_SECONDS:g} s") from None
+            raise Passing(f"could not be reached within {CONNECT_SECONDS:g} s") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise _Passing("is no address that can be asked") from None
+            raise Passing("is no address that can be asked") from None
         except httpx.HTTPError:
-            raise _Passing("broke off, or speaks no HTTP") from None
+            raise Passing("broke off, or speaks no HTTP") from None
 
 
 @asynccontextmanager
@@ -224,7 +199,7 @@ async def _read(response: httpx.Response) -> bytes:
                 scope.cancel()
                 async for _ in chunks:
                     pass
-            raise _Passing(f"answers with more than {ANSWER_BYTES:,} bytes")
+            raise Passing(f"answers with more than {ANSWER_BYTES:,} bytes")
     return bytes(found)
 
 
@@ -234,65 +209,3 @@ def _name(url: str) -> str:
         return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
     except ValueError:
         return "an address that is none"
-
-
-def _parsed(data: bytes) -> dict[str, Any] | None:
-    try:
-        told = json.loads(data, parse_constant=_no_number)
-    except (ValueError, RecursionError):
-        return None
-    return told if isinstance(told, dict) else None
-
-
-def _no_number(_: str) -> NoReturn:
-    raise ValueError("no number of JSON")
-
-
-def _said(status: int, headers: httpx.Headers) -> str:
-    if status == 429:
-        return "says that it was asked too often (429)"
-    if 300 <= status < 400:
-        return "sends us elsewhere; set near.rpc to the address itself"
-    return f"says {status}"
-
-
-def _retry_after(headers: httpx.Headers) -> float:
-    text = str(headers.get("retry-after", ""))
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0
-
-
-def _refuse(error: Any, method: str) -> NoReturn:
-    """Raise what an error of JSON-RPC means, in the new form (name, cause, info), the old one (code, message, data), or another."""
-    fields = error if isinstance(error, dict) else {}
-    cause = fields.get("cause")
-    kind = cause.get("name") if isinstance(cause, dict) else fields.get("name")
-    kind = shown(kind)[:KIND_CHARS] if isinstance(kind, str) else ""
-    info = cause.get("info") if isinstance(cause, dict) else None
-    vm = [info.get("vm_error"), info.get("error_message")] if isinstance(info, dict) else []
-    said = _words(*vm, fields.get("data"), info, fields.get("message"), error)
-    if kind in PASSING:
-        raise _Passing(f"says {kind}: {said}", busy=True, kind=kind)
-    if kind == "INVALID_TRANSACTION":
-        kind = _transaction_error(fields.get("data"), info) or kind
-    raise NearRefused(f"the network refused {method}: {kind + ': ' if kind else ''}{said}", kind)
-
-
-def _words(*said: Any) -> str:
-    """The first that says anything."""
-    for words in said:
-        if isinstance(words, str) and words.strip():
-            return shown(words)
-        if words:
-            return shown(json.dumps(words))
-    return "no reason given"
-
-
-def _transaction_error(*places: Any) -> str:
-    """What is wrong with a transaction: {"TxExecutionError": {"InvalidTxError": {"InvalidNonce": {…}}}} is InvalidNonce."""
-    for found in places:
-        for wrapper in ("TxExecutionError", "InvalidTxError"):
-            found = found.get(wrapper, found) if isinstance(found, dict) else found
-        name = next(iter(found), None) if isinstance(found, dict) and len(found) == 1 else found
-        if isinstance(name, str) and re.fullmatch(r"[A-Z][A-Za-z]{1,60}", name):
-            return name
-    return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,8 +22,8 @@ from mycelnode.chain.rpc import Rpc, open_rpc
 from mycelnode.clock import SystemClock
 from mycelnode.database import Database, open_database
 from mycelnode.paths import DataDir
-from mycelnode.patterns.cid import DAG_CBOR, Cid
 from mycelnode.protocols.payment_journal import Entry
+from tests.chain.known import cid_of
 from tests.needs import missing
 
 pytest.importorskip("wasmtime", reason="the local chain needs wasmtime")
@@ -34,12 +33,6 @@ from mycel_simnet.near.devchain import NEAR, Devchain, Wallet, open_devchain
 WASM = Path(__file__).parents[2] / "contracts" / "res"
 PRICE = NEAR // 100
 POLL = 0.02
-
-
-def cid_of(text: str) -> tuple[str, str]:
-    """(hash, CID) of a manifest."""
-    cid = Cid(DAG_CBOR, hashlib.sha256(text.encode()).digest())
-    return cid.digest.hex(), str(cid)
 
 
 @dataclass
@@ -149,4 +142,4 @@ async def a_device(market: Market, folder: Path, *urls: str, work: bool = True) 
         yield Device(market, database, rpc, payments, Registry(near, market.registry.account_id), credentials)
 
 
-__all__ = ["NEAR", "PRICE", "Device", "Market", "a_device", "a_market", "cid_of", "keep_key"]
+__all__ = ["NEAR", "PRICE", "Device", "Market", "a_device", "a_market", "keep_key"]

@@ -14,7 +14,8 @@ from mycelnode.chain import rpc as rpc_module
 from mycelnode.errors import OutcomeUnknown, SpendingRefused
 from mycelnode.protocols.payment_journal import Entry, State
 from tests.chain.faults import LOST, REPLY_LOST, Proxy, a_proxy
-from tests.chain.market import NEAR, PRICE, Device, Market, a_device, a_market, cid_of
+from tests.chain.known import cid_of
+from tests.chain.market import NEAR, PRICE, Device, Market, a_device, a_market
 from tests.chain.servers import html, http, refusal
 
 SECONDS = 20.0

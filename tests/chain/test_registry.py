@@ -12,11 +12,11 @@ import pytest
 from mycelnode.chain.registry import Registry
 from mycelnode.errors import ContractRefused, ContractWrong
 from mycelnode.protocols.payment_journal import State
-from tests.chain.market import NEAR, PRICE, a_device, a_market, cid_of
+from tests.chain.known import CID, DIGEST, PATTERN, cid_of
+from tests.chain.market import NEAR, PRICE, a_device, a_market
 from tests.chain.test_near import a_near, result
 
 SECONDS = 20.0
-DIGEST, CID = cid_of("a pattern")
 
 
 async def test_what_the_contract_answers(tmp_path: Path) -> None:
@@ -99,21 +99,6 @@ async def test_a_use_is_rated_once(tmp_path: Path) -> None:
 
 # --- one that is none of ours --------------------------------------------------------------------------------------------------
 
-PATTERN = {
-    "id": 7,
-    "creator": "alice.near",
-    "pattern_hash": DIGEST,
-    "metadata_cid": CID,
-    "domain": "mail",
-    "price_per_use": "5",
-    "version": 1,
-    "registered_at": "1",
-    "updated_at": "1",
-    "retired_at": None,
-    "uses": 0,
-    "ratings": 0,
-    "seq": 3,
-}
 QUOTE = {"price": "5", "fee": "1", "storage": "2", "total": "7", "hash": DIGEST, "version": 1, "nth": 1}
 QUOTE |= {"paused": False, "retired": False}
 

@@ -56,6 +56,8 @@ BROKEN: dict[str, tuple[Answer, str]] = {
     "100 MB": (endless, f"more than {ANSWER_BYTES:,} bytes"),
     "cut off": (cut_off, "broke off"),
     "429": (http(b"slow down", 429, "text/plain"), "too often"),
+    "429 with an error in it": (http(b'{"error":{"code":-429,"message":"Rate limit"}}', 429), "too often"),
+    "500 of a proxy": (http(b'{"error":"upstream"}', 500), "says 500"),
     "408": (http(b"", 408), "says 408"),
     "503": (http(b"", 503), "says 503"),
     "elsewhere": (http(b"", 302, "text/html", "Location: http://127.0.0.1:1/"), "sends us elsewhere"),
