@@ -35,7 +35,7 @@ GENESIS: Final[Mapping[str, str]] = {
     "testnet": "FWJ9kR6KFWoyMoNjpLXXGHeuiy7tEY6GmoFeCA5yuc6b",
 }
 URLS: Final[Mapping[str, Sequence[str]]] = {
-    "mainnet": ("https://free.rpc.fastnear.com", "https://rpc.mainnet.near.org"),
+    "mainnet": ("https://archival-rpc.mainnet.fastnear.com", "https://rpc.mainnet.fastnear.com"),
     "testnet": ("https://archival-rpc.testnet.fastnear.com", "https://test.rpc.fastnear.com"),
     "devchain": (),
 }

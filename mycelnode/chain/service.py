@@ -120,36 +120,41 @@ class Chain:
         return decide(self.limits, payment, self.journal.spent(self.known))
 
     def questions(self, pattern: Registered, quote: Quote) -> list[str]:
-        """What the person is to be asked before this use is paid for, in sentences. Raises `SpendingRefused`."""
+        """What the person is to be asked before this use is paid for, in sentences. What may not be paid at all, `buy` refuses."""
         verdict = self.verdict(quote.total, pattern.creator)
-        if not verdict.allowed:
-            raise SpendingRefused(verdict.said)
         asked = [verdict.said] if verdict.ask else []
         if not any(line.entry.intent.method == "use_pattern" for line in self.journal.lines(state=State.DONE)):
             asked.append(
                 f"it is the first that this device pays for: that {self.spender} has paid {pattern.creator} is public for ever,"
                 f" linked to {self.spender} and to whoever funded it"
             )
-        return asked
+        return asked if verdict.allowed else []
 
     async def buy(self, pattern: Registered, quote: Quote, *, asked: bool) -> Entry:
         """Have the next use bought, as it was quoted; wait for it with ``payments.wait``.
 
-        ``asked``: the person has said yes to all `questions`. Raises `SpendingRefused`, `KeyFileError`, `ConfigError`.
+        ``asked``: the person has said yes to all `questions`. Raises `SpendingRefused`, which is audited, `KeyFileError`,
+        `ConfigError`.
         """
-        if not asked and (questions := self.questions(pattern, quote)):
-            raise SpendingRefused(f"{questions[0]}; you have to say yes to it. Nothing was spent")
+        questions = [] if asked else self.questions(pattern, quote)
         intent = (await self.actions(self.spender)).use(pattern, quote)
-        return await self.want(intent, about=pattern.cid, creator=pattern.creator)
+        return await self.want(intent, about=pattern.cid, creator=pattern.creator, unasked=questions)
 
-    async def want(self, intent: Intent, *, about: str = "", creator: str | None = None) -> Entry:
-        """Have something done, within the limits. Raises `SpendingRefused`, which is audited."""
+    async def want(
+        self, intent: Intent, *, about: str = "", creator: str | None = None, unasked: Sequence[str] = ()
+    ) -> Entry:
+        """Have something done, within the limits. ``unasked``: what the person would have to be asked first.
+
+        Raises `SpendingRefused`, which is audited.
+        """
         limits = self.limits
 
         def judge(spent: Sequence[Spent]) -> None:
             verdict = decide(limits, Payment(intent.receiver, intent.deposit, creator), spent)
             if not verdict.allowed:
                 raise SpendingRefused(verdict.said)
+            if unasked:
+                raise SpendingRefused(f"{unasked[0]}; you have to say yes to it. Nothing was spent")
 
         return await self.payments.want(intent, about=about, creator=creator, judge=judge)
 

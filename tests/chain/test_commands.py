@@ -137,9 +137,22 @@ async def test_what_is_beyond_a_limit_is_refused_and_audited(tmp_path: Path, mon
         refused = [
             event for event in node.mesh.database.look(lambda c: audit.tail(c, 10)) if event.kind == "payment.refused"
         ]
-        assert len(refused) == 3
+        assert len(refused) == 4
         assert "near.spend_per_use" in str(refused[0].fields["why"])
         assert market.uses() == 0
+
+
+async def test_a_node_asks_nobody_while_there_is_nothing_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        a_market(tmp_path / "chain") as market,
+        a_proxy(market.chain.url) as proxy,
+        a_node(tmp_path, market, monkeypatch, url=proxy.url, account="") as node,
+    ):
+        await ask(node, "config.set", key="near.account", value="bob.near")
+        for kind in ("chain.account", "chain.policy", "chain.outbox", "chain.receipts"):
+            await ask(node, kind)
+        await trio.sleep(0.2)
+        assert proxy.asked == []
 
 
 async def test_what_waits_is_shown_and_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,36 @@ async def test_whatever_gets_lost_it_is_bought_once(tmp_path: Path, fault: str) 
         assert entry.signatures == 1, "nothing was signed anew"
         assert (market.uses(), market.paid()) == (1, PRICE)
         await trio.sleep(0.1)
+        assert market.uses() == 1
+
+
+async def test_a_block_that_a_server_made_up_is_not_signed_on(tmp_path: Path) -> None:
+    bogus = {"hash": "1" * 31 + "2", "height": 1 << 40, "timestamp_nanosec": "1", "gas_price": "1"}
+    async with (
+        a_market() as market,
+        a_proxy(market.chain.url) as proxy,
+        a_device(market, tmp_path, proxy.url) as device,
+    ):
+        proxy.faults["block"] = [{"header": bogus}] * 3
+        entry = await bought(device)
+        assert (entry.state, entry.signatures) == (State.DONE, 1)
+        assert entry.signed is not None
+        assert entry.signed.base < 1 << 40
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_ended_at_any_moment_it_goes_on_where_it_was(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    async with a_market(block_seconds=0.01) as market, a_device(market, tmp_path, work=False) as device:
+        name = (await device.buy()).intent.id
+        for _ in range(6):
+            with trio.move_on_after(chance.uniform(0, 0.05)):
+                await device.payments.run()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(device.payments.run)
+            entry = await device.payments.wait(name, SECONDS)
+            nursery.cancel_scope.cancel()
+        assert entry.state is State.DONE
         assert market.uses() == 1
 
 
