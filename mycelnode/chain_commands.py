@@ -16,15 +16,20 @@ from mycelnode.chain.amounts import account_id
 from mycelnode.chain.journal import Line
 from mycelnode.chain.keys import KeyFile
 from mycelnode.chain.policy import DAY_MS
+from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain, open_chain
 from mycelnode.commands import Handler, Request, flag, rfc3339
-from mycelnode.errors import KeyFileError, NearRefused, OutcomeUnknown
+from mycelnode.errors import ControlError, KeyFileError, NearRefused, OutcomeUnknown
 from mycelnode.mesh import Mesh
-from mycelnode.pattern_requests import amount, file_path, optional, whole
-from mycelnode.protocols.payment_journal import Entry, State
+from mycelnode.pattern_requests import amount, canonical, file_path, optional, whole
+from mycelnode.patterns.cid import Cid
+from mycelnode.protocols.payment_journal import Entry, Intent, State
 
 WAIT_SECONDS: Final = 60.0  # for something to be done on chain, before it is said that it goes on by itself
 CANCEL_SECONDS: Final = 15.0
+RELEASE_WAIT_MS: Final = (
+    30 * DAY_MS
+)  # from retiring a pattern until what is held for it can be taken back, as the contract has it
 LEFT_BEHIND: Final = 2 * 10**22  # yoctoNEAR that stay in an account that is replaced, for the gas of the transfer
 SHOWN: Final = 1_000  # lines at once
 
@@ -48,6 +53,8 @@ class ChainCommands:
             "chain.outbox.cancel": self.cancel,
             "chain.receipts": self.receipts,
             "chain.claim": self.claim,
+            "pattern.price": self.price,
+            "pattern.retire": self.retire,
         }
 
     # --- accounts ----------------------------------------------------------------------------------------------------------------
@@ -185,6 +192,49 @@ class ChainCommands:
         chain = self._chain()
         paid = [line for line in chain.journal.lines(state=State.DONE) if line.entry.intent.method == "use_pattern"]
         return {"receipts": [_receipt(line) for line in paid]}
+
+    # --- what a creator does -----------------------------------------------------------------------------------------------------
+
+    async def price(self, request: Request) -> dict[str, Any]:
+        """Ask another price for a pattern of ours: ``price`` in yoctoNEAR."""
+        chain, price = self._chain(), amount(request, "price")
+        if price is None:
+            raise ControlError("the request needs a text field 'price'")
+        cid, pattern = await self._registered(chain, request)
+        if pattern.retired_at is not None:
+            raise NearRefused(f"{cid} is retired: nobody can use it any more")
+        await self._done(chain, (await chain.actions(chain.account)).price(pattern, price), cid)
+        return {"cid": cid, "id": pattern.id, "price": str(price)}
+
+    async def retire(self, request: Request) -> dict[str, Any]:
+        """Sell a pattern of ours no more; again, 30 days later, take back what is held for it.
+
+        ``released`` is whether that was done, ``release_from`` from when on it can be.
+        """
+        chain = self._chain()
+        cid, pattern = await self._registered(chain, request)
+        actions, retired = await chain.actions(chain.account), pattern.retired_at
+        if retired is None:
+            await self._done(chain, actions.retire(pattern), cid)
+            _, pattern = await self._registered(chain, request)
+            retired = pattern.retired_at or 0
+        release_from = retired // 1_000_000 + RELEASE_WAIT_MS
+        released = (await chain.near.block()).time // 1_000_000 >= release_from
+        if released:
+            await self._done(chain, actions.release(pattern), cid)
+        return {"cid": cid, "id": pattern.id, "released": released, "release_from": rfc3339(release_from)}
+
+    async def _registered(self, chain: Chain, request: Request) -> tuple[str, Registered]:
+        """The pattern of ours that a request means."""
+        cid, account = canonical(request), chain.account
+        found = await chain.registry.pattern_by_hash(account, Cid.parse(cid).digest.hex())
+        if found is None:
+            raise NearRefused(f"{account} has not registered {cid} at {chain.registry.contract}")
+        return cid, found
+
+    async def _done(self, chain: Chain, intent: Intent, cid: str) -> Entry:
+        wanted = await chain.want(intent, about=cid)
+        return _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
 
     async def claim(self, request: Request) -> dict[str, Any]:
         """Take what could not be paid out to our accounts."""

@@ -35,6 +35,8 @@ READS = frozenset(  # what also a folder can answer that was restored from a bac
     ("status", "devices.list", "config.get", "config.list", "audit.verify", "audit.tail")
 )
 
+ON_CHAIN = frozenset(("pattern.price", "pattern.retire"))
+
 
 class Declined(click.ClickException):
     """Somebody said no; nothing was changed."""
@@ -264,14 +266,14 @@ def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[
         async with open_mesh(options.data, clock=clock.system()) as mesh:
             if kind == "status":
                 return status(mesh)
+            if kind.startswith("chain.") or kind in ON_CHAIN:
+                from mycelnode.chain_commands import ask_without_node
+
+                return await ask_without_node(mesh, kind, fields)
             if kind.startswith("pattern."):
                 from mycelnode.pattern_commands import commands_without_node
 
                 return await (await commands_without_node(mesh))[kind](fields)
-            if kind.startswith("chain."):
-                from mycelnode.chain_commands import ask_without_node
-
-                return await ask_without_node(mesh, kind, fields)
             return await MeshCommands(mesh).table()[kind](fields)
 
     try:

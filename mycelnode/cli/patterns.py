@@ -19,12 +19,14 @@ from mycelnode.cli._common import (
     Options,
     ask,
     command,
+    confirm,
     group,
     local_time,
     megabytes,
     plural,
     show,
     table,
+    working,
 )
 from mycelnode.cli._complete import patterns as kept_patterns
 from mycelnode.cli._progress import ask_with_progress
@@ -127,6 +129,27 @@ def rate(options: Options, cid: str, success: str, stars: int | None) -> None:
     show(options, answer, _say_rated)
 
 
+@command(pattern, name="price", short_help="Ask another price for a pattern of yours.")
+@click.argument("cid", shell_complete=kept_patterns)
+@click.argument("price", metavar="NEAR")
+def price_(options: Options, cid: str, price: str) -> None:
+    """Ask another price for a pattern that you have registered, such as 0.02; 0 makes it free."""
+    with working("asking the network"):
+        answer = ask(options, "pattern.price", cid=cid, price=str(_yocto(price, "NEAR")))
+    show(options, answer, lambda found: print(f"{found['cid']} costs {_near(found['price'])} from now on"))
+
+
+@command(pattern, name="retire", short_help="Sell a pattern of yours no more.")
+@click.argument("cid", shell_complete=kept_patterns)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def retire(options: Options, cid: str, yes: bool) -> None:
+    """Sell a pattern that you have registered no more, for ever. Again, 30 days later, take back what was held for it."""
+    confirm(options, "Let nobody buy uses of this pattern any more, for ever?", yes)
+    with working("asking the network"):
+        answer = ask(options, "pattern.retire", cid=cid)
+    show(options, answer, _say_retired)
+
+
 @command(pattern, name="export", short_help="Write a pattern to a file or a folder.")
 @click.argument("cid", shell_complete=kept_patterns)
 @click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
@@ -194,10 +217,10 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _yocto(text: str) -> int:
+def _yocto(text: str, hint: str = "--max-price") -> int:
     found = _NEAR.fullmatch(text)
     if found is None:
-        raise click.BadParameter(f"{text[:40]!r} is not an amount of NEAR such as 0.1", param_hint="--max-price")
+        raise click.BadParameter(f"{text[:40]!r} is not an amount of NEAR such as 0.1", param_hint=hint)
     return int(found[1]) * YOCTO + int((found[2] or "").ljust(24, "0"))
 
 
@@ -295,6 +318,14 @@ def _say_list(answer: Mapping[str, Any]) -> None:
 
 def _say_rated(answer: Mapping[str, Any]) -> None:
     print(f"noted: {plural(answer['uses'], 'use')}, {answer['successes']} went well, {answer['failures']} did not")
+
+
+def _say_retired(answer: Mapping[str, Any]) -> None:
+    print(f"{answer['cid']} is retired")
+    if answer["released"]:
+        _err("what was held for it has come back")
+    else:
+        _err(f"what is held for it can be taken back from {local_time(answer['release_from'])} on, by the same command")
 
 
 def _say_imported(answer: Mapping[str, Any]) -> None:

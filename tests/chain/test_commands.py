@@ -26,6 +26,7 @@ from mycelnode.errors import (
 from mycelnode.node import Node
 from mycelnode.protocols.payment_journal import State
 from tests.chain.faults import LOST, a_proxy
+from tests.chain.known import CID, cid_of
 from tests.chain.market import NEAR, PRICE, Market, a_market
 from tests.node.nodes import ask, founder
 
@@ -211,6 +212,31 @@ async def test_with_nobody_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert line["word"].startswith("waits to be sent; nothing was spent")
         proxy.down = False
         assert (await node.chain.payments.wait(entry.intent.id, SECONDS)).state is State.DONE
+
+
+async def test_a_creator_asks_another_price_and_retires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        a_market(tmp_path / "chain") as market,
+        a_node(tmp_path, market, monkeypatch, account="alice.near") as node,
+    ):
+        priced = await ask(node, "pattern.price", cid=CID, price=str(3 * PRICE))
+        assert priced == {"cid": CID, "id": market.pattern, "price": str(3 * PRICE)}
+        assert (await node.chain.registry.quote(market.pattern, "bob.near")).price == 3 * PRICE
+        other = cid_of("another")[1]
+        with pytest.raises(NearRefused, match=f"alice.near has not registered {other}"):
+            await ask(node, "pattern.price", cid=other, price="1")
+        retired = await ask(node, "pattern.retire", cid=CID)
+        assert not retired["released"]
+        with pytest.raises(NearRefused, match="is retired"):
+            await ask(node, "pattern.price", cid=CID, price="1")
+        assert not (await ask(node, "pattern.retire", cid=CID))["released"], "it is too early"
+        before = market.chain.balance("alice.near")
+        await market.chain.fast_forward(seconds=31 * 24 * 3600)
+        assert (await ask(node, "pattern.retire", cid=CID))["released"]
+        assert market.chain.balance("alice.near") > before + NEAR // 11, "what was held has come back"
+        for fields in ({"cid": CID}, {"price": "1"}, {"cid": CID, "price": "0.1"}):
+            with pytest.raises(ControlError):
+                await ask(node, "pattern.price", **fields)
 
 
 BAD: list[tuple[str, dict[str, Any], type[MycelError]]] = [
