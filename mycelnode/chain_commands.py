@@ -19,7 +19,7 @@ from mycelnode.chain.policy import DAY_MS
 from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain, open_chain
 from mycelnode.commands import Handler, Request, flag, rfc3339
-from mycelnode.errors import ControlError, KeyFileError, NearRefused, OutcomeUnknown
+from mycelnode.errors import ConfigError, ControlError, KeyFileError, NearRefused, OutcomeUnknown
 from mycelnode.mesh import Mesh
 from mycelnode.pattern_requests import amount, canonical, file_path, optional, whole
 from mycelnode.patterns.cid import Cid
@@ -83,6 +83,10 @@ class ChainCommands:
             made = await chain.wallet.create(name, parent=parent, amount=given)
             chain.mesh.settings.set_local("near.account", made.account)
             return _made(chain, made)
+        if spender := chain.mesh.settings.get("near.spender"):
+            raise ConfigError(
+                f"{spender} pays for this device already; `mycelnode chain account rotate` puts another in its place"
+            )
         made = await self._spender(chain)
         if parent is not None and given:
             await self._transfer(chain, parent, made.account, given)

@@ -32,7 +32,8 @@ MAX_GAS: Final = 1_000 * 10**12
 MAX_VALIDITY: Final = 10_000_000  # blocks
 MAX_HEIGHT: Final = 1 << 50
 SIGNATURE_BYTES: Final = 65  # with the byte that says of which kind it is
-MISSING_KEY: Final = ("UNKNOWN_ACCESS_KEY", "does not exist while viewing")
+NOT_THERE: Final = "does not exist while viewing"  # of an account or a key, in the older form
+ABSENT: Final = ("UNKNOWN_ACCOUNT", "UNKNOWN_ACCESS_KEY", NOT_THERE)
 NO_CODE: Final = ("NO_CONTRACT_CODE", "CodeDoesNotExist")
 NO_METHOD: Final = ("MethodNotFound", "MethodResolveError")
 
@@ -163,7 +164,7 @@ class Near:
         try:
             told = await self._query("view_account", at, account_id=account_id(account))
         except NearRefused as error:
-            if error.kind == "UNKNOWN_ACCOUNT":
+            if error.kind in ABSENT:
                 return None
             raise
         code = base58(told.base58("code_hash"))
@@ -174,7 +175,7 @@ class Near:
         try:
             told = await self._query("view_access_key", at, account_id=account_id(account), public_key=key)
         except NearRefused as error:
-            if error.kind in (*MISSING_KEY, "UNKNOWN_ACCOUNT"):
+            if error.kind in ABSENT:
                 return None
             raise
         if told.any("permission") == "FullAccess":
@@ -218,9 +219,7 @@ class Near:
         told = Answer(await self.rpc.call("query", {"request_type": kind, **place, **fields}), kind, NearRpcWrong)
         if told.has("error"):
             said = str(told.any("error"))
-            raise NearRefused(
-                f"the network refused {kind}: {shown(said)}", next((k for k in MISSING_KEY if k in said), said)
-            )
+            raise NearRefused(f"the network refused {kind}: {shown(said)}", NOT_THERE if NOT_THERE in said else said)
         if at != FINAL and told.any("block_hash") != at:
             raise NearRpcWrong("an RPC server answers for another block than it was asked about")
         return told
@@ -231,7 +230,7 @@ def _of_contract(error: NearRefused, contract: str, method: str) -> MycelError:
     said = f"{error.kind} {error}"
     if words := panic(said):
         return ContractRefused(words, error_code(words))
-    if error.kind == "UNKNOWN_ACCOUNT" or "does not exist" in said:
+    if error.kind in ABSENT:
         return ContractRefused(f"there is no account {contract} on this network", "UNKNOWN_ACCOUNT")
     if any(mark in said for mark in NO_CODE):
         return ContractRefused(f"no contract is deployed at {contract}", "NO_CONTRACT_CODE")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Final
 
 import trio
@@ -16,12 +17,14 @@ from mycelnode.chain.keys import Credentials, NearKey
 from mycelnode.chain.near import Call, Near, Signed, Transfer, sign
 from mycelnode.chain.policy import Spent
 from mycelnode.chain.prechecks import refusal
-from mycelnode.errors import ContractRefused, MycelError, NearRefused, OutcomeUnknown, first
+from mycelnode.errors import ContractRefused, ContractWrong, MycelError, NearRefused, OutcomeUnknown, first
 from mycelnode.ports import Clock
 from mycelnode.protocols.payment import Answer, Ask, Effect, Keep, Look, Outbox, Reported, Send, Sight, Sign, Silent
 from mycelnode.protocols.payment_journal import Entry, Intent, Signature
 
-POLL_SECONDS: Final = 1.0  # until it is asked again what became of something; about the time of a block
+POLL_SECONDS: Final = (
+    1.0  # until it is asked again what became of something, and twice as long each time; about that of a block
+)
 LONGEST_POLL: Final = 60.0
 UNKNOWN_TRANSACTION: Final = "UNKNOWN_TRANSACTION"
 
@@ -36,9 +39,11 @@ class Payments:
     ) -> None:
         self.near, self.journal = near, journal
         self._credentials, self._clock, self._poll = credentials, clock, poll
-        self._machine: Outbox | None = None  # until it is known which chain it is
+        self._machine: Outbox | None = None  # until it is known which chain this is
         self._network = ""
         self._validity = 0
+        self._pause = poll
+        self._problem = ""  # why it is not known yet
         self._poked, self._changed = trio.Event(), trio.Event()
 
     # --- what a person wants ---------------------------------------------------------------------------------------------------
@@ -57,14 +62,14 @@ class Payments:
         if line is not None and not line.entry.ended:
             if self._machine is not None and entry.intent.network == self._network:
                 self._machine.add(entry.intent)
-            self._poke()
+            self._hurry()
         return entry
 
     def entry(self, name: str) -> Entry | None:
         """How an intent stands, with the last word that was said about it."""
         found = None if self._machine is None else self._machine.find(name)
         if found is None and (line := self.journal.find(name)) is not None:
-            found = line.entry
+            found = line.entry if line.entry.ended or not self._problem else line.entry.saying(self._problem)
         return found
 
     async def wait(self, name: str, seconds: float) -> Entry:
@@ -78,7 +83,8 @@ class Payments:
         entry = self.entry(name)
         if entry is None:
             raise NearRefused(f"the outbox has nothing called {name}")
-        raise OutcomeUnknown(f"{entry.word}{f' ({entry.said})' if entry.signed and entry.said else ''}")
+        told = f" ({entry.said})" if entry.signed is None and entry.said and entry.said not in entry.word else ""
+        raise OutcomeUnknown(f"{entry.word}{told}")
 
     async def cancel(self, name: str, why: str) -> Entry:
         """It is not wanted any more; see `protocols.payment.Outbox.cancel`. That is kept when this returns."""
@@ -93,7 +99,7 @@ class Payments:
         assert entry is not None, "it is there"
         await self.journal.keep(entry)
         self._cancelled(self._machine, name, why)  # it may have begun meanwhile
-        self._poke()
+        self._hurry()
         return entry
 
     def _cancelled(self, machine: Outbox | None, name: str, why: str) -> Entry | None:
@@ -109,36 +115,38 @@ class Payments:
         while not self.journal.lines(ended=False, most=1):
             await self._poked.wait()
         machine = await self._begin()
-        pause = self._poll
         async with trio.open_nursery() as nursery:
             while True:
                 poked = self._poked
                 for effect in machine.next(self._clock.wall()):
                     nursery.start_soon(self._carry_out, machine, effect)
-                with trio.move_on_after(pause if machine.entries else float("inf")) as scope:
+                with trio.move_on_after(self._pause if machine.entries else inf) as scope:
                     await poked.wait()
                 if scope.cancelled_caught:
-                    pause = min(2 * pause, LONGEST_POLL) if self._unreachable else self._poll
+                    self._pause = min(2 * self._pause, LONGEST_POLL)
                     machine.wake()
-
-    @property
-    def _unreachable(self) -> bool:
-        return all(server.said for server in self.near.rpc.servers)
 
     async def _begin(self) -> Outbox:
         """Which chain it is, and what is under way there."""
-        pause = self._poll
         while True:
             try:
                 self._network = await self.near.rpc.identify()
                 self._machine = Outbox(self.journal.live(self._network))
             except MycelError as error:
-                _log.info("the outbox waits: %s", error)
-                with trio.move_on_after(pause):
+                self._problem = str(error)
+                with trio.move_on_after(self._pause):
                     await self._poked.wait()
-                pause = min(2 * pause, LONGEST_POLL)
+                self._pause = min(2 * self._pause, LONGEST_POLL)
             else:
+                self._problem, self._pause = "", self._poll
                 return self._machine
+
+    def _hurry(self) -> None:
+        """Something new is wanted."""
+        self._pause = self._poll
+        if self._machine is not None:
+            self._machine.wake()
+        self._poke()
 
     def _poke(self) -> None:
         self._poked.set()
@@ -186,10 +194,8 @@ class Payments:
         if intent.check is not None:
             try:
                 viewed = await self.near.view(intent.receiver, intent.check.method, intent.check.args, block.hash)
-            except ContractRefused as error:
-                if not fresh:
-                    raise
-                done, why = None, f"{error}; nothing was spent"
+            except (ContractRefused, ContractWrong) as error:  # what is signed is decided without it
+                why = f"{error}; nothing was spent"
             else:
                 done = intent.check.met(viewed.value)
         if fresh and key is not None and not done and not why:
@@ -230,6 +236,7 @@ class Payments:
         machine.kept(entry)
         if entry.ended:
             machine.forget(entry.intent.id)
+            self._pause = self._poll
         self._changed.set()
         self._changed = trio.Event()
 

@@ -207,7 +207,7 @@ def _say_outbox(answer: Mapping[str, Any]) -> None:
     for one in answer["entries"]:
         print(f"{one['no']}  {one['method']}, {_near(one['amount'])} to {one['receiver']}, {local_time(one['added'])}")
         print(f"    {one['word']}")
-        if one["said"] and one["said"] != one["word"]:
+        if one["state"] == "waiting" and one["said"] and one["said"] not in one["word"]:
             print(f"    {one['said']}")
     if not answer["entries"]:
         print("nothing waits")

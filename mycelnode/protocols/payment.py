@@ -74,7 +74,8 @@ Effect = Look | Sign | Keep | Send | Ask
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one final block shows. ``nonce``: of the key; None: the account has no such key. ``done``: by `Check`, if there is one.
+    """What one final block shows. ``nonce``: of the key; None: the account has no such key. ``done``: by `Check`; None if there is
+    none, or if the contract cannot answer it.
 
     ``valid``: for how many blocks after this one a transaction on it can be included. ``refusal``: why what was not signed yet need
     not be signed at all, as too little money.
@@ -116,7 +117,7 @@ class Outbox:
         self._entries = {entry.intent.id: entry for entry in entries}
         self._unkept: dict[str, Entry] = {}  # changed, and not on the disk yet
         self._todo: dict[str, Effect] = {}  # what comes next, where that is not a look
-        self._seen: dict[str, int] = {}  # the height of the last look
+        self._seen: dict[str, Sight] = {}  # at the last look
         self._busy: set[Lane] = set()  # something is being done there
         self._resting: set[Lane] = set()  # nothing more can be done there for the moment
 
@@ -203,7 +204,7 @@ class Outbox:
         if sight is None:
             self._rest(entry.saying(said))
             return
-        self._seen[name] = sight.height
+        self._seen[name] = sight
         if sight.done:
             self._end(entry, State.DONE, "done")
         elif entry.state is State.SIGNED:
@@ -220,7 +221,7 @@ class Outbox:
         signed, burn, name = entry.signed, entry.burn, entry.intent.id
         assert signed is not None, "what is signed has a signature"
         if sight.nonce is None or sight.nonce >= signed.nonce:
-            self._spent(entry, signed, sight.height)
+            self._spent(entry, signed, sight)
         elif sight.height > signed.until:
             self._void(entry)
         elif entry.outcome is not None and not entry.cancelling:
@@ -232,27 +233,27 @@ class Outbox:
         else:  # another burn of the same nonce costs nothing more: one of them at most is carried out
             self._todo[name] = Sign(entry, signed.nonce, sight, burn=True)
 
-    def _spent(self, entry: Entry, signed: Signature, height: int) -> None:
+    def _spent(self, entry: Entry, signed: Signature, sight: Sight) -> None:
         """The nonce is spent: by the transaction itself, by a burn, or by something else that used the key."""
-        since = height if entry.spent_at is None else min(entry.spent_at, height)
+        since = sight.height if entry.spent_at is None else min(entry.spent_at, sight.height)
         entry = self._note(replace(entry, spent_at=since))
-        outcome = entry.outcome
+        outcome, patience = entry.outcome, self._pending if entry.outcome is None else self._settle
         if outcome is not None and outcome.hash != signed.hash:
             self._void(entry)  # the burn has it
         elif outcome is not None and not outcome.success:
             self._end(entry, State.FAILED, outcome.said)
-        elif outcome is not None and entry.intent.check is None:
+        elif outcome is not None and sight.done is None:
             self._end(entry, State.DONE, "done")
-        elif height - since > (self._pending if outcome is None else self._settle):
-            self._gone(entry, signed)
+        elif sight.height - since > patience:
+            self._gone(entry, signed, sight)
         elif outcome is not None:
             self._rest(entry)  # the block that shows it is still to come
         else:
             self._todo[entry.intent.id] = Ask(entry, (signed,) if entry.burn is None else (signed, entry.burn))
 
-    def _gone(self, entry: Entry, signed: Signature) -> None:
-        """Its time is over, nobody says what became of it, and the check, if there is one, says that it was not done."""
-        if entry.intent.check is not None and (entry.intent.again or entry.cancelling):
+    def _gone(self, entry: Entry, signed: Signature, sight: Sight) -> None:
+        """Its time is over, and nobody says what became of it; unless the check does, nobody ever will."""
+        if sight.done is False and (entry.intent.again or entry.cancelling):
             self._void(entry)
         else:
             self._end(entry, State.UNKNOWN, f"whether it was carried out is not known: nobody remembers {signed.hash}")
@@ -296,8 +297,8 @@ class Outbox:
             return
         if isinstance(answer, Reported):
             self._note(replace(entry, outcome=answer.outcome))  # kept with what the next look makes of it
-        elif answer.unknown and entry.spent_at is not None and self._seen[name] - entry.spent_at > self._settle:
-            self._gone(entry, entry.signed)
+        elif answer.unknown and entry.spent_at is not None and self._seen[name].height - entry.spent_at > self._settle:
+            self._gone(entry, entry.signed, self._seen[name])
         else:
             self._rest(entry.saying(answer.said))
 

@@ -79,6 +79,8 @@ async def test_a_named_account_a_spender_and_another_spender(tmp_path: Path, mon
         assert [key["account"] for key in known["keys"]] == ["fox.bob.near", spender["account"]]
         balance = await ask(node, "chain.balance")
         assert (balance["account"], balance["balance"]) == (spender["account"], str(2 * NEAR))
+        with pytest.raises(ConfigError, match="pays for this device already"):
+            await ask(node, "chain.account.create")
         rotated = await ask(node, "chain.account.rotate")
         assert rotated["before"] == spender["account"]
         assert rotated["moved"] == str(2 * NEAR - 2 * NEAR // 100)

@@ -199,10 +199,12 @@ async def test_a_key_and_none() -> None:
 
 async def test_an_account_and_none() -> None:
     seen = {"amount": "5", "locked": "1", "storage_usage": 182, "code_hash": base58(bytes(32)), **WHERE}
-    async with a_near(view_account=[seen, refusal("UNKNOWN_ACCOUNT"), {**seen, "amount": "-1"}]) as (near, _):
+    gone = {"error": "account bob.near does not exist while viewing", **WHERE}
+    async with a_near(view_account=[seen, refusal("UNKNOWN_ACCOUNT"), gone, {**seen, "amount": "-1"}]) as (near, _):
         account = await near.account("alice.near")
         assert account is not None
         assert (account.balance, account.locked, account.storage) == (5, 1, 182)
+        assert await near.account("bob.near") is None
         assert await near.account("bob.near") is None
         with pytest.raises(NearRpcWrong, match="amount should be an amount in yoctoNEAR"):
             await near.account("alice.near")

@@ -129,7 +129,7 @@ async def test_while_nobody_answers_it_says_until_when_that_is_unknown(tmp_path:
 
         proxy.before = go_down
         name = (await device.buy()).intent.id
-        with pytest.raises(OutcomeUnknown, match=r"^unknown until height \d+"):
+        with pytest.raises(OutcomeUnknown, match=r"^unknown until height \d+$"):
             await device.payments.wait(name, 0.5)
         entry = device.payments.entry(name)
         assert entry is not None

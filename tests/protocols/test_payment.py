@@ -187,6 +187,23 @@ def test_what_the_contract_would_do_twice_is_not_signed_anew_when_nobody_knows(c
     assert "T" in kept.word
 
 
+def test_a_contract_that_cannot_answer_any_more_leaves_nothing_undecided() -> None:
+    told = Driven(Entry(an_intent(), State.SIGNED, a_signature(), spent_at=12))
+    told.look(a_sight(13, nonce=1, done=None))
+    assert isinstance(told.next(), Ask)
+    told.outbox.answered("use/7/1", Reported(Outcome("T", True, b"{}", "", 5, 5)))
+    told.look(a_sight(14, nonce=1, done=None))
+    assert told.keep().state is State.DONE
+    forgotten = Driven(Entry(an_intent(), State.SIGNED, a_signature(), spent_at=12))
+    forgotten.look(a_sight(12 + SETTLE + 1, nonce=1, done=None))
+    assert isinstance(forgotten.next(), Ask)
+    forgotten.outbox.answered("use/7/1", Silent(unknown=True))
+    assert forgotten.keep().state is State.UNKNOWN
+    never = Driven(Entry(an_intent(), State.SIGNED, a_signature(), cancelling=True, why="you cancelled it"))
+    never.look(a_sight(10 + VALID + 1, done=None))
+    assert never.keep().state is State.CANCELLED
+
+
 def test_a_failure_is_told_once_the_nonce_is_spent() -> None:
     driven = sent()
     driven.outbox.answered("use/7/1", failed("T"))
