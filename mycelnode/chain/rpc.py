@@ -11,14 +11,16 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import httpx
 import trio
 
 from mycelnode.chain.replies import Passing, read_reply
 from mycelnode.errors import MycelError, NearRefused, NearRpcWrong, NearUnreachable
+
+if TYPE_CHECKING:
+    import httpx
 
 ANSWER_BYTES: Final = 4 << 20
 PATIENCE: Final = 10.0  # seconds for one answer of one server
@@ -69,11 +71,16 @@ class Server:
 class Rpc:
     """The servers of one network. ``genesis``: the hash of its first block, once it is known. Made by `open_rpc`."""
 
-    def __init__(self, client: httpx.AsyncClient, network: str, urls: Sequence[str], genesis: str) -> None:
-        self._client = client
+    def __init__(self, network: str, urls: Sequence[str], genesis: str) -> None:
+        self._client: httpx.AsyncClient | None = None  # made when somebody is asked: that takes a while
         self.network, self.genesis, self.chain_id = network, genesis, ""
         self.servers = [Server(url, _name(url)) for url in urls]
         self._count = 0
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            await self._client.aclose()
 
     async def identify(self) -> str:
         """Names the very chain: the network, and the hash of its first block. Raises as `call` does."""
@@ -158,6 +165,16 @@ class Rpc:
         return read_reply(data, number, method, status=status, kind=str(kind), retry_after=str(retry_after))
 
     async def _post(self, url: str, body: bytes) -> tuple[int, httpx.Headers, bytes]:
+        import httpx
+
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
+                timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+                limits=httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS),
+                follow_redirects=False,
+                trust_env=False,
+            )
         try:
             async with self._client.stream("POST", url, content=body) as response:
                 if response.headers.get("content-encoding", "identity").lower() != "identity":
@@ -179,14 +196,11 @@ async def open_rpc(network: str, urls: Sequence[str] = (), *, genesis: str = "")
 
     ``genesis``: of a network that is not known to everybody, the hash of its first block, where that is known.
     """
-    async with httpx.AsyncClient(
-        headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
-        timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-        limits=httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS),
-        follow_redirects=False,
-        trust_env=False,
-    ) as client:
-        yield Rpc(client, network, list(dict.fromkeys(urls or URLS[network])), GENESIS.get(network, genesis))
+    rpc = Rpc(network, list(dict.fromkeys(urls or URLS[network])), GENESIS.get(network, genesis))
+    try:
+        yield rpc
+    finally:
+        await rpc.aclose()
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -213,6 +213,7 @@ async def test_a_secret_in_an_address_is_not_shown() -> None:
 
 async def test_a_call_is_cancelled_at_once_and_the_next_one_works() -> None:
     async with a_server(block=[silent, "right"]) as server, open_rpc("devchain", [server.url]) as rpc:
+        await rpc.call("status", [])
         with trio.move_on_after(0.05) as scope:
             await rpc.call("block", {})
         assert scope.cancelled_caught
