@@ -262,8 +262,10 @@ class Outbox:
         """What was signed was not carried out, and never will be."""
         if not entry.cancelling:
             self._change(replace(entry, state=State.WAITING, signed=None, burn=None, spent_at=None, outcome=None))
+        elif entry.why == EXPIRED:
+            self._end(entry, State.FAILED, f"{EXPIRED} before it was carried out; {BUT_GAS}")
         else:
-            self._end(entry, State.FAILED if entry.why == EXPIRED else State.CANCELLED, f"{entry.why}; {BUT_GAS}")
+            self._end(entry, State.CANCELLED, f"{entry.why}; {BUT_GAS}")
 
     def signed(self, name: str, signature: Signature, *, burn: bool) -> None:
         """It is signed, and nobody has seen the signature: first it is kept."""

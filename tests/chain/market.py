@@ -22,6 +22,7 @@ from mycelnode.chain.rpc import Rpc, open_rpc
 from mycelnode.clock import SystemClock
 from mycelnode.database import Database, open_database
 from mycelnode.paths import DataDir
+from mycelnode.ports import Clock
 from mycelnode.protocols.payment_journal import Entry
 from tests.chain.known import cid_of
 from tests.needs import missing
@@ -122,7 +123,9 @@ class Device:
 
 
 @asynccontextmanager
-async def a_device(market: Market, folder: Path, *urls: str, work: bool = True) -> AsyncIterator[Device]:
+async def a_device(
+    market: Market, folder: Path, *urls: str, work: bool = True, clock: Clock | None = None
+) -> AsyncIterator[Device]:
     """``urls``: what it takes for servers; the chain itself, if there are none."""
     data = DataDir(folder / "data")
     if not data.path.exists():
@@ -136,7 +139,8 @@ async def a_device(market: Market, folder: Path, *urls: str, work: bool = True) 
         open_background() as nursery,
     ):
         near = Near(rpc)
-        payments = Payments(near, Journal(database, SystemClock()), credentials, SystemClock(), poll=POLL)
+        clock = clock or SystemClock()
+        payments = Payments(near, Journal(database, clock), credentials, clock, poll=POLL)
         if work:
             nursery.start_soon(payments.run)
         yield Device(market, database, rpc, payments, Registry(near, market.registry.account_id), credentials)
