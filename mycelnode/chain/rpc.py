@@ -1,4 +1,4 @@
-"""NEAR's JSON-RPC over httpx: several servers, of which none is believed to be the right one before it has shown it.
+"""NEAR's JSON-RPC: several servers, of which none is believed to be the right one before it has shown it.
 
 A call goes to the first server that is well; the next one is asked when it is silent, busy or broken. What the network itself says
 no to is raised as it is, by whoever says it. Cancelled, a call ends at once; the server may have acted on it all the same.
@@ -20,12 +20,10 @@ from mycelnode.chain.replies import Passing, read_reply
 from mycelnode.errors import MycelError, NearRefused, NearRpcWrong, NearUnreachable
 
 if TYPE_CHECKING:
-    import httpx
+    from mycelnode.chain.posting import Poster
 
 ANSWER_BYTES: Final = 4 << 20
 PATIENCE: Final = 10.0  # seconds for one answer of one server
-CONNECT_SECONDS: Final = 5.0
-MAX_CALLS: Final = 8  # at a time, to each server
 FIRST_PAUSE: Final = 0.5  # seconds until a server that failed is asked again
 LONGEST_PAUSE: Final = 60.0
 MAX_ROUNDS: Final = 3  # in which a busy server is asked again for the same call
@@ -72,15 +70,15 @@ class Rpc:
     """The servers of one network. ``genesis``: the hash of its first block, once it is known. Made by `open_rpc`."""
 
     def __init__(self, network: str, urls: Sequence[str], genesis: str) -> None:
-        self._client: httpx.AsyncClient | None = None  # made when somebody is asked: that takes a while
+        self._poster: Poster | None = None  # made when somebody is asked: that takes a while
         self.network, self.genesis, self.chain_id = network, genesis, ""
         self.servers = [Server(url, _name(url)) for url in urls]
         self._count = 0
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        if self._poster is not None:
+            await self._poster.aclose()
 
     async def identify(self) -> str:
         """Names the very chain: the network, and the hash of its first block. Raises as `call` does."""
@@ -157,37 +155,17 @@ class Rpc:
         self._count += 1
         number = f"mycelnode-{self._count}"
         body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode()
+        if self._poster is None:
+            from mycelnode.chain.posting import Poster
+
+            self._poster = Poster()
         with trio.move_on_after(patience) as scope:
-            status, headers, data = await self._post(server.url, body)
+            answer = await self._poster.post(server.url, body, ANSWER_BYTES)
         if scope.cancelled_caught:
             raise Passing(f"did not answer within {patience:g} s")
-        kind, retry_after = headers.get("content-type", ""), headers.get("retry-after", "")
-        return read_reply(data, number, method, status=status, kind=str(kind), retry_after=str(retry_after))
-
-    async def _post(self, url: str, body: bytes) -> tuple[int, httpx.Headers, bytes]:
-        import httpx
-
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
-                timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-                limits=httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS),
-                follow_redirects=False,
-                trust_env=False,
-            )
-        try:
-            async with self._client.stream("POST", url, content=body) as response:
-                if response.headers.get("content-encoding", "identity").lower() != "identity":
-                    raise Passing("compresses its answers unasked, which may be a bomb")
-                return response.status_code, response.headers, await _read(response)
-        except httpx.ConnectError:
-            raise Passing("cannot be reached") from None
-        except httpx.TimeoutException:
-            raise Passing(f"could not be reached within {CONNECT_SECONDS:g} s") from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise Passing("is no address that can be asked") from None
-        except httpx.HTTPError:
-            raise Passing("broke off, or speaks no HTTP") from None
+        return read_reply(
+            answer.body, number, method, status=answer.status, kind=answer.kind, retry_after=answer.retry_after
+        )
 
 
 @asynccontextmanager
@@ -201,20 +179,6 @@ async def open_rpc(network: str, urls: Sequence[str] = (), *, genesis: str = "")
         yield rpc
     finally:
         await rpc.aclose()
-
-
-async def _read(response: httpx.Response) -> bytes:
-    found, chunks = bytearray(), response.aiter_raw()
-    async for chunk in chunks:
-        found += chunk
-        if len(found) > ANSWER_BYTES:
-            with trio.CancelScope(shield=True) as scope:
-                # httpx reads through generators inside generators. Being cancelled, where they read, ends them all, from inside.
-                scope.cancel()
-                async for _ in chunks:
-                    pass
-            raise Passing(f"answers with more than {ANSWER_BYTES:,} bytes")
-    return bytes(found)
 
 
 def _name(url: str) -> str:

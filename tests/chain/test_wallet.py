@@ -178,8 +178,8 @@ SAYS: dict[str, tuple[Answer, str]] = {
     "too often": (http(b"", 429), "too often"),
     "a page": (html(502), "refused to make fox.testnet"),
     "nothing": (http(b"", 500), "no reason given"),
-    "much": (http(b"x" * (1 << 20), 500), "refused to make"),
-    "no HTTP": (b"hello", "does not answer"),
+    "much": (http(b"x" * (1 << 20), 500), "answers with more than"),
+    "no HTTP": (b"hello", "speaks no HTTP"),
     "a lie": (http(b"{}", 201), "refused to make"),
 }
 
