@@ -9,7 +9,7 @@ from mycelnode.chain.amounts import format_near, is_implicit
 from mycelnode.chain.gas import CREATION, MARGIN, NEW_ACCOUNT, TRANSFER, paid_in_advance
 from mycelnode.chain.near import AccessKey, Block, Near
 from mycelnode.chain.registry import Registry
-from mycelnode.errors import ContractRefused
+from mycelnode.errors import ContractRefused, ContractWrong
 from mycelnode.protocols.payment_journal import Intent
 
 YOCTO_A_BYTE: Final = 10**19  # that an account must keep for what it stores
@@ -24,7 +24,7 @@ async def refusal(near: Near, intent: Intent, key: AccessKey, block: Block) -> s
     if not why and intent.method:
         try:
             why = await _of_contract(near, intent, block)
-        except ContractRefused as error:
+        except (ContractRefused, ContractWrong) as error:
             why = str(error)
     return f"{why}; {NOTHING}" if why else ""
 
