@@ -17,6 +17,9 @@ from mycelnode.protocols.payment_journal import Entry, Intent, State, decode_ent
 MAX_LIVE: Final = 1_000  # that wait or are under way
 MAX_TRIES: Final = 1_000  # of one intent that failed each time
 MAX_ROWS: Final = 10_000  # that are listed at once
+AGAIN: Final = frozenset(
+    (State.FAILED, State.CANCELLED, State.UNKNOWN)
+)  # what may be wanted once more: first its check is asked
 _COLUMNS: Final = "no, about, creator, amount, added, changed, entry"
 
 
@@ -47,7 +50,7 @@ class Journal:
         creator: str | None = None,
         judge: Callable[[Sequence[Spent]], None] = lambda spent: None,
     ) -> Entry:
-        """Keep an intent; what is there already under its id, and has not failed, is returned as it is.
+        """Keep an intent; what is under its id, and is done or may still be, is returned as it is.
 
         ``judge`` is given what was spent within a day, and raises `SpendingRefused` if there may be no more; that is audited. It
         and the line are one transaction: two that ask at the same time do not both get the last of it.
@@ -157,7 +160,7 @@ def _free_id(connection: sqlite3.Connection, intent: Intent) -> tuple[Intent, En
         if row is None:
             return replace(intent, id=name), None
         entry = decode_entry(row[0])
-        if entry.state not in (State.FAILED, State.CANCELLED):
+        if entry.state not in AGAIN:
             return intent, entry
     raise BusyError(f"{intent.id} has failed {MAX_TRIES} times, and is not tried again")
 

@@ -57,7 +57,9 @@ class Poster:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise Passing("is no address that can be asked") from None
         except httpx.HTTPError:
-            raise Passing("broke off, or speaks no HTTP") from None
+            raise Passing(
+                "broke off, or speaks no HTTP", busy=True
+            ) from None  # perhaps just as it had been idle for long
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -28,7 +28,7 @@ from mycelnode.protocols.payment_journal import State
 from tests.chain.faults import LOST, a_proxy
 from tests.chain.known import CID, cid_of
 from tests.chain.market import NEAR, PRICE, Market, a_market
-from tests.node.nodes import ask, founder
+from tests.node.nodes import ask, founder, until
 
 SECONDS = 20.0
 RECEIPT_PRICE = 4 * 10**21
@@ -239,6 +239,20 @@ async def test_a_creator_asks_another_price_and_retires(tmp_path: Path, monkeypa
         for fields in ({"cid": CID}, {"price": "1"}, {"cid": CID, "price": "0.1"}):
             with pytest.raises(ControlError):
                 await ask(node, "pattern.price", **fields)
+
+
+async def test_a_fault_of_the_outbox_is_shown_and_does_not_end_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(self: object) -> None:
+        raise LookupError("a fault of ours")
+
+    monkeypatch.setattr("mycelnode.chain.outbox.Payments.run", broken)
+    async with founder(tmp_path) as node:
+        await until(lambda: "near" in node.status()["services"], "the fault is shown")
+        assert node.status()["services"]["near"]["state"] == "failed"
+        assert "a fault of ours" in node.status()["services"]["near"]["detail"]
+        assert (await ask(node, "chain.outbox"))["entries"] == []
 
 
 BAD: list[tuple[str, dict[str, Any], type[MycelError]]] = [

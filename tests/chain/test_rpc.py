@@ -108,6 +108,11 @@ async def test_a_busy_server_is_asked_again_after_a_pause() -> None:
         assert await rpc.call("block", {}) == "right"
 
 
+async def test_a_connection_that_broke_off_is_made_anew() -> None:
+    async with a_server(block=[cut_off, "right"]) as server, open_rpc("devchain", [server.url]) as rpc:
+        assert await rpc.call("block", {}) == "right"
+
+
 async def test_what_must_not_be_repeated_at_once_is_not() -> None:
     async with a_server(send_tx=http(b"", 503)) as server, open_rpc("devchain", [server.url]) as rpc:
         with pytest.raises(NearUnreachable):
