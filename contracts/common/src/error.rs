@@ -46,7 +46,9 @@ impl fmt::Display for Error {
             Self::NotAllowed(who) => write!(f, "ERR_NOT_ALLOWED: only {who} may do this"),
             Self::OneYocto => write!(f, "ERR_ONE_YOCTO: attach exactly 1 yoctoNEAR"),
             Self::Paused => write!(f, "ERR_PAUSED: the contract is paused"),
-            Self::NotAtRest => write!(f, "ERR_NOT_AT_REST: pause the contract, and wait until no payment or rating is under way"),
+            Self::NotAtRest => {
+                write!(f, "ERR_NOT_AT_REST: pause the contract, and wait until no payment or rating is under way")
+            }
             Self::Field(rule) => write!(f, "ERR_FIELD: {rule}"),
             Self::Unknown(what) => write!(f, "ERR_UNKNOWN: there is no such {what}"),
             Self::Exists(id) => write!(f, "ERR_EXISTS: registered as {id} already"),

@@ -34,12 +34,7 @@ pub struct Governance {
 impl Governance {
     /// Of a new contract.
     pub fn new(owner: AccountId) -> Self {
-        Self {
-            owner,
-            proposed: None,
-            paused: false,
-            staged: None,
-        }
+        Self { owner, proposed: None, paused: false, staged: None }
     }
 
     /// Refuses everybody but the owner, with one yoctoNEAR.

@@ -64,17 +64,8 @@ mod tests {
     #[test]
     fn only_lower_case_hex_of_the_right_length_is_a_hash() {
         let text = "00ff".repeat(16);
-        assert_eq!(
-            Hash::parse(&text).map(|hash| hash.to_string()),
-            Some(text.clone())
-        );
-        for wrong in [
-            &text[1..],
-            &text.to_uppercase(),
-            &format!("{text}0"),
-            &text.replace('f', "g"),
-            "",
-        ] {
+        assert_eq!(Hash::parse(&text).map(|hash| hash.to_string()), Some(text.clone()));
+        for wrong in [&text[1..], &text.to_uppercase(), &format!("{text}0"), &text.replace('f', "g"), ""] {
             assert_eq!(Hash::parse(wrong), None, "{wrong}");
         }
     }

@@ -3,11 +3,13 @@
 mod error;
 mod governance;
 mod hash;
+mod map;
 mod outcome;
 
 pub use error::Error;
 pub use governance::{Governance, Staged, UPGRADE_WAIT_NS};
 pub use hash::Hash;
+pub use map::Map;
 pub use outcome::Outcome;
 
 use near_sdk::{env, NearToken};

@@ -19,57 +19,25 @@ pub enum Event {
         seq: u32,
     },
     #[event_version("1.0.0")]
-    Updated {
-        id: u64,
-        pattern_hash: Hash,
-        metadata_cid: String,
-        version: u32,
-        seq: u32,
-    },
+    Updated { id: u64, pattern_hash: Hash, metadata_cid: String, version: u32, seq: u32 },
     #[event_version("1.0.0")]
-    Priced {
-        id: u64,
-        price_per_use: U128,
-        seq: u32,
-    },
+    Priced { id: u64, price_per_use: U128, seq: u32 },
     #[event_version("1.0.0")]
     Retired { id: u64, seq: u32 },
     #[event_version("1.0.0")]
     DepositReleased { id: u64, amount: U128 },
     #[event_version("1.0.0")]
-    Used {
-        id: u64,
-        account: AccountId,
-        nth: u32,
-        version: u32,
-        price: U128,
-        fee: U128,
-    },
+    Used { id: u64, account: AccountId, nth: u32, version: u32, price: U128, fee: U128 },
     #[event_version("1.0.0")]
-    Rated {
-        id: u64,
-        account: AccountId,
-        success: bool,
-        rating: u8,
-        weight: u16,
-    },
+    Rated { id: u64, account: AccountId, success: bool, rating: u8, weight: u16 },
     #[event_version("1.0.0")]
     RatingFailed { id: u64, account: AccountId },
     #[event_version("1.0.0")]
-    ReputationMirrored {
-        account: AccountId,
-        score: u16,
-        version: u64,
-    },
+    ReputationMirrored { account: AccountId, score: u16, version: u64 },
     #[event_version("1.0.0")]
     ReceiptDropped { id: u64, account: AccountId },
     #[event_version("1.0.0")]
-    Contributed {
-        account: AccountId,
-        model: String,
-        gradient_hash: Hash,
-        count: u32,
-    },
+    Contributed { account: AccountId, model: String, gradient_hash: Hash, count: u32 },
     #[event_version("1.0.0")]
     Claimed { account: AccountId, amount: U128 },
     #[event_version("1.0.0")]

@@ -18,19 +18,16 @@ mod views;
 pub use events::Event;
 pub use money::{Back, Ledger};
 pub use records::{
-    ChangeView, ChangesView, ContributionView, FoundView, PatternView, QuoteView, ReceiptView,
-    UsedView, WeightView,
+    ChangeView, ChangesView, ContributionView, FoundView, PatternView, QuoteView, ReceiptView, UsedView, WeightView,
 };
 
-use mycel_common::{Governance, Hash};
+use mycel_common::Governance;
 use near_sdk::json_types::U128;
-use near_sdk::store::LookupMap;
 use near_sdk::{env, near, AccountId, PanicOnDefault};
 
 use crate::index::Index;
-use crate::keys::Key;
+use crate::keys::{ByCreator, ByHash, Changed, Claimable, Contributions, Creators, Patterns, Receipts};
 use crate::money::Fee;
-use crate::records::{Contribution, Creator, Pattern, Receipt};
 use crate::seqs::Seqs;
 
 /// Of the state; `migrate` brings an older one to it.
@@ -55,14 +52,14 @@ pub struct Registry {
     pending_ratings: u32,
     next_id: u64,
     next_seq: u32,
-    patterns: LookupMap<u64, Pattern>,
-    by_hash: LookupMap<(AccountId, Hash), u64>,
-    creators: LookupMap<AccountId, Creator>,
-    by_creator: LookupMap<(AccountId, u32), u64>,
-    claimable: LookupMap<AccountId, u128>,
-    receipts: LookupMap<(u64, AccountId), Receipt>,
-    contributions: LookupMap<(AccountId, String), Contribution>,
-    changed: LookupMap<u32, u64>,
+    patterns: Patterns,
+    by_hash: ByHash,
+    creators: Creators,
+    by_creator: ByCreator,
+    claimable: Claimable,
+    receipts: Receipts,
+    contributions: Contributions,
+    changed: Changed,
     seqs: Seqs,
     index: Index,
 }
@@ -90,16 +87,16 @@ impl Registry {
             pending_ratings: 0,
             next_id: 0,
             next_seq: 0,
-            patterns: LookupMap::new(Key::Patterns),
-            by_hash: LookupMap::new(Key::ByHash),
-            creators: LookupMap::new(Key::Creators),
-            by_creator: LookupMap::new(Key::ByCreator),
-            claimable: LookupMap::new(Key::Claimable),
-            receipts: LookupMap::new(Key::Receipts),
-            contributions: LookupMap::new(Key::Contributions),
-            changed: LookupMap::new(Key::Changed),
-            seqs: Seqs::new(Key::Seqs),
-            index: Index::new(),
+            patterns: Patterns::default(),
+            by_hash: ByHash::default(),
+            creators: Creators::default(),
+            by_creator: ByCreator::default(),
+            claimable: Claimable::default(),
+            receipts: Receipts::default(),
+            contributions: Contributions::default(),
+            changed: Changed::default(),
+            seqs: Seqs::default(),
+            index: Index::default(),
         }
     }
 }

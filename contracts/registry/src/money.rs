@@ -29,7 +29,7 @@ pub struct Ledger {
 }
 
 /// To whom money belongs that does not arrive.
-#[near(serializers = [json])]
+#[near(serializers = [borsh])]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Back {
     /// To the account, which can claim it.
@@ -44,17 +44,10 @@ impl Registry {
     #[handle_result]
     pub fn claim(&mut self) -> Result<U128, Error> {
         let caller = env::predecessor_account_id();
-        let amount = self
-            .claimable
-            .remove(&caller)
-            .ok_or(Error::Unknown("claim"))?;
+        let amount = self.claimable.take(&caller).ok_or(Error::Unknown("claim"))?;
         self.ledger.claimable.0 -= amount;
         self.pay(&caller, amount, Back::Account);
-        Event::Claimed {
-            account: caller,
-            amount: U128(amount),
-        }
-        .emit();
+        Event::Claimed { account: caller, amount: U128(amount) }.emit();
         Ok(U128(amount))
     }
 
@@ -63,12 +56,8 @@ impl Registry {
     #[handle_result]
     pub fn withdraw_fees(&mut self, amount: U128, to: AccountId) -> Result<U128, Error> {
         self.governance.owner_only()?;
-        self.ledger.fees.0 = self
-            .ledger
-            .fees
-            .0
-            .checked_sub(amount.0)
-            .ok_or(Error::Field("there are less fees than that"))?;
+        self.ledger.fees.0 =
+            self.ledger.fees.0.checked_sub(amount.0).ok_or(Error::Field("there are less fees than that"))?;
         self.pay(&to, amount.0, Back::Fees);
         Event::FeesWithdrawn { to, amount }.emit();
         Ok(amount)
@@ -76,14 +65,20 @@ impl Registry {
 
     /// After a transfer. It never panics, whatever happened: what has not arrived stays its owner's.
     #[private]
-    pub fn on_transfer(&mut self, account: AccountId, amount: U128, back: Back) {
+    pub fn on_transfer(
+        &mut self,
+        #[serializer(borsh)] account: AccountId,
+        #[serializer(borsh)] amount: U128,
+        #[serializer(borsh)] back: Back,
+    ) {
         self.ledger.in_flight.0 = self.ledger.in_flight.0.saturating_sub(amount.0);
         if env::promise_result_checked(0, 0).is_ok() {
             return;
         }
         match back {
             Back::Account => {
-                *self.claimable.entry(account.clone()).or_insert_with(|| 0) += amount.0;
+                let before = self.claimable.get(&account).unwrap_or(0);
+                self.claimable.set(&account, &(before + amount.0));
                 self.ledger.claimable.0 += amount.0;
             }
             Back::Fees => self.ledger.fees.0 += amount.0,
@@ -93,7 +88,7 @@ impl Registry {
 
     /// What an account can claim, in yoctoNEAR.
     pub fn claimable(&self, account: AccountId) -> U128 {
-        U128(self.claimable.get(&account).copied().unwrap_or(0))
+        U128(self.claimable.get(&account).unwrap_or(0))
     }
 }
 
@@ -113,10 +108,7 @@ impl Registry {
 
     /// What is attached beyond ``needed``. Refuses less than that.
     pub(crate) fn beyond(needed: u128) -> Result<u128, Error> {
-        env::attached_deposit()
-            .as_yoctonear()
-            .checked_sub(needed)
-            .ok_or(Error::Deposit(needed))
+        env::attached_deposit().as_yoctonear().checked_sub(needed).ok_or(Error::Deposit(needed))
     }
 
     /// The fee of a price.
@@ -166,10 +158,7 @@ impl Fee {
             return Err(Error::Field("fee_bps is at most 1000"));
         }
         let from = env::block_timestamp() + FEE_WAIT_NS;
-        *self = Self {
-            bps: self.now(),
-            next: Some((bps, from)),
-        };
+        *self = Self { bps: self.now(), next: Some((bps, from)) };
         Ok(from)
     }
 }

@@ -54,10 +54,7 @@ impl Registry {
     #[handle_result]
     pub fn accept_owner(&mut self) -> Result<(), Error> {
         self.governance.accept()?;
-        Event::OwnerChanged {
-            account: self.governance.owner.clone(),
-        }
-        .emit();
+        Event::OwnerChanged { account: self.governance.owner.clone() }.emit();
         Ok(())
     }
 
@@ -81,12 +78,7 @@ impl Registry {
         }
         Ok(Promise::new(env::current_account_id())
             .deploy_contract(code)
-            .function_call(
-                "migrate",
-                Vec::new(),
-                NearToken::from_yoctonear(0),
-                MIGRATE_GAS,
-            )
+            .function_call("migrate", Vec::new(), NearToken::from_yoctonear(0), MIGRATE_GAS)
             .as_return())
     }
 
@@ -94,10 +86,7 @@ impl Registry {
     #[private]
     pub fn migrate(&mut self) -> u16 {
         // the state of version 1 is the first; a later one reads its forerunner here, with `ignore_state`
-        Event::Migrated {
-            state_version: STATE_VERSION,
-        }
-        .emit();
+        Event::Migrated { state_version: STATE_VERSION }.emit();
         self.state_version
     }
 }

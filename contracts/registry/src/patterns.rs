@@ -12,8 +12,6 @@ use crate::{prices, text, Registry, RegistryExt};
 
 /// From being retired until the deposit is given back.
 pub const RELEASE_WAIT_NS: u64 = 30 * DAY_NS;
-/// Of whom nothing is known.
-pub const PRIOR_SCORE: u16 = 500;
 
 #[near]
 impl Registry {
@@ -34,32 +32,22 @@ impl Registry {
         let caller = env::predecessor_account_id();
         let hash = (caller.clone(), pattern_hash);
         if let Some(id) = self.by_hash.get(&hash) {
-            return Err(Error::Exists(*id));
+            return Err(Error::Exists(id));
         }
         let id = self.next_id;
         self.next_id += 1;
-        self.by_hash.insert(hash, id);
+        self.by_hash.set(&hash, &id);
         let now = env::block_timestamp();
-        let creator = self
-            .creators
-            .entry(caller.clone())
-            .or_insert_with(|| Creator {
-                score: PRIOR_SCORE,
-                version: 0,
-                score_at: now,
-                slot_paid: false,
-                patterns: 0,
-                domains: Vec::new(),
-            });
+        let mut creator = self.creators.get(&caller).unwrap_or_else(|| Creator::new(now));
         if !creator.domains.contains(&domain) {
             if creator.domains.len() >= MAX_DOMAINS {
                 return Err(Error::Full("domains: a creator has at most 8"));
             }
             creator.domains.push(domain.clone());
         }
-        self.by_creator
-            .insert((caller.clone(), creator.patterns), id);
+        self.by_creator.set(&(caller.clone(), creator.patterns), &id);
         creator.patterns += 1;
+        self.creators.set(&caller, &creator);
         let mut pattern = Pattern {
             creator: caller.clone(),
             hash: pattern_hash,
@@ -77,68 +65,38 @@ impl Registry {
             older: self.index.newest(&caller, &domain),
             newer: None,
         };
-        if let Some(older) = pattern
-            .older
-            .and_then(|older| self.patterns.get_mut(&older))
-        {
-            older.newer = Some(id);
-        }
+        self.link(pattern.older, |older| older.newer = Some(id));
         self.number(id, &mut pattern)?;
         let seq = pattern.seq;
-        self.patterns.insert(id, pattern);
-        self.show(&caller, &domain, Some(id));
+        self.patterns.set(&id, &pattern);
+        self.show(&caller, &domain, creator.score, Some(id));
         self.ledger.storage.0 += prices::PATTERN;
         self.ledger.deposits.0 += prices::DEPOSIT;
         self.pay(&caller, beyond, Back::Account);
-        Event::Registered {
-            id,
-            creator: caller,
-            pattern_hash,
-            metadata_cid,
-            domain,
-            price_per_use,
-            seq,
-        }
-        .emit();
+        Event::Registered { id, creator: caller, pattern_hash, metadata_cid, domain, price_per_use, seq }.emit();
         Ok(id)
     }
 
     /// Another manifest under the same number; returns its version.
     #[payable]
     #[handle_result]
-    pub fn update_pattern(
-        &mut self,
-        id: u64,
-        pattern_hash: Hash,
-        metadata_cid: String,
-    ) -> Result<u32, Error> {
+    pub fn update_pattern(&mut self, id: u64, pattern_hash: Hash, metadata_cid: String) -> Result<u32, Error> {
         self.governance.running()?;
         text::cid(&metadata_cid, &pattern_hash)?;
         let mut pattern = self.of_caller(id)?;
         let hash = (pattern.creator.clone(), pattern_hash);
         if let Some(id) = self.by_hash.get(&hash) {
-            return Err(Error::Exists(*id));
+            return Err(Error::Exists(id));
         }
-        self.by_hash
-            .remove(&(pattern.creator.clone(), pattern.hash));
-        self.by_hash.insert(hash, id);
+        self.by_hash.remove(&(pattern.creator.clone(), pattern.hash));
+        self.by_hash.set(&hash, &id);
         pattern.hash = pattern_hash;
         pattern.cid.clone_from(&metadata_cid);
-        pattern.version = pattern
-            .version
-            .checked_add(1)
-            .ok_or(Error::Full("versions"))?;
+        pattern.version = pattern.version.checked_add(1).ok_or(Error::Full("versions"))?;
         self.number(id, &mut pattern)?;
         let (version, seq) = (pattern.version, pattern.seq);
-        self.patterns.insert(id, pattern);
-        Event::Updated {
-            id,
-            pattern_hash,
-            metadata_cid,
-            version,
-            seq,
-        }
-        .emit();
+        self.patterns.set(&id, &pattern);
+        Event::Updated { id, pattern_hash, metadata_cid, version, seq }.emit();
         Ok(version)
     }
 
@@ -151,13 +109,8 @@ impl Registry {
         pattern.price = price_per_use.0;
         self.number(id, &mut pattern)?;
         let (version, seq) = (pattern.version, pattern.seq);
-        self.patterns.insert(id, pattern);
-        Event::Priced {
-            id,
-            price_per_use,
-            seq,
-        }
-        .emit();
+        self.patterns.set(&id, &pattern);
+        Event::Priced { id, price_per_use, seq }.emit();
         Ok(version)
     }
 
@@ -168,24 +121,21 @@ impl Registry {
         let mut pattern = self.of_caller(id)?;
         pattern.retired_at = Some(env::block_timestamp());
         let (older, newer) = (pattern.older.take(), pattern.newer.take());
-        if let Some(other) = older.and_then(|other| self.patterns.get_mut(&other)) {
-            other.newer = newer;
-        }
-        if let Some(other) = newer.and_then(|other| self.patterns.get_mut(&other)) {
-            other.older = older;
-        }
+        self.link(older, |other| other.newer = newer);
+        self.link(newer, |other| other.older = older);
         self.number(id, &mut pattern)?;
         let seq = pattern.seq;
         let (creator, domain) = (pattern.creator.clone(), pattern.domain.clone());
-        self.patterns.insert(id, pattern);
+        self.patterns.set(&id, &pattern);
         let newest = match self.index.newest(&creator, &domain) {
             Some(newest) if newest == id => older,
             newest => newest,
         };
-        self.show(&creator, &domain, newest);
-        if newest.is_none() {
-            if let Some(known) = self.creators.get_mut(&creator) {
+        if let Some(mut known) = self.creators.get(&creator) {
+            self.show(&creator, &domain, known.score, newest);
+            if newest.is_none() {
                 known.domains.retain(|one| *one != domain);
+                self.creators.set(&creator, &known);
             }
         }
         Event::Retired { id, seq }.emit();
@@ -197,18 +147,12 @@ impl Registry {
     #[handle_result]
     pub fn release_deposit(&mut self, id: u64) -> Result<U128, Error> {
         one_yocto()?;
-        let pattern = self
-            .patterns
-            .get_mut(&id)
-            .ok_or(Error::Unknown("pattern"))?;
+        let mut pattern = self.patterns.get(&id).ok_or(Error::Unknown("pattern"))?;
         let caller = env::predecessor_account_id();
         if pattern.creator != caller {
             return Err(Error::NotAllowed("the creator"));
         }
-        let from = pattern
-            .retired_at
-            .ok_or(Error::Field("the pattern is not retired"))?
-            + RELEASE_WAIT_NS;
+        let from = pattern.retired_at.ok_or(Error::Field("the pattern is not retired"))? + RELEASE_WAIT_NS;
         if env::block_timestamp() < from {
             return Err(Error::Early(from));
         }
@@ -216,13 +160,10 @@ impl Registry {
         if amount == 0 {
             return Err(Error::Unknown("deposit: it was given back"));
         }
+        self.patterns.set(&id, &pattern);
         self.ledger.deposits.0 -= amount;
         self.pay(&caller, amount, Back::Account);
-        Event::DepositReleased {
-            id,
-            amount: U128(amount),
-        }
-        .emit();
+        Event::DepositReleased { id, amount: U128(amount) }.emit();
         Ok(U128(amount))
     }
 }
@@ -238,35 +179,39 @@ impl Registry {
         if pattern.retired_at.is_some() {
             return Err(Error::Retired);
         }
-        Ok(pattern.clone())
+        Ok(pattern)
     }
 
     /// Gives a change its number, and frees that of the one before.
     fn number(&mut self, id: u64, pattern: &mut Pattern) -> Result<(), Error> {
-        if self.changed.get(&pattern.seq) == Some(&id) {
+        if self.changed.get(&pattern.seq) == Some(id) {
             self.changed.remove(&pattern.seq);
             self.seqs.remove(pattern.seq);
         }
         pattern.seq = self.next_seq;
         pattern.updated_at = env::block_timestamp();
         self.next_seq = self.next_seq.checked_add(1).ok_or(Error::Full("changes"))?;
-        self.changed.insert(pattern.seq, id);
+        self.changed.set(&pattern.seq, &id);
         self.seqs.insert(pattern.seq);
         Ok(())
     }
 
+    /// Changes the neighbour of a pattern, if it has one.
+    fn link(&mut self, neighbour: Option<u64>, change: impl FnOnce(&mut Pattern)) {
+        if let Some((id, mut pattern)) = neighbour.and_then(|id| Some((id, self.patterns.get(&id)?))) {
+            change(&mut pattern);
+            self.patterns.set(&id, &pattern);
+        }
+    }
+
     /// Puts the newest patterns of a creator in a domain into the index: ``newest``, and those before it.
-    fn show(&mut self, creator: &AccountId, domain: &str, newest: Option<u64>) {
+    fn show(&mut self, creator: &AccountId, domain: &str, score: u16, newest: Option<u64>) {
         let mut shown = Vec::with_capacity(SHOWN);
         let mut next = newest;
         while let (Some(id), true) = (next, shown.len() < SHOWN) {
             shown.push(id);
             next = self.patterns.get(&id).and_then(|pattern| pattern.older);
         }
-        let score = self
-            .creators
-            .get(creator)
-            .map_or(PRIOR_SCORE, |known| known.score);
         self.index.set(creator, domain, score, shown);
     }
 }

@@ -95,6 +95,16 @@ pub struct Creator {
     pub domains: Vec<String>,
 }
 
+/// Of whom nothing is known.
+pub const PRIOR_SCORE: u16 = 500;
+
+impl Creator {
+    /// Who registers a first pattern.
+    pub fn new(now: u64) -> Self {
+        Self { score: PRIOR_SCORE, version: 0, score_at: now, slot_paid: false, patterns: 0, domains: Vec::new() }
+    }
+}
+
 /// What somebody contributed to a model.
 #[near(serializers = [borsh])]
 #[derive(Debug, Clone, PartialEq, Eq)]

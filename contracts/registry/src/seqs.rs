@@ -3,14 +3,16 @@
 //! A pattern stands under the number of its last change, so numbers are put in at the end and taken out anywhere. A vector would
 //! keep the holes for ever, which nobody paid for; here each number that is in needs at most four bitmaps, and a hole needs none.
 
-use near_sdk::store::LookupMap;
-use near_sdk::{near, IntoStorageKey};
+use near_sdk::near;
+
+use crate::keys::SeqBits;
 
 const LEVELS: u32 = 4;
 
+/// A bitmap.
 #[near(serializers = [borsh])]
 #[derive(Debug, Default, Clone)]
-struct Bits([u128; 2]);
+pub struct Bits([u128; 2]);
 
 impl Bits {
     fn put(&mut self, bit: u8, on: bool) {
@@ -25,45 +27,29 @@ impl Bits {
 
     /// The first that is set, from `bit` on.
     fn from(&self, bit: u8) -> Option<u8> {
-        let low = if bit < 128 {
-            self.0[0] >> bit << bit
-        } else {
-            0
-        };
-        let high = if bit > 128 {
-            self.0[1] >> (bit - 128) << (bit - 128)
-        } else {
-            self.0[1]
-        };
-        let place = if low == 0 {
-            128 + high.trailing_zeros()
-        } else {
-            low.trailing_zeros()
-        };
+        let low = if bit < 128 { self.0[0] >> bit << bit } else { 0 };
+        let high = if bit > 128 { self.0[1] >> (bit - 128) << (bit - 128) } else { self.0[1] };
+        let place = if low == 0 { 128 + high.trailing_zeros() } else { low.trailing_zeros() };
         u8::try_from(place).ok()
     }
 }
 
 /// The set.
 #[near(serializers = [borsh])]
+#[derive(Default)]
 pub struct Seqs {
-    bits: LookupMap<(u8, u32), Bits>, // level, and the number without as many bytes as are below
+    bits: SeqBits,
 }
 
 impl Seqs {
-    /// Without any.
-    pub fn new(prefix: impl IntoStorageKey) -> Self {
-        Self {
-            bits: LookupMap::new(prefix),
-        }
-    }
-
     /// Puts one in.
     pub fn insert(&mut self, number: u32) {
         for level in 0..LEVELS {
-            let bits = self.bits.entry(key(number, level)).or_default();
+            let key = key(number, level);
+            let mut bits = self.bits.get(&key).unwrap_or_default();
             let known = !bits.empty();
             bits.put(byte(number, level), true);
+            self.bits.set(&key, &bits);
             if known {
                 return;
             }
@@ -73,14 +59,16 @@ impl Seqs {
     /// Takes one out.
     pub fn remove(&mut self, number: u32) {
         for level in 0..LEVELS {
-            let Some(bits) = self.bits.get_mut(&key(number, level)) else {
+            let key = key(number, level);
+            let Some(mut bits) = self.bits.get(&key) else {
                 return;
             };
             bits.put(byte(number, level), false);
             if !bits.empty() {
+                self.bits.set(&key, &bits);
                 return;
             }
-            self.bits.remove(&key(number, level));
+            self.bits.remove(&key);
         }
     }
 
@@ -97,10 +85,7 @@ impl Seqs {
     fn lowest(&self, above: u32, level: u32) -> u32 {
         let mut found = above;
         for below in (0..level).rev() {
-            let bit = self
-                .bits
-                .get(&(level_byte(below), found))
-                .and_then(|bits| bits.from(0));
+            let bit = self.bits.get(&(level_byte(below), found)).and_then(|bits| bits.from(0));
             found = found << 8 | u32::from(bit.unwrap_or(0));
         }
         found
@@ -116,10 +101,7 @@ fn level_byte(level: u32) -> u8 {
 }
 
 fn key(number: u32, level: u32) -> (u8, u32) {
-    (
-        level_byte(level),
-        number.checked_shr(8 * (level + 1)).unwrap_or(0),
-    )
+    (level_byte(level), number.checked_shr(8 * (level + 1)).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -129,21 +111,17 @@ mod tests {
 
     #[test]
     fn it_is_an_ordered_set() {
-        let (mut seqs, mut model) = (Seqs::new(b"s".to_vec()), BTreeSet::new());
+        let (mut seqs, mut model) = (Seqs::default(), BTreeSet::new());
         let mut state = 7u64;
         let mut random = |below: u64| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             u32::try_from((state >> 33) % below).unwrap_or(0)
         };
         for round in 0..3_000 {
             // near each other, on the edges of bitmaps, and anywhere
             let number = match round % 3 {
                 0 => random(600),
-                1 => (random(5) << 24 | random(3) << 16)
-                    .wrapping_sub(1)
-                    .wrapping_add(random(3)),
+                1 => (random(5) << 24 | random(3) << 16).wrapping_sub(1).wrapping_add(random(3)),
                 _ => random(1 << 31) << 1,
             };
             if random(3) == 0 {
@@ -154,11 +132,7 @@ mod tests {
                 model.insert(number);
             }
             for from in [0, number, number.wrapping_add(1), random(1 << 31)] {
-                assert_eq!(
-                    seqs.first(from),
-                    model.range(from..).next().copied(),
-                    "from {from}, in round {round}"
-                );
+                assert_eq!(seqs.first(from), model.range(from..).next().copied(), "from {from}, in round {round}");
             }
         }
         for number in model {

@@ -17,29 +17,22 @@ pub fn domain(text: &str) -> Result<(), Error> {
     if (1..=MAX_DOMAIN).contains(&text.len()) && text.bytes().all(known) {
         Ok(())
     } else {
-        Err(Error::Field(
-            "a domain has 1 to 32 small letters, digits, _ or -",
-        ))
+        Err(Error::Field("a domain has 1 to 32 small letters, digits, _ or -"))
     }
 }
 
 /// Checks the name of a model.
 pub fn model(text: &str) -> Result<(), Error> {
-    if (1..=MAX_MODEL).contains(&text.len()) && text.bytes().all(|letter| letter.is_ascii_graphic())
-    {
+    if (1..=MAX_MODEL).contains(&text.len()) && text.bytes().all(|letter| letter.is_ascii_graphic()) {
         Ok(())
     } else {
-        Err(Error::Field(
-            "the name of a model has 1 to 64 printable ASCII characters",
-        ))
+        Err(Error::Field("the name of a model has 1 to 64 printable ASCII characters"))
     }
 }
 
 /// Checks that `text` is the CID of the block whose digest is `hash`.
 pub fn cid(text: &str, hash: &Hash) -> Result<(), Error> {
-    let wrong = Error::Field(
-        "metadata_cid must be the CIDv1 (base32, dag-cbor) whose digest is pattern_hash",
-    );
+    let wrong = Error::Field("metadata_cid must be the CIDv1 (base32, dag-cbor) whose digest is pattern_hash");
     if text.len() != CID_CHARS || !text.starts_with('b') {
         return Err(wrong);
     }
@@ -83,26 +76,11 @@ mod tests {
         assert_eq!(cid(&text, &hash), Ok(()));
         assert!(text.starts_with("bafyrei"), "{text}");
         assert!(cid(&text, &Hash([0; 32])).is_err());
-        let raw = encode(
-            &[1, 0x55, 0x12, 32]
-                .into_iter()
-                .chain(hash.0)
-                .collect::<Vec<_>>(),
-        );
-        for wrong in [
-            &raw,
-            &text.to_uppercase(),
-            &text[..58],
-            "",
-            &format!("{text}a"),
-            "béfyrei",
-        ] {
+        let raw = encode(&[1, 0x55, 0x12, 32].into_iter().chain(hash.0).collect::<Vec<_>>());
+        for wrong in [&raw, &text.to_uppercase(), &text[..58], "", &format!("{text}a"), "béfyrei"] {
             assert!(cid(wrong, &hash).is_err(), "{wrong}");
         }
-        let last = text
-            .chars()
-            .last()
-            .map(|letter| if letter == 'a' { 'b' } else { 'a' });
+        let last = text.chars().last().map(|letter| if letter == 'a' { 'b' } else { 'a' });
         let other = format!("{}{}", &text[..58], last.unwrap_or('a'));
         assert!(cid(&other, &hash).is_err(), "{other}");
     }
@@ -116,14 +94,12 @@ mod tests {
             while held >= 5 {
                 held -= 5;
                 text.push(char::from(
-                    b"abcdefghijklmnopqrstuvwxyz234567"
-                        [usize::try_from(bits >> held & 31).unwrap_or(0)],
+                    b"abcdefghijklmnopqrstuvwxyz234567"[usize::try_from(bits >> held & 31).unwrap_or(0)],
                 ));
             }
         }
         text.push(char::from(
-            b"abcdefghijklmnopqrstuvwxyz234567"
-                [usize::try_from(bits << (5 - held) & 31).unwrap_or(0)],
+            b"abcdefghijklmnopqrstuvwxyz234567"[usize::try_from(bits << (5 - held) & 31).unwrap_or(0)],
         ));
         text
     }

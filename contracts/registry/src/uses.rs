@@ -17,16 +17,10 @@ impl Registry {
     /// Buys the ``nth`` use of a pattern, at most at ``max_price``, if it is still the one that is expected.
     #[payable]
     #[handle_result]
-    pub fn use_pattern(
-        &mut self,
-        id: u64,
-        expected_hash: Hash,
-        max_price: U128,
-        nth: u32,
-    ) -> Result<UsedView, Error> {
+    pub fn use_pattern(&mut self, id: u64, expected_hash: Hash, max_price: U128, nth: u32) -> Result<UsedView, Error> {
         self.governance.running()?;
         let caller = env::predecessor_account_id();
-        let pattern = self.patterns.get(&id).ok_or(Error::Unknown("pattern"))?;
+        let mut pattern = self.patterns.get(&id).ok_or(Error::Unknown("pattern"))?;
         if pattern.retired_at.is_some() {
             return Err(Error::Retired);
         }
@@ -39,60 +33,39 @@ impl Registry {
         if pattern.price > max_price.0 {
             return Err(Error::Price(pattern.price));
         }
-        let (creator, price, version) = (pattern.creator.clone(), pattern.price, pattern.version);
+        let (price, version) = (pattern.price, pattern.version);
         let key = (id, caller.clone());
         let before = self.receipts.get(&key);
-        let (uses, rated) = before.map_or((0, 0), Receipt::counts);
+        let (uses, rated) = before.as_ref().map_or((0, 0), Receipt::counts);
         if uses.checked_add(1) != Some(nth) {
             return Err(Error::Nth(uses.saturating_add(1)));
         }
-        let storage = storage_of(before);
-        let refunded = Self::beyond(
-            price
-                .checked_add(storage)
-                .ok_or(Error::Deposit(u128::MAX))?,
-        )?;
+        let storage = storage_of(before.as_ref());
+        let refunded = Self::beyond(price.checked_add(storage).ok_or(Error::Deposit(u128::MAX))?)?;
         let fee = self.fee_of(price);
         let (pending, paid, unrated_fees) = match before {
             Some(Receipt::Full(known)) => (known.pending, known.paid, known.unrated_fees),
             _ => (false, 0, 0),
         };
-        self.receipts.insert(
-            key,
-            Receipt::Full(Uses {
-                count: nth,
-                rated,
-                pending,
-                hash: expected_hash,
-                version,
-                paid: paid.saturating_add(price),
-                unrated_fees: unrated_fees + fee,
-                last_at: env::block_timestamp(),
-            }),
-        );
-        if let Some(pattern) = self.patterns.get_mut(&id) {
-            pattern.uses += 1;
-        }
+        let uses = Uses {
+            count: nth,
+            rated,
+            pending,
+            hash: expected_hash,
+            version,
+            paid: paid.saturating_add(price),
+            unrated_fees: unrated_fees + fee,
+            last_at: env::block_timestamp(),
+        };
+        self.receipts.set(&key, &Receipt::Full(uses));
+        pattern.uses += 1;
+        self.patterns.set(&id, &pattern);
         self.ledger.storage.0 += storage;
         self.ledger.fees.0 += fee;
-        self.pay(&creator, price - fee, Back::Account);
+        self.pay(&pattern.creator, price - fee, Back::Account);
         self.pay(&caller, refunded, Back::Account);
-        Event::Used {
-            id,
-            account: caller,
-            nth,
-            version,
-            price: U128(price),
-            fee: U128(fee),
-        }
-        .emit();
-        Ok(UsedView {
-            nth,
-            version,
-            price: U128(price),
-            fee: U128(fee),
-            refunded: U128(refunded),
-        })
+        Event::Used { id, account: caller, nth, version, price: U128(price), fee: U128(fee) }.emit();
+        Ok(UsedView { nth, version, price: U128(price), fee: U128(fee), refunded: U128(refunded) })
     }
 
     /// Gives back what the receipt cost, but for the counts, which stay; 30 days after the last use. Returns how much.
@@ -113,25 +86,17 @@ impl Registry {
             return Err(Error::Early(from));
         }
         let (uses, rated) = (known.count, known.rated);
-        self.receipts.insert(key, Receipt::Dropped { uses, rated });
+        self.receipts.set(&key, &Receipt::Dropped { uses, rated });
         self.ledger.storage.0 -= prices::DROPPED;
         self.pay(&caller, prices::DROPPED, Back::Account);
-        Event::ReceiptDropped {
-            id,
-            account: caller,
-        }
-        .emit();
+        Event::ReceiptDropped { id, account: caller }.emit();
         Ok(U128(prices::DROPPED))
     }
 
     /// Counts a contribution to a model; returns how many they are.
     #[payable]
     #[handle_result]
-    pub fn record_fl_contribution(
-        &mut self,
-        model: String,
-        gradient_hash: Hash,
-    ) -> Result<u32, Error> {
+    pub fn record_fl_contribution(&mut self, model: String, gradient_hash: Hash) -> Result<u32, Error> {
         self.governance.running()?;
         text::model(&model)?;
         let caller = env::predecessor_account_id();
@@ -140,23 +105,11 @@ impl Registry {
         let storage = if before == 0 { prices::CONTRIBUTION } else { 0 };
         let beyond = Self::beyond(storage)?;
         let count = before.checked_add(1).ok_or(Error::Full("contributions"))?;
-        self.contributions.insert(
-            key,
-            Contribution {
-                count,
-                gradient_hash,
-                last_at: env::block_timestamp(),
-            },
-        );
+        let contribution = Contribution { count, gradient_hash, last_at: env::block_timestamp() };
+        self.contributions.set(&key, &contribution);
         self.ledger.storage.0 += storage;
         self.pay(&caller, beyond, Back::Account);
-        Event::Contributed {
-            account: caller,
-            model,
-            gradient_hash,
-            count,
-        }
-        .emit();
+        Event::Contributed { account: caller, model, gradient_hash, count }.emit();
         Ok(count)
     }
 }
@@ -172,9 +125,7 @@ impl Registry {
             total: U128(pattern.price.saturating_add(storage)),
             hash: pattern.hash,
             version: pattern.version,
-            nth: receipt
-                .map_or(0, |known| known.counts().0)
-                .saturating_add(1),
+            nth: receipt.map_or(0, |known| known.counts().0).saturating_add(1),
             paused: self.governance.paused,
             retired: pattern.retired_at.is_some(),
         }

@@ -5,9 +5,7 @@ use near_sdk::json_types::{U128, U64};
 use near_sdk::{near, AccountId};
 
 use crate::money::Ledger;
-use crate::records::{
-    ChangeView, ChangesView, ContributionView, FoundView, PatternView, QuoteView, ReceiptView,
-};
+use crate::records::{ChangeView, ChangesView, ContributionView, FoundView, PatternView, QuoteView, ReceiptView};
 use crate::{prices, Registry, RegistryExt};
 
 /// Of a page.
@@ -81,7 +79,7 @@ impl Registry {
     #[handle_result]
     pub fn quote(&self, id: u64, account: AccountId) -> Result<QuoteView, Error> {
         let pattern = self.patterns.get(&id).ok_or(Error::Unknown("pattern"))?;
-        Ok(self.quoted(pattern, self.receipts.get(&(id, account))))
+        Ok(self.quoted(&pattern, self.receipts.get(&(id, account)).as_ref()))
     }
 
     /// A pattern.
@@ -91,26 +89,15 @@ impl Registry {
 
     /// The pattern that a creator registered under a hash that it has now.
     pub fn pattern_by_hash(&self, creator: AccountId, hash: Hash) -> Option<PatternView> {
-        self.by_hash
-            .get(&(creator, hash))
-            .and_then(|id| self.get_pattern(*id))
+        self.by_hash.get(&(creator, hash)).and_then(|id| self.get_pattern(id))
     }
 
     /// The patterns of a creator, in the order in which they were registered.
-    pub fn patterns_by_creator(
-        &self,
-        creator: AccountId,
-        from_index: u32,
-        limit: u32,
-    ) -> Vec<PatternView> {
-        let known = self
-            .creators
-            .get(&creator)
-            .map_or(0, |known| known.patterns);
+    pub fn patterns_by_creator(&self, creator: AccountId, from_index: u32, limit: u32) -> Vec<PatternView> {
+        let known = self.creators.get(&creator).map_or(0, |known| known.patterns);
         let end = known.min(from_index.saturating_add(limit.min(MAX_LIMIT)));
-        let ids =
-            (from_index..end).filter_map(|place| self.by_creator.get(&(creator.clone(), place)));
-        ids.filter_map(|id| self.get_pattern(*id)).collect()
+        let ids = (from_index..end).filter_map(|place| self.by_creator.get(&(creator.clone(), place)));
+        ids.filter_map(|id| self.get_pattern(id)).collect()
     }
 
     /// Patterns of a domain by creators with at least that reputation: of each the newest three, the best reputation first.
@@ -123,14 +110,9 @@ impl Registry {
         limit: u32,
     ) -> Result<Vec<FoundView>, Error> {
         if limit > MAX_LIMIT || from_index.saturating_add(limit) > MAX_FOUND {
-            return Err(Error::Field(
-                "limit is at most 50, and from_index + limit at most 500",
-            ));
+            return Err(Error::Field("limit is at most 50, and from_index + limit at most 500"));
         }
-        let (mut skip, mut left) = (
-            usize::try_from(from_index).unwrap_or(0),
-            usize::try_from(limit).unwrap_or(0),
-        );
+        let (mut skip, mut left) = (usize::try_from(from_index).unwrap_or(0), usize::try_from(limit).unwrap_or(0));
         let mut found = Vec::with_capacity(left);
         for slot in self.index.creators(&domain, min_reputation) {
             if left == 0 {
@@ -146,16 +128,12 @@ impl Registry {
             skip -= skipped;
             for id in slot.newest.iter().skip(skipped).take(left) {
                 if let Some(pattern) = self.get_pattern(*id) {
-                    found.push(FoundView {
-                        pattern,
-                        score: creator.score,
-                        score_at: U64(creator.score_at),
-                    });
+                    found.push(FoundView { pattern, score: creator.score, score_at: U64(creator.score_at) });
                 }
             }
             left -= left.min(slot.newest.len() - skipped);
         }
-        found.sort_by_key(|one| core::cmp::Reverse(one.score)); // stable: equals stay as they came
+        by_score(&mut found);
         Ok(found)
     }
 
@@ -165,7 +143,7 @@ impl Registry {
         let wanted = usize::try_from(limit.min(MAX_LIMIT)).unwrap_or(0);
         while let (Some(seq), true) = (self.seqs.first(next_seq), items.len() < wanted) {
             next_seq = seq.saturating_add(1);
-            let pattern = self.changed.get(&seq).and_then(|id| self.get_pattern(*id));
+            let pattern = self.changed.get(&seq).and_then(|id| self.get_pattern(id));
             items.extend(pattern.map(|pattern| ChangeView { seq, pattern }));
         }
         if items.len() < wanted {
@@ -176,20 +154,16 @@ impl Registry {
 
     /// The uses of a pattern by an account.
     pub fn receipt(&self, id: u64, account: AccountId) -> Option<ReceiptView> {
-        self.receipts
-            .get(&(id, account))
-            .map(crate::records::Receipt::view)
+        self.receipts.get(&(id, account)).map(|known| known.view())
     }
 
     /// What an account contributed to a model.
     pub fn fl_contribution(&self, account: AccountId, model: String) -> Option<ContributionView> {
-        self.contributions
-            .get(&(account, model))
-            .map(|known| ContributionView {
-                count: known.count,
-                gradient_hash: known.gradient_hash,
-                last_at: U64(known.last_at),
-            })
+        self.contributions.get(&(account, model)).map(|known| ContributionView {
+            count: known.count,
+            gradient_hash: known.gradient_hash,
+            last_at: U64(known.last_at),
+        })
     }
 
     /// How the contract stands.
@@ -204,10 +178,7 @@ impl Registry {
             reputation: self.reputation.clone(),
             paused: self.governance.paused,
             fee_bps: self.fee.now(),
-            pending_fee: self.fee.pending().map(|(bps, from)| PendingFee {
-                bps,
-                from: U64(from),
-            }),
+            pending_fee: self.fee.pending().map(|(bps, from)| PendingFee { bps, from: U64(from) }),
             staged: staged.map(|staged| staged.hash),
             staged_from: staged.map(|staged| U64(staged.from)),
             pending_ratings: self.pending_ratings,
@@ -219,6 +190,17 @@ impl Registry {
                 dropped: U128(prices::DROPPED),
                 contribution: U128(prices::CONTRIBUTION),
             },
+        }
+    }
+}
+
+/// The best first, equals as they came: by insertion, since they are 50 at most, and come almost in order.
+fn by_score(found: &mut [FoundView]) {
+    for end in 1..found.len() {
+        let mut place = end;
+        while place > 0 && found[place - 1].score < found[place].score {
+            found.swap(place - 1, place);
+            place -= 1;
         }
     }
 }

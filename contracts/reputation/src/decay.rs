@@ -8,16 +8,9 @@ pub fn decayed(value: u64, days: u64) -> u64 {
     let Ok(halvings) = u32::try_from(days / HALF_LIFE_DAYS) else {
         return 0;
     };
-    let factor = usize::try_from(days % HALF_LIFE_DAYS)
-        .ok()
-        .and_then(|day| FACTORS.get(day))
-        .copied()
-        .unwrap_or(0);
+    let factor = usize::try_from(days % HALF_LIFE_DAYS).ok().and_then(|day| FACTORS.get(day)).copied().unwrap_or(0);
     let left = (u128::from(value) * u128::from(factor)) >> 32;
-    u64::try_from(left)
-        .unwrap_or(u64::MAX)
-        .checked_shr(halvings)
-        .unwrap_or(0)
+    u64::try_from(left).unwrap_or(u64::MAX).checked_shr(halvings).unwrap_or(0)
 }
 
 /// floor(2^32 · 2^(-day / 180)): `python -c "from decimal import *; getcontext().prec = 60; print([int(2 ** (Decimal(-d) / 180) * 2**32) for d in range(180)])"`
@@ -60,19 +53,10 @@ mod tests {
             assert_eq!(decayed(value, 360), value / 4);
             assert_eq!(decayed(value, u64::MAX), 0);
             for day in 0..1_000 {
-                assert!(
-                    decayed(value, day + 1) <= decayed(value, day),
-                    "{value} on day {day}"
-                );
+                assert!(decayed(value, day + 1) <= decayed(value, day), "{value} on day {day}");
             }
         }
-        let (once, often) = (
-            decayed(1 << 24, 90),
-            (0..90).fold(1 << 24, |value, _| decayed(value, 1)),
-        );
-        assert!(
-            once - often < 100,
-            "day by day, {often} is left of {once}: each day loses less than one"
-        );
+        let (once, often) = (decayed(1 << 24, 90), (0..90).fold(1 << 24, |value, _| decayed(value, 1)));
+        assert!(once - often < 100, "day by day, {often} is left of {once}: each day loses less than one");
     }
 }

@@ -3,10 +3,9 @@
 mod decay;
 mod owner;
 
-use mycel_common::{Error, Governance, Outcome, DAY_NS};
+use mycel_common::{Error, Governance, Map, Outcome, DAY_NS};
 use near_sdk::json_types::{U128, U64};
-use near_sdk::store::LookupMap;
-use near_sdk::{env, near, AccountId, BorshStorageKey, NearToken, PanicOnDefault, Promise};
+use near_sdk::{env, near, AccountId, NearToken, PanicOnDefault, Promise};
 
 pub use crate::decay::{decayed, HALF_LIFE_DAYS};
 
@@ -22,13 +21,6 @@ pub const PRIOR_WEIGHT: u64 = 5 * FULL_WEIGHT;
 pub const FULL_WEIGHT: u64 = 1_000;
 /// From one star to the next.
 const STAR: u64 = 250;
-
-/// The prefixes of collections. Their numbers are part of the state.
-#[near(serializers = [borsh])]
-#[derive(BorshStorageKey)]
-enum Key {
-    Accounts,
-}
 
 /// What is kept of an account. Sums fade by the day.
 #[near(serializers = [borsh])]
@@ -51,15 +43,14 @@ impl Account {
 
     fn count(&mut self, day: u64, quality: u64, weight: u64) {
         let (sum, known) = self.on(day);
-        (self.sum, self.weight, self.day) =
-            (sum + quality * weight, known + weight, day.max(self.day));
+        (self.sum, self.weight, self.day) = (sum + quality * weight, known + weight, day.max(self.day));
     }
 }
 
 /// The mean with the prior in it, 0 to 1000.
 fn score(sum: u64, weight: u64) -> u16 {
-    let mean = (u128::from(PRIOR_WEIGHT * PRIOR_SCORE) + u128::from(sum))
-        / u128::from(PRIOR_WEIGHT.saturating_add(weight));
+    let mean =
+        (u128::from(PRIOR_WEIGHT * PRIOR_SCORE) + u128::from(sum)) / u128::from(PRIOR_WEIGHT.saturating_add(weight));
     u16::try_from(mean.min(1_000)).unwrap_or(1_000)
 }
 
@@ -114,14 +105,7 @@ pub struct Info {
 #[near(event_json(standard = "mycel-reputation"))]
 pub enum Event {
     #[event_version("1.0.0")]
-    Rated {
-        account: AccountId,
-        pattern_id: u64,
-        success: bool,
-        weight: u16,
-        score: u16,
-        version: u64,
-    },
+    Rated { account: AccountId, pattern_id: u64, success: bool, weight: u16, score: u16, version: u64 },
     #[event_version("1.0.0")]
     Paused { paused: bool },
     #[event_version("1.0.0")]
@@ -129,10 +113,7 @@ pub enum Event {
     #[event_version("1.0.0")]
     OwnerChanged { account: AccountId },
     #[event_version("1.0.0")]
-    UpgradeStaged {
-        code_hash: mycel_common::Hash,
-        from: U64,
-    },
+    UpgradeStaged { code_hash: mycel_common::Hash, from: U64 },
     #[event_version("1.0.0")]
     Migrated { state_version: u16 },
 }
@@ -151,7 +132,7 @@ pub struct Reputation {
     instance: u64,
     registry: AccountId,
     governance: Governance,
-    accounts: LookupMap<AccountId, Account>,
+    accounts: Map<0, AccountId, Account>,
 }
 
 #[near]
@@ -164,7 +145,7 @@ impl Reputation {
             instance: env::block_timestamp(),
             registry,
             governance: Governance::new(owner),
-            accounts: LookupMap::new(Key::Accounts),
+            accounts: Map::default(),
         }
     }
 
@@ -187,53 +168,33 @@ impl Reputation {
             return Err(Error::Field("a weight is 0 to 1000"));
         }
         let quality = match outcome {
-            Outcome::Success { rating } if (1..=5).contains(&rating) => {
-                u64::from(rating - 1) * STAR
-            }
+            Outcome::Success { rating } if (1..=5).contains(&rating) => u64::from(rating - 1) * STAR,
             Outcome::Success { .. } => return Err(Error::Field("a rating is 1 to 5")),
             Outcome::Failure => 0,
         };
         let success = outcome != Outcome::Failure;
-        let price = if self.accounts.contains_key(&account) {
-            0
-        } else {
-            ACCOUNT_PRICE
-        };
-        let beyond = env::attached_deposit()
-            .as_yoctonear()
-            .checked_sub(price)
-            .ok_or(Error::Deposit(price))?;
+        let before = self.accounts.get(&account);
+        let price = if before.is_some() { 0 } else { ACCOUNT_PRICE };
+        let beyond = env::attached_deposit().as_yoctonear().checked_sub(price).ok_or(Error::Deposit(price))?;
         let now = env::block_timestamp();
-        let known = self.accounts.entry(account.clone()).or_default();
+        let mut known = before.unwrap_or_default();
         known.count(now / DAY_NS, quality, u64::from(weight));
         known.successes += u64::from(success);
         known.failures += u64::from(!success);
         known.version += 1;
         known.updated_at = now;
-        let answer = UpdatedView {
-            score: score(known.sum, known.weight),
-            version: known.version,
-        };
+        self.accounts.set(&account, &known);
+        let answer = UpdatedView { score: score(known.sum, known.weight), version: known.version };
         if beyond > 0 {
-            Promise::new(caller)
-                .transfer(NearToken::from_yoctonear(beyond))
-                .detach();
+            Promise::new(caller).transfer(NearToken::from_yoctonear(beyond)).detach();
         }
-        Event::Rated {
-            account,
-            pattern_id,
-            success,
-            weight,
-            score: answer.score,
-            version: answer.version,
-        }
-        .emit();
+        Event::Rated { account, pattern_id, success, weight, score: answer.score, version: answer.version }.emit();
         Ok(answer)
     }
 
     /// How an account stands now.
     pub fn get_reputation(&self, account: AccountId) -> ReputationView {
-        let known = self.accounts.get(&account).cloned().unwrap_or_default();
+        let known = self.accounts.get(&account).unwrap_or_default();
         let (sum, weight) = known.on(env::block_timestamp() / DAY_NS);
         ReputationView {
             score: score(sum, weight),
