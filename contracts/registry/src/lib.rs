@@ -31,7 +31,7 @@ use crate::money::Fee;
 use crate::seqs::Seqs;
 
 /// Of the state; `migrate` brings an older one to it.
-pub const STATE_VERSION: u16 = 1;
+pub const STATE_VERSION: u16 = 2;
 
 /// The state.
 #[near(

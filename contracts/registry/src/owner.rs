@@ -82,11 +82,16 @@ impl Registry {
             .as_return())
     }
 
-    /// Brings an older state to the version of this code; again, it does nothing. Returns the version.
+    /// Brings an older state to the version of this code; again, it does nothing.
     #[private]
-    pub fn migrate(&mut self) -> u16 {
-        // the state of version 1 is the first; a later one reads its forerunner here, with `ignore_state`
-        Event::Migrated { state_version: STATE_VERSION }.emit();
-        self.state_version
+    #[init(ignore_state)]
+    pub fn migrate() -> Self {
+        // version 1 had the names of its maps behind what is read here; the maps themselves lie where they lay
+        let mut state: Self = mycel_common::state_so_far();
+        if state.state_version < STATE_VERSION {
+            state.state_version = STATE_VERSION;
+            Event::Migrated { state_version: STATE_VERSION }.emit();
+        }
+        state
     }
 }

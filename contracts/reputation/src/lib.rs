@@ -10,7 +10,7 @@ use near_sdk::{env, near, AccountId, NearToken, PanicOnDefault, Promise};
 pub use crate::decay::{decayed, HALF_LIFE_DAYS};
 
 /// Of the state; `migrate` brings an older one to it.
-pub const STATE_VERSION: u16 = 1;
+pub const STATE_VERSION: u16 = 2;
 /// What an account costs that is stored, in yoctoNEAR.
 pub const ACCOUNT_PRICE: u128 = 3_000_000_000_000_000_000_000;
 /// Of whom nothing is known: as five ratings of 500 with full weight would make it.

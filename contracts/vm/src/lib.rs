@@ -1,0 +1,12 @@
+//! Runs the contracts, as they are deployed, on the VM of the NEAR network.
+
+mod collective;
+mod host;
+mod trace;
+mod world;
+
+pub use collective::{
+    amount, hash_of, wasm, Collective, CREATOR, DEPOSIT, MILLI, NEAR, OWNER, REGISTRY, REPUTATION, USER,
+};
+pub use host::{Action, Storage, TRIE_DEPTH};
+pub use world::{calling, Account, Outcome, Ran, Receipt, World, BYTE, PROTOCOL, TGAS};
