@@ -76,7 +76,7 @@ impl Collective {
             (OWNER, 100 * NEAR),
             (CREATOR, 100 * NEAR),
             (USER, 100 * NEAR),
-            (REGISTRY, 3 * NEAR),
+            (REGISTRY, 5 * NEAR),
             (REPUTATION, 3 * NEAR),
         ] {
             world.account(id, balance);

@@ -111,13 +111,27 @@ fn a_use_is_rated_once_however_the_ratings_arrive() {
     it.call(USER, "drop_receipt", json!({"id": id}), 1).value();
     assert!(it.rate(USER, id, 5).result.is_err(), "a dropped receipt rates nothing");
     it.buy(USER, id).value();
-    it.rate(USER, id, 5).value();
-    assert!(it.rate(USER, id, 5).error().contains("ERR_RATED"), "and buys one more rating, not two");
     assert_eq!(
-        it.reputation(CREATOR)["weight"],
-        json!(1_000 + 500 + 333),
+        it.rate(USER, id, 5).value(),
+        json!({"weight": 333}),
         "the third weighs a third, though the receipt was dropped"
     );
+    assert!(it.rate(USER, id, 5).error().contains("ERR_RATED"), "and a use buys one rating, not two");
+}
+
+#[test]
+fn a_price_raised_after_the_purchase_makes_no_rating_heavier() {
+    let mut it = collective();
+    let id = it.register(MALLORY, 1, "mail", 1);
+    for _ in 0..3 {
+        it.buy(USER, id).value();
+    }
+    it.call(MALLORY, "set_price", json!({"id": id, "price_per_use": PRICE.to_string()}), 1).value();
+    assert_eq!(it.rate(USER, id, 5).value(), json!({"weight": 0}), "what cost nothing says nothing");
+    it.buy(USER, id).value();
+    // its fee is shared by the three that are not rated: a third of the full weight, and the second and third of one account
+    let weights: Vec<_> = (0..3).map(|_| it.rate(USER, id, 5).value()["weight"].as_u64()).collect();
+    assert_eq!(weights, [Some(166), Some(111), Some(83)]);
 }
 
 #[test]
