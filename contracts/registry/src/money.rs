@@ -8,7 +8,7 @@ use crate::events::Event;
 use crate::{Registry, RegistryExt};
 
 /// For `on_transfer`; at least twice what it was measured to take (docs/contracts.md).
-pub const ON_TRANSFER_GAS: Gas = Gas::from_tgas(5);
+pub const ON_TRANSFER_GAS: Gas = Gas::from_tgas(3);
 
 /// Whose money it is, in yoctoNEAR.
 #[near(serializers = [borsh, json])]

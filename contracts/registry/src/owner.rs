@@ -8,7 +8,7 @@ use crate::events::Event;
 use crate::{Registry, RegistryExt, STATE_VERSION};
 
 /// For `migrate`, after the new code is in.
-const MIGRATE_GAS: Gas = Gas::from_tgas(20);
+const MIGRATE_GAS: Gas = Gas::from_tgas(10);
 
 #[near]
 impl Registry {

@@ -9,11 +9,11 @@ use crate::records::{Receipt, WeightView};
 use crate::{prices, Registry, RegistryExt};
 
 /// For the call of the other contract, and for what comes after it (docs/contracts.md).
-pub const UPDATE_GAS: Gas = Gas::from_tgas(10);
+pub const UPDATE_GAS: Gas = Gas::from_tgas(4);
 /// The same of a view.
-pub const VIEW_GAS: Gas = Gas::from_tgas(5);
+pub const VIEW_GAS: Gas = Gas::from_tgas(3);
 /// It may move a creator in eight domains.
-pub const ON_REPUTATION_GAS: Gas = Gas::from_tgas(40);
+pub const ON_REPUTATION_GAS: Gas = Gas::from_tgas(30);
 
 const FULL_WEIGHT: u128 = 1_000;
 const MAX_ANSWER: usize = 512; // bytes of JSON

@@ -7,7 +7,7 @@ use near_sdk::{env, near, AccountId, Gas, NearToken, Promise};
 use crate::{Event, Reputation, ReputationExt, STATE_VERSION};
 
 /// For `migrate`, after the new code is in.
-const MIGRATE_GAS: Gas = Gas::from_tgas(20);
+const MIGRATE_GAS: Gas = Gas::from_tgas(10);
 
 #[near]
 impl Reputation {

@@ -114,8 +114,8 @@ fn never(what: &str) -> ! {
 }
 
 impl External for Host<'_> {
-    fn storage_set<'a>(
-        &'a mut self,
+    fn storage_set(
+        &mut self,
         gas: &mut dyn StorageAccessTracker,
         key: &[u8],
         value: &[u8],

@@ -2,6 +2,7 @@
 
 mod collective;
 mod host;
+mod table;
 mod trace;
 mod world;
 
@@ -9,4 +10,5 @@ pub use collective::{
     amount, hash_of, wasm, Collective, CREATOR, DEPOSIT, MILLI, NEAR, OWNER, REGISTRY, REPUTATION, USER,
 };
 pub use host::{Action, Storage, TRIE_DEPTH};
+pub use table::{measured, Most, Table};
 pub use world::{calling, Account, Outcome, Ran, Receipt, World, BYTE, PROTOCOL, TGAS};
