@@ -17,7 +17,7 @@ FASTECDSA := fastecdsa==3.0.1
 TESTS_OF_THEIR_OWN := attacks crash peers soak
 NOTHING_YET = echo "$@: nothing here yet: comes with the next issue"
 
-.PHONY: demo test lint format attacks crash peers soak bench setup constraints
+.PHONY: demo test lint format attacks crash peers contracts soak bench setup constraints
 
 demo: $(STAMP)
 	$(VENV)/bin/mycelnode demo
@@ -41,6 +41,10 @@ attacks crash: $(STAMP)
 # A peer that can't be installed is named, and its tests are skipped, but for CI, where they fail.
 peers: $(STAMP)
 	@if [ -d tests/$@ ]; then $(PY) -m tests.peers.install; $(PY) -m pytest tests/$@; else $(NOTHING_YET); fi
+
+# Only for who changes the contracts: what is deployed lies in contracts/res.
+contracts:
+	contracts/check
 
 soak: $(STAMP)
 	@if [ -d tests/soak ]; then $(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/soak/requirements.txt; \

@@ -1,0 +1,88 @@
+"""The registry and the reputation here, beside themselves on the network's own machine: call by call, the same comes of it.
+
+``contracts/vm/recorded.json`` is what `cargo run -- calls` prints there of the sequences in ``calls.json``; CI records it anew.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mycel_simnet.near.host import TRIE_DEPTH
+from mycel_simnet.near.single import Contract, Setting
+
+CONTRACTS = Path(__file__).parents[3] / "contracts"
+RECORDED: dict[str, Any] = json.loads((CONTRACTS / "vm/recorded.json").read_text())
+TOLERATED = 0.12  # of the gas, where 0.023 is seen: fuel does not count each instruction as the network does
+
+
+def contracts() -> dict[str, Contract]:
+    found = {}
+    for account, records in RECORDED["began"].items():
+        code = (CONTRACTS / "res" / account.split(".")[0]).with_suffix(".wasm").read_bytes()
+        storage = {bytes.fromhex(key): bytes.fromhex(value) for key, value in records.items()}
+        found[account] = Contract(code, storage, account)
+    return found
+
+
+def setting_of(call: dict[str, Any]) -> Setting:
+    return Setting(
+        signer=call["signer"],
+        predecessor=call["predecessor"],
+        deposit=int(call["deposit"]),
+        gas=call["gas"],
+        balance=int(call["balance"]),
+        storage_usage=call["usage"],
+        timestamp=call["timestamp"],
+        chain_id="test",
+        promise_results=tuple(None if one is None else bytes.fromhex(one) for one in call["results"]),
+        is_view=call["view"],
+    )
+
+
+def action_of(action: dict[str, Any]) -> dict[str, Any]:
+    """An action as the other machine writes it down."""
+    ((kind, said),) = action.items()
+    if kind == "Transfer":
+        return {"transfer": said["deposit"]}
+    if kind == "DeployContract":
+        return {"deploy": sha256(b64decode(said["code"])).hexdigest()}
+    args = b64decode(said["args"]).hex()
+    return {"call": said["method_name"], "args": args, "deposit": said["deposit"], "gas": said["gas"]}
+
+
+def receipts_of(ours: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"receiver": one["receiver_id"], "after": one["depends_on"], "actions": [action_of(a) for a in one["actions"]]}
+        for one in ours["receipts"]
+    ]
+
+
+def test_each_call_of_the_contracts_comes_to_the_same() -> None:
+    shops = contracts()
+    assert len(RECORDED["calls"]) > 80
+    for number, call in enumerate(RECORDED["calls"]):
+        where = f"call {number}, {call['method']}"
+        before = {key.hex(): value.hex() for key, value in shops[call["account"]].storage.items()}
+        ours = shops[call["account"]].call(call["method"], bytes.fromhex(call["args"]), setting_of(call), TRIE_DEPTH)
+        assert ours["logs"] == call["logs"], where
+        if call["error"] is not None:
+            assert ours["error"] is not None, where
+            said = json.dumps(ours["error"])
+            assert json.dumps(call["error"].removeprefix("Smart contract panicked: "))[1:-1] in said or call["view"], (
+                where
+            )
+        else:
+            assert ours["error"] is None, where
+            assert ours["returned"] == call["returned"], where
+            changed = {key: value for key, value in call["writes"].items() if value != before.get(key)}
+            assert ours["writes"] == changed, where
+            assert ours["storage_usage"] == call["usage_after"], where
+            assert ours["balance"] == call["balance_after"], where
+            assert receipts_of(ours) == call["receipts"], where
+        assert ours["gas"]["burnt"] == pytest.approx(call["burnt"], rel=TOLERATED), where
