@@ -107,6 +107,7 @@ fn key(number: u32, level: u32) -> (u8, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use near_sdk::test_utils::VMContextBuilder;
     use std::collections::BTreeSet;
 
     #[test]
@@ -118,6 +119,9 @@ mod tests {
             u32::try_from((state >> 33) % below).unwrap_or(0)
         };
         for round in 0..3_000 {
+            if round % 20 == 0 {
+                near_sdk::testing_env!(VMContextBuilder::new().build()); // new gas; what is stored stays
+            }
             // near each other, on the edges of bitmaps, and anywhere
             let number = match round % 3 {
                 0 => random(600),

@@ -41,12 +41,9 @@ fn print_table() {
     let (table, fees) = (measured(&mut it), it.world.fees_of_a_call());
     println!("| method | itself, Tgas | with all that follows, Tgas |\n| --- | ---: | ---: |");
     for (method, most) in &table.0 {
-        println!(
-            "| `{}` | {:.2} | {:.2} |",
-            method.replace(" (view)", "` (view)").trim_end_matches('`'),
-            tgas(most.own),
-            tgas(most.all)
-        );
+        let (name, kind) = method.split_once(' ').unwrap_or((method, ""));
+        let shown = format!("`{name}` {kind}");
+        println!("| {} | {:.2} | {:.2} |", shown.trim_end(), tgas(most.own), tgas(most.all));
     }
     println!(
         "\nA transaction with one call costs {:.2} Tgas besides, and each call that follows as much again.",
