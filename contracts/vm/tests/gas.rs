@@ -16,7 +16,7 @@ fn what_follows_has_twice_the_gas_that_it_takes() {
         let most = burnt.entry(call["method"].as_str().unwrap_or("").to_owned()).or_default();
         *most = call["burnt"].as_u64().unwrap_or(0).max(*most);
         for action in
-            call["receipts"].as_array().into_iter().flatten().flat_map(|one| one["actions"].as_array()).flatten()
+            call["receipts"].as_array().into_iter().flatten().filter_map(|one| one["actions"].as_array()).flatten()
         {
             if let Some(method) = action["call"].as_str() {
                 let gas = action["gas"].as_u64().unwrap_or(0);

@@ -1,0 +1,21 @@
+"""What a call is given is twice what it takes on the network's own machine, and not much more: it is paid in advance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mycelnode.chain.amounts import TGAS
+from mycelnode.chain.gas import gas_of
+
+TABLE = json.loads((Path(__file__).parents[2] / "contracts/res/gas.json").read_text())["methods"]
+CALLED_BY_CONTRACTS = {"get_reputation", "migrate", "on_reputation", "on_transfer", "update_reputation"}
+CALLED = sorted(name for name in TABLE if not name.endswith("(view)") and name not in CALLED_BY_CONTRACTS)
+
+
+@pytest.mark.parametrize("method", CALLED)
+def test_each_method_has_twice_what_it_takes(method: str) -> None:
+    used = TABLE[method]["used"]
+    assert 2 * used <= gas_of(method) <= max(3 * used, 12 * TGAS), f"{method} takes {used / TGAS:.2f} Tgas"
