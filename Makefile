@@ -43,7 +43,7 @@ peers: $(STAMP)
 	@if [ -d tests/$@ ]; then $(PY) -m tests.peers.install; $(PY) -m pytest tests/$@; else $(NOTHING_YET); fi
 
 # Only for who changes the contracts: what is deployed lies in contracts/res.
-contracts:
+contracts: $(STAMP)
 	contracts/check
 
 soak: $(STAMP)

@@ -1,8 +1,8 @@
 """Calls that our virtual machine and the network's own must answer alike, and what the network's own answered.
 
-``vm_runner.jsonl`` was recorded with the program in ``vm_runner/``, which is nearcore's `near-vm-runner`:
+``vm_runner.jsonl`` was recorded with a program around nearcore's `near-vm-runner`; `make contracts` records anew, and compares:
 
-    python -m tests.simnet.near.vm_runner | cargo run --manifest-path tests/simnet/near/vm_runner/Cargo.toml > recorded
+    python -m tests.simnet.near.vm_runner | cargo run --manifest-path contracts/vm/Cargo.toml --bin host_calls > recorded
     mv recorded tests/simnet/near/vm_runner.jsonl
 """
 

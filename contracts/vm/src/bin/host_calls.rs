@@ -98,11 +98,13 @@ fn main() {
             let method = step["method"].as_str().expect("a method");
             let contract = Code(Arc::clone(&code));
             let prepared = near_vm_runner::prepare(&contract, Arc::clone(&config.wasm_config), None, counter, method);
-            let outcome = near_vm_runner::run(prepared, &mut ext, &context, Arc::clone(&config.fees)).expect("an outcome");
+            let outcome =
+                near_vm_runner::run(prepared, &mut ext, &context, Arc::clone(&config.fees)).expect("an outcome");
             if outcome.aborted.is_some() {
                 ext.fake_trie = before;
             }
-            let storage: BTreeMap<_, _> = ext.fake_trie.iter().map(|(key, value)| (hex::encode(key), hex::encode(value))).collect();
+            let storage: BTreeMap<_, _> =
+                ext.fake_trie.iter().map(|(key, value)| (hex::encode(key), hex::encode(value))).collect();
             let returned = match &outcome.return_data {
                 ReturnData::Value(value) => json!(hex::encode(value)),
                 ReturnData::ReceiptIndex(index) => json!(index),
