@@ -73,6 +73,7 @@ def jobs(scale: Scale) -> list[Job]:
         Job("blocks", ["benchmarks.ours.blocks", str(PUT_BYTES), str(OPENED)], rounds=3),
         Job("dial", ["benchmarks.ours.dial", str(scale.times)]),
         Job("catalogue", ["benchmarks.ours.catalogue", str(10 * scale.n)]),
+        Job("chain", ["benchmarks.ours.chain", str(5 * scale.times)], rounds=3),
         Job("idle", ["benchmarks.ours.idle", str(scale.idle_seconds), str(scale.times)], rounds=1),
     ]
     return found

@@ -223,6 +223,25 @@ def _patterns() -> list[Spec]:
     ]
 
 
+def _chain() -> list[Spec]:
+    """NEAR, asked by us and by py-near's own client, at one local chain; and what the contracts weigh."""
+    near, pynear = "chain", "py-near"
+    return [
+        Spec("view call", "ms", (near, "view_ms"), pynear, (near, "pynear_view_ms"), aim=5.0, aim_of="ours"),
+        Spec(
+            "transaction, until it is final",
+            "ms",
+            (near, "transaction_ms"),
+            pynear,
+            (near, "pynear_transaction_ms"),
+            aim=20.0,
+            aim_of="ours",
+        ),
+        Spec("contract, registry", "kB", (near, "registry_kb"), aim=200.0, aim_of="ours"),
+        Spec("contract, reputation", "kB", (near, "reputation_kb"), aim=200.0, aim_of="ours"),
+    ]
+
+
 NET: Final = "net.mycelnode"
 SPECS: Final[Sequence[Spec]] = (
     # to an empty replica, and two that met before
@@ -281,6 +300,7 @@ SPECS: Final[Sequence[Spec]] = (
     *(spec for n in LIBRARIES for spec in _search(n)),
     # among strangers
     *_patterns(),
+    *_chain(),
     # moments
     Spec("dial to first byte", "ms", ("dial", "dial_ms"), "py-libp2p", ("dial", "stock_ms"), aim=20.0, aim_of="ours"),
     Spec("change to visible on a peer", "ms", ("together.mycelnode", "visible_ms"), aim=20.0, aim_of="ours"),
