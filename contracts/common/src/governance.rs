@@ -6,6 +6,8 @@ use crate::{one_yocto, Error, Hash, DAY_NS};
 
 /// Between saying which code comes and putting it in.
 pub const UPGRADE_WAIT_NS: u64 = 2 * DAY_NS;
+/// After so long a pause nothing is under way any more, whatever the books say: receipts take seconds.
+pub const STILL_NS: u64 = 7 * DAY_NS;
 
 /// Code that is to come, and from when on it may.
 #[near(serializers = [borsh])]
@@ -25,16 +27,32 @@ pub struct Governance {
     pub owner: AccountId,
     /// Who becomes the owner by accepting.
     pub proposed: Option<AccountId>,
-    /// Is the contract paused?
-    pub paused: bool,
+    /// Since when the contract is paused, if it is; in nanoseconds since 1970.
+    pub paused_at: Option<u64>,
     /// What is to come.
     pub staged: Option<Staged>,
+}
+
+/// The same in states of version 1.
+#[near(serializers = [borsh])]
+pub struct GovernanceBefore {
+    owner: AccountId,
+    proposed: Option<AccountId>,
+    paused: bool,
+    staged: Option<Staged>,
+}
+
+impl From<GovernanceBefore> for Governance {
+    fn from(before: GovernanceBefore) -> Self {
+        let GovernanceBefore { owner, proposed, paused, staged } = before;
+        Self { owner, proposed, paused_at: paused.then(env::block_timestamp), staged }
+    }
 }
 
 impl Governance {
     /// Of a new contract.
     pub fn new(owner: AccountId) -> Self {
-        Self { owner, proposed: None, paused: false, staged: None }
+        Self { owner, proposed: None, paused_at: None, staged: None }
     }
 
     /// Refuses everybody but the owner, with one yoctoNEAR.
@@ -47,9 +65,14 @@ impl Governance {
         }
     }
 
+    /// Is it paused?
+    pub fn paused(&self) -> bool {
+        self.paused_at.is_some()
+    }
+
     /// Refuses a paused contract.
     pub fn running(&self) -> Result<(), Error> {
-        if self.paused {
+        if self.paused() {
             Err(Error::Paused)
         } else {
             Ok(())
@@ -59,7 +82,7 @@ impl Governance {
     /// Stops, or goes on.
     pub fn pause(&mut self, paused: bool) -> Result<(), Error> {
         self.owner_only()?;
-        self.paused = paused;
+        self.paused_at = paused.then(|| self.paused_at.unwrap_or_else(env::block_timestamp));
         Ok(())
     }
 
@@ -90,10 +113,14 @@ impl Governance {
         Ok(from)
     }
 
-    /// Takes the code that was staged, if it is that, and its time has come.
-    pub fn unstage(&mut self, code: &[u8]) -> Result<(), Error> {
+    /// Takes the code that was staged, if it is that, its time has come, and the contract is paused with nothing under way.
+    ///
+    /// Were a callback ever to fail, what it was to book would be under way for ever, and no code could come that mends it: a long
+    /// pause stands for the books.
+    pub fn unstage(&mut self, code: &[u8], under_way: bool) -> Result<(), Error> {
         self.owner_only()?;
-        if !self.paused {
+        let since = self.paused_at.ok_or(Error::NotAtRest)?;
+        if under_way && env::block_timestamp() < since + STILL_NS {
             return Err(Error::NotAtRest);
         }
         let staged = self.staged.take().ok_or(Error::Unknown("staged code"))?;

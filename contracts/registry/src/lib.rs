@@ -1,6 +1,7 @@
 //! The registry: patterns are registered under their creators, paid for at each use, found by domain and reputation, and rated by
 //! who paid. What each method does is in docs/contracts.md.
 
+mod before;
 mod events;
 mod index;
 mod keys;
@@ -70,20 +71,29 @@ impl Registry {
     #[init]
     pub fn new(owner: AccountId, reputation: AccountId, fee_bps: Option<u16>) -> Self {
         let nothing = U128(0);
+        let ledger = Ledger {
+            base: U128(env::account_balance().as_yoctonear()),
+            storage: nothing,
+            deposits: nothing,
+            fees: nothing,
+            claimable: nothing,
+            in_flight: nothing,
+        };
+        let fee = Fee::new(fee_bps.unwrap_or(500));
+        Self::begun(env::block_timestamp(), reputation, Governance::new(owner), fee, ledger)
+    }
+}
+
+impl Registry {
+    /// Without anything in it.
+    fn begun(instance: u64, reputation: AccountId, governance: Governance, fee: Fee, ledger: Ledger) -> Self {
         Self {
             state_version: STATE_VERSION,
-            instance: env::block_timestamp(),
+            instance,
             reputation,
-            governance: Governance::new(owner),
-            fee: Fee::new(fee_bps.unwrap_or(500)),
-            ledger: Ledger {
-                base: U128(env::account_balance().as_yoctonear()),
-                storage: nothing,
-                deposits: nothing,
-                fees: nothing,
-                claimable: nothing,
-                in_flight: nothing,
-            },
+            governance,
+            fee,
+            ledger,
             pending_ratings: 0,
             next_id: 0,
             next_seq: 0,

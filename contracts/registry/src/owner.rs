@@ -4,6 +4,7 @@ use mycel_common::{Error, Hash};
 use near_sdk::json_types::U64;
 use near_sdk::{env, near, AccountId, Gas, NearToken, Promise};
 
+use crate::before::Before;
 use crate::events::Event;
 use crate::{Registry, RegistryExt, STATE_VERSION};
 
@@ -72,10 +73,8 @@ impl Registry {
     #[handle_result]
     pub fn upgrade(&mut self) -> Result<Promise, Error> {
         let code = env::input().unwrap_or_default();
-        self.governance.unstage(&code)?;
-        if self.ledger.in_flight.0 != 0 || self.pending_ratings != 0 {
-            return Err(Error::NotAtRest);
-        }
+        let under_way = self.ledger.in_flight.0 != 0 || self.pending_ratings != 0;
+        self.governance.unstage(&code, under_way)?;
         Ok(Promise::new(env::current_account_id())
             .deploy_contract(code)
             .function_call("migrate", Vec::new(), NearToken::from_yoctonear(0), MIGRATE_GAS)
@@ -86,12 +85,11 @@ impl Registry {
     #[private]
     #[init(ignore_state)]
     pub fn migrate() -> Self {
-        // version 1 had the names of its maps behind what is read here; the maps themselves lie where they lay
-        let mut state: Self = mycel_common::state_so_far();
-        if state.state_version < STATE_VERSION {
-            state.state_version = STATE_VERSION;
-            Event::Migrated { state_version: STATE_VERSION }.emit();
+        let (version, bytes) = mycel_common::stored_state();
+        if version >= STATE_VERSION {
+            return mycel_common::beginning(&bytes);
         }
-        state
+        Event::Migrated { state_version: STATE_VERSION }.emit();
+        mycel_common::beginning::<Before>(&bytes).into()
     }
 }

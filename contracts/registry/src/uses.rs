@@ -126,7 +126,7 @@ impl Registry {
             hash: pattern.hash,
             version: pattern.version,
             nth: receipt.map_or(0, |known| known.counts().0).saturating_add(1),
-            paused: self.governance.paused,
+            paused: self.governance.paused(),
             retired: pattern.retired_at.is_some(),
         }
     }

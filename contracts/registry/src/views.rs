@@ -176,7 +176,7 @@ impl Registry {
             next_id: self.next_id,
             owner: self.governance.owner.clone(),
             reputation: self.reputation.clone(),
-            paused: self.governance.paused,
+            paused: self.governance.paused(),
             fee_bps: self.fee.now(),
             pending_fee: self.fee.pending().map(|(bps, from)| PendingFee { bps, from: U64(from) }),
             staged: staged.map(|staged| staged.hash),

@@ -1,5 +1,6 @@
 //! The reputation of creators: a mean of ratings, weighed by what they cost, that fades, and begins at 500.
 
+mod before;
 mod decay;
 mod owner;
 
@@ -213,7 +214,7 @@ impl Reputation {
             state_version: self.state_version,
             owner: self.governance.owner.clone(),
             registry: self.registry.clone(),
-            paused: self.governance.paused,
+            paused: self.governance.paused(),
             account_price: U128(ACCOUNT_PRICE),
         }
     }

@@ -4,6 +4,7 @@ use mycel_common::{Error, Hash};
 use near_sdk::json_types::U64;
 use near_sdk::{env, near, AccountId, Gas, NearToken, Promise};
 
+use crate::before::Before;
 use crate::{Event, Reputation, ReputationExt, STATE_VERSION};
 
 /// For `migrate`, after the new code is in.
@@ -61,7 +62,7 @@ impl Reputation {
     #[handle_result]
     pub fn upgrade(&mut self) -> Result<Promise, Error> {
         let code = env::input().unwrap_or_default();
-        self.governance.unstage(&code)?;
+        self.governance.unstage(&code, false)?;
         Ok(Promise::new(env::current_account_id())
             .deploy_contract(code)
             .function_call("migrate", Vec::new(), NearToken::from_yoctonear(0), MIGRATE_GAS)
@@ -72,12 +73,11 @@ impl Reputation {
     #[private]
     #[init(ignore_state)]
     pub fn migrate() -> Self {
-        // version 1 had the name of its map behind what is read here; the map itself lies where it lay
-        let mut state: Self = mycel_common::state_so_far();
-        if state.state_version < STATE_VERSION {
-            state.state_version = STATE_VERSION;
-            Event::Migrated { state_version: STATE_VERSION }.emit();
+        let (version, bytes) = mycel_common::stored_state();
+        if version >= STATE_VERSION {
+            return mycel_common::beginning(&bytes);
         }
-        state
+        Event::Migrated { state_version: STATE_VERSION }.emit();
+        mycel_common::beginning::<Before>(&bytes).into()
     }
 }

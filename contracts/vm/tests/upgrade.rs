@@ -98,3 +98,21 @@ fn code_comes_only_from_the_owner_announced_in_time_and_at_rest() {
     it.call(OWNER, "resume", json!({}), 1).value();
     refused(&mut it, OWNER, &code, "ERR_NOT_AT_REST");
 }
+
+#[test]
+fn books_that_a_failed_callback_left_open_keep_no_code_out_for_ever() {
+    let mut it = Collective::default();
+    let id = it.register(CREATOR, 1, "mail", 200 * MILLI);
+    it.world.fault = Box::new(|receipt| receipt.predecessor == REGISTRY && receipt.receiver == REGISTRY);
+    it.buy(USER, id).value();
+    it.world.fault = Box::new(|_| false);
+    let code = wasm("registry");
+    it.call(OWNER, "stage_upgrade", json!({"code_hash": hash(&code)}), 1).value();
+    it.call(OWNER, "pause", json!({}), 1).value();
+    let upgrade = |it: &mut Collective| it.world.transact(OWNER, REGISTRY, vec![calling("upgrade", code.clone(), 1)]);
+    it.world.now += 7 * DAY - 1;
+    assert!(upgrade(&mut it).error().contains("ERR_NOT_AT_REST"), "the books say that money is on its way");
+    it.call(OWNER, "pause", json!({}), 1).value(); // again: it counts from the first time
+    it.world.now += 1;
+    assert!(upgrade(&mut it).result.is_ok(), "after a week's pause none is");
+}
