@@ -1,16 +1,39 @@
 //! Random calls, with transfers that do not arrive, another contract that fails, and callbacks that fail: whatever happens, the
 //! contract has what it owes, and what it stores is paid for.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use mycel_vm::{
     amount, calling, hash_of, Collective, BYTE, CREATOR, DEPOSIT, MILLI, NEAR, OWNER, REGISTRY, REPUTATION, USER,
 };
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::{json, Value};
 
 const DAY: u64 = 86_400_000_000_000;
 const PEOPLE: [&str; 3] = [CREATOR, USER, "carol.test"];
 /// What the owner does is written into the contract's own state, which the deploy pays for.
 const STATE_GROWS: u64 = 400;
+
+const METHODS: [&str; 16] = [
+    "claim",
+    "drop_receipt",
+    "pause",
+    "propose_owner",
+    "rate_pattern",
+    "record_fl_contribution",
+    "register_pattern",
+    "release_deposit",
+    "resume",
+    "retire_pattern",
+    "set_fee_rate",
+    "set_price",
+    "sync_reputation",
+    "update_pattern",
+    "use_pattern",
+    "withdraw_fees",
+];
 
 /// What somebody does next.
 #[derive(Debug, Clone)]
@@ -45,24 +68,24 @@ enum Fault {
 fn step() -> impl Strategy<Value = Step> {
     let who = 0..PEOPLE.len();
     let price = prop_oneof![Just(0), Just(1), Just(19), 0..NEAR, Just(200 * MILLI)];
-    let id = 0..6u64;
+    let id = 0..4u64;
     prop_oneof![
         4 => (who.clone(), 0..8u64, 0..3u8, price.clone(), prop_oneof![Just(0), 0..NEAR]).prop_map(|(who, seed, domain, price, more)| Step::Register(who, seed, domain, price, more)),
         1 => (who.clone(), id.clone(), 0..8u64).prop_map(|(who, id, seed)| Step::Update(who, id, seed)),
         1 => (who.clone(), id.clone(), price).prop_map(|(who, id, price)| Step::Price(who, id, price)),
         1 => (who.clone(), id.clone()).prop_map(|(who, id)| Step::Retire(who, id)),
-        1 => (who.clone(), id.clone()).prop_map(|(who, id)| Step::Release(who, id)),
+        3 => (who.clone(), id.clone()).prop_map(|(who, id)| Step::Release(who, id)),
         6 => (who.clone(), id.clone(), prop_oneof![Just(0), 0..NEAR], any::<bool>()).prop_map(|(who, id, more, right)| Step::Use(who, id, more, right)),
         4 => (who.clone(), id.clone(), any::<bool>(), 1..6u8).prop_map(|(who, id, success, rating)| Step::Rate(who, id, success, rating)),
-        2 => (who.clone(), id).prop_map(|(who, id)| Step::Drop(who, id)),
+        4 => (who.clone(), id).prop_map(|(who, id)| Step::Drop(who, id)),
         1 => who.clone().prop_map(Step::Claim),
         1 => (who.clone(), 0..2u8, 0..9u64).prop_map(|(who, model, seed)| Step::Contribute(who, model, seed)),
         1 => who.clone().prop_map(Step::Sync),
         1 => (0..NEAR / 10).prop_map(Step::Withdraw),
         1 => (0..1_200u16).prop_map(Step::Fee),
-        1 => any::<bool>().prop_map(Step::Pause),
+        1 => prop_oneof![1 => Just(true), 6 => Just(false)].prop_map(Step::Pause),
         1 => who.prop_map(Step::Propose),
-        2 => (1..40u64).prop_map(Step::Days),
+        4 => (1..60u64).prop_map(Step::Days),
     ]
 }
 
@@ -137,44 +160,77 @@ fn check(it: &Collective, began: (u64, u128), broken: bool) {
     assert!(reputation.balance >= began.1, "an account there was not paid for");
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: std::env::var("MYCEL_CASES").map_or(48, |text| text.parse().expect("a number")), failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_contract_has_what_it_owes_and_what_it_stores_is_paid(steps in proptest::collection::vec((step(), fault()), 1..60)) {
-        let mut it = Collective::default();
-        it.world.account(PEOPLE[2], 100 * NEAR);
-        let everything = it.world.total();
-        let began = (it.world.accounts[REGISTRY].usage, it.world.accounts[REPUTATION].balance);
-        let mut broken = false;
-        for (step, fault) in &steps {
-            if let Step::Days(days) = step {
-                it.world.now += days * DAY;
-            }
-            let Some((signer, method, args, deposit)) = call_of(&it, step) else { continue };
-            let fault = *fault;
-            it.world.fault = Box::new(move |receipt| match fault {
-                Fault::Nothing => false,
-                Fault::Transfers => receipt.predecessor == REGISTRY && receipt.method().is_none(),
-                Fault::Reputation => receipt.receiver == REPUTATION,
-                Fault::Callbacks => receipt.predecessor == REGISTRY && receipt.receiver == REGISTRY,
-            });
-            broken |= fault == Fault::Callbacks;
-            if it.balance(signer) < deposit {
-                continue;
-            }
-            it.world.begin(signer, REGISTRY, vec![calling(method, args.to_string().into_bytes(), deposit)]);
-            while it.world.step().is_some() {
-                check(&it, began, broken);
-            }
-            prop_assert_eq!(it.world.total(), everything, "yoctos came or went");
+/// Runs the steps; which methods succeeded.
+fn run(steps: &[(Step, Fault)]) -> Result<BTreeSet<&'static str>, TestCaseError> {
+    let mut it = Collective::default();
+    it.world.account(PEOPLE[2], 100 * NEAR);
+    let everything = it.world.total();
+    let began = (it.world.accounts[REGISTRY].usage, it.world.accounts[REPUTATION].balance);
+    let (mut broken, mut did) = (false, BTreeSet::new());
+    for (step, fault) in steps {
+        if let Step::Days(days) = step {
+            it.world.now += days * DAY;
         }
-        let info = it.view("info", json!({}));
-        if !broken {
-            prop_assert_eq!((&info["ledger"]["in_flight"], &info["pending_ratings"]), (&json!("0"), &json!(0)), "nothing is under way");
-            let owed: u128 = ["base", "storage", "deposits", "fees", "claimable"].iter().map(|name| amount(&info["ledger"][name])).sum();
-            let ones = steps.len() as u128 * 2; // the single yoctos that were attached are nobody's
-            prop_assert!(it.balance(REGISTRY) - owed <= ones, "{} are nobody's", it.balance(REGISTRY) - owed);
+        let Some((signer, method, args, deposit)) = call_of(&it, step) else { continue };
+        let fault = *fault;
+        it.world.fault = Box::new(move |receipt| match fault {
+            Fault::Nothing => false,
+            Fault::Transfers => receipt.predecessor == REGISTRY && receipt.method().is_none(),
+            Fault::Reputation => receipt.receiver == REPUTATION,
+            Fault::Callbacks => receipt.predecessor == REGISTRY && receipt.receiver == REGISTRY,
+        });
+        broken |= fault == Fault::Callbacks;
+        if it.balance(signer) < deposit {
+            continue;
         }
+        it.world.begin(signer, REGISTRY, vec![calling(method, args.to_string().into_bytes(), deposit)]);
+        while let Some(ran) = it.world.step() {
+            if ran.result.is_ok() && ran.method.as_deref() == Some(method) {
+                did.insert(method);
+            }
+            check(&it, began, broken);
+        }
+        prop_assert_eq!(it.world.total(), everything, "yoctos came or went");
     }
+    if !broken {
+        let info = it.view("info", json!({}));
+        let ledger = &info["ledger"];
+        prop_assert_eq!(
+            (&ledger["in_flight"], &info["pending_ratings"]),
+            (&json!("0"), &json!(0)),
+            "nothing is under way"
+        );
+        let kinds = ["base", "storage", "deposits", "fees", "claimable"];
+        let nobodys = it.balance(REGISTRY) - kinds.iter().map(|name| amount(&ledger[name])).sum::<u128>();
+        // the single yoctos that were attached as a signature
+        prop_assert!(nobodys <= steps.len() as u128, "{} yoctos are nobody's", nobodys);
+    }
+    Ok(did)
+}
+
+/// All but what pauses, which stops the rest; a callback fails in a few runs only, as then the books stay open.
+fn stories() -> impl Strategy<Value = Vec<(Step, Fault)>> {
+    let fails = prop_oneof![4 => Just(false), 1 => Just(true)];
+    (fails, proptest::collection::vec((step(), fault()), 1..80)).prop_map(|(fails, mut steps)| {
+        for (_, fault) in &mut steps {
+            if !fails && *fault == Fault::Callbacks {
+                *fault = Fault::Nothing;
+            }
+        }
+        steps
+    })
+}
+
+#[test]
+fn the_contract_has_what_it_owes_and_what_it_stores_is_paid() {
+    let cases = std::env::var("MYCEL_CASES").map_or(64, |text| text.parse().expect("a number"));
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let done = RefCell::new(BTreeSet::new());
+    let outcome = TestRunner::new(config).run(&stories(), |steps| {
+        done.borrow_mut().extend(run(&steps)?);
+        Ok(())
+    });
+    assert!(outcome.is_ok(), "{}", outcome.err().map_or_else(String::new, |why| why.to_string()));
+    let all: BTreeSet<_> = METHODS.into();
+    assert_eq!(done.into_inner(), all, "stories in which a method never succeeds say nothing of it");
 }
