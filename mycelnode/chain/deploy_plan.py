@@ -142,7 +142,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``until_ns``: nothing more can be done before; ``notes``: what else there is to know; ``codes``: what is there, by contract."""
+    """``until_ns``: nothing more can be done before. ``notes``: what else there is to know. ``codes``: what is there."""
 
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
