@@ -189,15 +189,11 @@ def plan(asked: Asked, seen: Seen) -> Plan:
         _judge(asked, name, there)
     old = [name for name in NAMES if name in seen.contracts and seen.contracts[name].code != asked.codes[name][1]]
     if old and not asked.upgrade:
-        names = " and ".join(asked.contract(name) for name in old)
-        raise DeployRefused(f"{names} has other code than this mycelnode brings; --upgrade puts it in")
+        names, has = " and ".join(map(asked.contract, old)), "has" if len(old) == 1 else "have"
+        raise DeployRefused(f"{names} {has} other code than this mycelnode brings; --upgrade puts it in")
     work = _Work(asked, seen, old)
-    steps, until = [*work.made()], None
-    if asked.upgrade and not steps:
-        changes, until = work.replaced()
-        steps += changes
-    if asked.locks:
-        steps += work.locked()
+    changes, until = work.replaced() if asked.upgrade else ([], None)
+    steps = [*changes, *work.made(), *(work.locked() if asked.locks else ())]
     codes = {name: there.code for name, there in seen.contracts.items()}
     return Plan(tuple(work.funded(steps)), tuple(work.notes()), until, codes)
 
@@ -260,12 +256,13 @@ class _Work:
 
     def _changes(self) -> Iterator[Step]:
         """Pause, wait, put it in, go on: the registry pauses whichever it is, as it calls the other one."""
-        registry = self._state(REGISTRY)
-        if self.old and not registry.paused:
-            yield self._call(PAUSE, REGISTRY)
-        if self.old and not (registry.paused and registry.at_rest):
-            said = "wait until no payment and no rating is under way"
-            yield Step(REST, REGISTRY, self.asked.contract(REGISTRY), "", said)
+        if self.old and REGISTRY in self.seen.contracts:
+            registry = self._state(REGISTRY)
+            if not registry.paused:
+                yield self._call(PAUSE, REGISTRY)
+            if not (registry.paused and registry.at_rest):
+                said = "wait until no payment and no rating is under way"
+                yield Step(REST, REGISTRY, self.asked.contract(REGISTRY), "", said)
         kind = REPLACE if self._keyed() else UPGRADE
         for name in reversed(self.old):
             if name != REGISTRY and not self._state(name).paused:
@@ -274,7 +271,7 @@ class _Work:
             signer, amount = (contract, 0) if kind == REPLACE else (self._state(name).owner, ONE_YOCTO)
             said = f"put the new code of {size:,} bytes into {contract}, and migrate what it stores"
             yield self._step(kind, name, signer, said, amount=amount)
-        for name in reversed(NAMES):
+        for name in (name for name in reversed(NAMES) if name in self.seen.contracts):
             if self._state(name).paused or (self.old and name in (REGISTRY, *self.old)):
                 yield self._call(RESUME, name)
 

@@ -10,11 +10,14 @@ import pytest
 pytest.importorskip("wasmtime", reason="the local chain needs wasmtime")
 
 from mycel_simnet.near.devchain import NEAR, ROOT, Wallet
+from mycel_simnet.near.keys import KeyPair
 from mycelnode import audit
 from mycelnode.chain.shipped import NAMES, STATE_VERSION, shipped
-from mycelnode.errors import ConfigError, DeployRefused, KeyFileError, MycelError, NearRefused
+from mycelnode.errors import ConfigError, DeployRefused, KeyFileError, MycelError, NearRefused, NearRpcWrong
+from tests.chain.market import keep_key
 from tests.chain.operators import CONTRACTS, Operator, an_operator
-from tests.node.nodes import ask
+from tests.chain.servers import STATUS, a_server
+from tests.node.nodes import ask, founder
 
 TWO_DAYS = 2 * 86_400
 REGISTRY, REPUTATION = CONTRACTS
@@ -143,7 +146,7 @@ async def test_an_upgrade_with_the_deploy_key_keeps_all_that_was_stored(
         assert await operator.before(monkeypatch) == MADE
         known = operator.stored()
         assert operator.versions() == [1, 1]
-        await refused(operator, DeployRefused, "has other code than this mycelnode brings; --upgrade")
+        await refused(operator, DeployRefused, "have other code than this mycelnode brings; --upgrade")
         done = await operator.deploy(upgrade=True)
         assert done == [
             f"pause {REGISTRY}",
@@ -222,3 +225,25 @@ async def test_mainnet_asks_twice_belongs_to_another_and_ends_locked(
         assert solvent(operator)
         assert operator.chain.view(REGISTRY, "info")["owner"] == ROOT
         assert await operator.deploy(real_money=True, owner=ROOT) == []
+
+
+async def test_a_network_that_is_too_old_or_another_one_is_asked_for_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    keep_key(tmp_path, Wallet("fox.near", KeyPair(bytes(32))))
+    asked = {"network": "devchain", "from": "fox.near"}
+    config = {"protocol_version": 84, "transaction_validity_period": 86_400}
+    async with a_server(EXPERIMENTAL_protocol_config=config) as server:
+        monkeypatch.setenv("MYCEL_NEAR_RPC", server.url)
+        monkeypatch.setenv("MYCEL_NEAR_NETWORK", "devchain")
+        async with founder(tmp_path) as node:
+            with pytest.raises(DeployRefused, match="version 84 of the protocol, too old"):
+                await ask(node, "chain.deploy.plan", **asked)
+        asked_for = [method for method in server.asked if method != "status"]
+        assert asked_for == ["EXPERIMENTAL_protocol_config"], "read first, and nothing after it"
+    async with a_server(status={**STATUS, "chain_id": "testnet"}) as server:
+        monkeypatch.setenv("MYCEL_NEAR_RPC", server.url)
+        async with founder(tmp_path, "desktop") as node:
+            with pytest.raises(NearRpcWrong, match=r"is a server of testnet, and near\.network says devchain"):
+                await ask(node, "chain.deploy.plan", **asked)
