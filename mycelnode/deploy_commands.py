@@ -74,6 +74,7 @@ def _answer(deployer: Deployer, plan: Plan) -> dict[str, Any]:
     return {
         "network": asked.network,
         "contracts": {name: asked.contract(name) for name in NAMES},
+        "wasm": {name: asked.codes[name][1] for name in NAMES},
         "code": {name: plan.codes.get(name) for name in NAMES},
         "owner": asked.owned_by,
         "locks": asked.locks,

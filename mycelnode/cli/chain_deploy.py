@@ -88,6 +88,10 @@ def _say_plan(answer: Mapping[str, Any], *, err: bool = False) -> None:
     """The steps, each with what goes along and what is bought in advance, and what the accounts must have."""
     steps = answer["actions"]
     click.echo(f"on {answer['network']}, owned by {answer['owner']}:", err=err)
+    for name, account in answer["contracts"].items():
+        there = answer["code"][name]
+        now = "not there yet" if there is None else "there already" if there == answer["wasm"][name] else f"now {there}"
+        click.echo(f"   {account}  sha256 {answer['wasm'][name]} ({now})", err=err)
     for number, step in enumerate(steps, 1):
         click.echo(f"{number}. {step['said']}", err=err)
         if step["signer"]:

@@ -38,15 +38,17 @@ async def refused(operator: Operator, error: type[MycelError], said: str, **want
     assert (operator.chain.balance("alice.near"), operator.chain.chain.head.height) == before
 
 
+@pytest.mark.parametrize("network", ["devchain", "testnet"])
 async def test_both_are_made_told_of_each_other_and_not_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
 ) -> None:
-    async with an_operator(tmp_path, monkeypatch) as operator:
+    """A testnet is here a local chain with that name, and its own first block."""
+    async with an_operator(tmp_path, monkeypatch, network) as operator:
         before = operator.chain.balance("alice.near")
         planned = await operator.plan()
         assert [step["id"] for step in planned["actions"]] == MADE
         assert operator.chain.balance("alice.near") == before, "a plan costs nothing"
-        assert not (operator.home / ".near-credentials" / "devchain" / f"{REGISTRY}.json").exists()
+        assert not (operator.home / ".near-credentials" / network / f"{REGISTRY}.json").exists()
         assert await operator.deploy() == MADE
         registry, reputation = (operator.chain.view(name, "info") for name in CONTRACTS)
         assert (registry["owner"], registry["reputation"]) == ("alice.near", REPUTATION)
