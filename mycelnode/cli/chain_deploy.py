@@ -116,7 +116,7 @@ def _say_done(answer: Mapping[str, Any]) -> None:
     rows = [(name, account, answer["code"][name] or "-") for name, account in answer["contracts"].items()]
     table(rows, ("CONTRACT", "ACCOUNT", "SHA256 OF ITS CODE, READ FROM THE CHAIN"))
     burnt = sum(int(step["burnt"] or 0) for step in answer["actions"])
-    print(f"{plural(len(answer['actions']), 'step')} done; gas burnt: {_near(burnt)}")
+    print(f"{plural(len(answer['actions']), 'step')} done; burnt, for gas and new accounts: {_near(burnt)}")
     if answer["until"]:
         print(f"new code cannot be put in before {local_time(answer['until'])}: run it again then")
     for note in answer["notes"]:

@@ -58,7 +58,7 @@ def test_from_a_dry_run_to_contracts_and_settings(operator: Program, tmp_path: P
     ):
         assert operator("config", "get", setting, "--json").json["value"] == value
     again = operator(*DEPLOY, "alice.near", "--yes")
-    assert "0 steps done; gas burnt: 0 NEAR" in again.out
+    assert "0 steps done; burnt, for gas and new accounts: 0 NEAR" in again.out
     assert operator("chain", "policy", "--json").json["contracts"] == ["registry.alice.near"]
     operator.run_node()
     assert operator(*DEPLOY, "alice.near", "--json").json["actions"] == []
