@@ -12,7 +12,7 @@ from mycelnode.chain.shipped import NAMES
 from mycelnode.commands import Handler, Request, flag, rfc3339
 from mycelnode.config_keys import parse_value
 from mycelnode.errors import ConfigError, ControlError
-from mycelnode.pattern_requests import optional
+from mycelnode.pattern_requests import amount, optional
 from mycelnode.protocols.payment_journal import Entry
 
 DEPLOY: Final = "chain.deploy"
@@ -41,11 +41,12 @@ class DeployCommands:
         return _answer(deployer, await deployer.plan())
 
     async def deploy(self, request: Request) -> dict[str, Any]:
-        """Do the next step, if its id is among ``agreed``; ``action`` is null once there is none, and the settings are written."""
-        deployer, agreed = self._deployer(request), request.get("agreed")
-        if not isinstance(agreed, list) or len(agreed) > MAX_AGREED:
-            raise ControlError(f"the request needs a list 'agreed' of at most {MAX_AGREED} steps")
-        step, entry, plan = await deployer.step([str(one) for one in agreed])
+        """Do the next step, if it was agreed to; ``action`` is null once there is none, and the settings are written.
+
+        ``agreed``: the ids of steps, each with the yoctoNEAR that it may take at most.
+        """
+        deployer = self._deployer(request)
+        step, entry, plan = await deployer.step(_agreed(request))
         return _answer(deployer, plan) | {"action": None if step is None else _step(step, entry)}
 
     def _deployer(self, request: Request) -> Deployer:
@@ -67,6 +68,13 @@ class DeployCommands:
         return Deployer(chain, wanted)
 
 
+def _agreed(request: Request) -> dict[str, int]:
+    found = request.get("agreed")
+    if not isinstance(found, dict) or len(found) > MAX_AGREED:
+        raise ControlError(f"the request needs an object 'agreed' of at most {MAX_AGREED} steps, with the most of each")
+    return {str(name): amount({"agreed": most}, "agreed") or 0 for name, most in found.items()}
+
+
 def _answer(deployer: Deployer, plan: Plan) -> dict[str, Any]:
     asked = deployer.asked
     given = {"", *(asked.contract(name) for name in NAMES)}  # who signs with what the plan gives it
@@ -86,7 +94,7 @@ def _answer(deployer: Deployer, plan: Plan) -> dict[str, Any]:
 
 
 def _step(step: Step, entry: Entry | None = None) -> dict[str, Any]:
-    """``id`` is what is agreed to; ``burnt``: what its gas cost, once that is known."""
+    """``id`` and ``total`` are what is agreed to; ``burnt``: what its gas cost, once that is known."""
     outcome = None if entry is None else entry.outcome
     return {
         "id": step.id,
@@ -96,6 +104,7 @@ def _step(step: Step, entry: Entry | None = None) -> dict[str, Any]:
         "amount": str(step.amount),
         "account_fee": str(step.fee),
         "gas": str(step.gas),
+        "total": str(step.total),
         "burnt": None if outcome is None else str(outcome.burnt),
         "transaction": entry.signed.hash if entry is not None and entry.signed is not None else None,
     }

@@ -6,7 +6,7 @@ So a crash at any point neither repeats nor loses a step: the journal knows what
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -173,11 +173,12 @@ class Deployer:
 
     # --- doing it ----------------------------------------------------------------------------------------------------------------
 
-    async def step(self, agreed: Collection[str]) -> tuple[Step | None, Entry | None, Plan]:
-        """Do what comes next, if the operator agreed to it (`Step.id`): the step, its line in the journal, and the plan before it.
+    async def step(self, agreed: Mapping[str, int]) -> tuple[Step | None, Entry | None, Plan]:
+        """Do what comes next: the step, its line in the journal, and the plan before it.
 
-        Without a step, the chain shows that all is done that can be done now; then the settings name the contracts. Raises
-        `OutcomeUnknown` while nobody says what became of it: called again, it goes on.
+        ``agreed``: by `Step.id`, the most yoctoNEAR that the operator agreed to. Without a step, the chain shows that all is done that
+        can be done now; then the settings name the contracts. Raises `OutcomeUnknown` while nobody says what became of a step: called
+        again, it goes on. Cancelled, so does the outbox.
         """
         network = await self._chain.identify()
         for name in self._under_way(network):
@@ -187,7 +188,7 @@ class Deployer:
             self._settle()
             return None, None, found
         step = found.steps[0]
-        if step.id not in agreed:
+        if step.total > agreed.get(step.id, -1):
             raise DeployRefused(f"what is on chain has changed: to {step.said} was not in the plan; look at it again")
         if step.kind == REST:
             await self._rest()

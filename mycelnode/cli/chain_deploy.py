@@ -65,7 +65,7 @@ def deploy(
         with working(
             f"{place + 1}/{len(planned)}: {planned[place]['said']}" if place < len(planned) else "looking again"
         ):
-            answer = ask(options, "chain.deploy", **asked, agreed=[step["id"] for step in planned])
+            answer = ask(options, "chain.deploy", **asked, agreed={step["id"]: step["total"] for step in planned})
         action = answer.pop("action")
         if action is None:
             break

@@ -42,7 +42,7 @@ class Operator:
     async def deploy(self, **wanted: Any) -> list[str]:
         """Agree to the plan and carry it out; the ids of what was done."""
         wanted = {"network": self.network, "from": "alice.near", **wanted}
-        agreed = [step["id"] for step in (await self.plan(**wanted))["actions"]]
+        agreed = {step["id"]: step["total"] for step in (await self.plan(**wanted))["actions"]}
         done = []
         for _ in range(MOST):
             action = (await ask(self.node, "chain.deploy", **wanted, agreed=agreed))["action"]

@@ -13,7 +13,15 @@ from mycel_simnet.near.devchain import NEAR, ROOT, Wallet
 from mycel_simnet.near.keys import KeyPair
 from mycelnode import audit
 from mycelnode.chain.shipped import NAMES, STATE_VERSION, shipped
-from mycelnode.errors import ConfigError, DeployRefused, KeyFileError, MycelError, NearRefused, NearRpcWrong
+from mycelnode.errors import (
+    ConfigError,
+    ControlError,
+    DeployRefused,
+    KeyFileError,
+    MycelError,
+    NearRefused,
+    NearRpcWrong,
+)
 from tests.chain.market import keep_key
 from tests.chain.operators import CONTRACTS, Operator, an_operator
 from tests.chain.servers import STATUS, a_server
@@ -24,6 +32,7 @@ REGISTRY, REPUTATION = CONTRACTS
 MADE = [f"+create {REGISTRY}", f"+create {REPUTATION}"]
 LOCKED = [f"fund {REGISTRY}", f"+lock {REGISTRY}", f"+lock {REPUTATION}"]
 MIGRATED = [STATE_VERSION, STATE_VERSION]
+MUCH = str(10 * NEAR)
 MANY_SECONDS = pytest.mark.timeout(120)
 
 
@@ -32,7 +41,12 @@ async def refused(operator: Operator, error: type[MycelError], said: str, **want
     before = operator.chain.balance("alice.near"), operator.chain.chain.head.height
     for kind in ("chain.deploy.plan", "chain.deploy"):
         with pytest.raises(error, match=said) as caught:
-            asked = {"network": operator.network, "from": "alice.near", "agreed": [*MADE, *LOCKED], **wanted}
+            asked = {
+                "network": operator.network,
+                "from": "alice.near",
+                "agreed": dict.fromkeys((*MADE, *LOCKED), MUCH),
+                **wanted,
+            }
             await ask(operator.node, kind, **asked)
         assert "\n" not in str(caught.value)
     assert (operator.chain.balance("alice.near"), operator.chain.chain.head.height) == before
@@ -87,8 +101,14 @@ async def test_the_money_that_is_said_is_enough_and_a_yocto_less_is_not(
 
 async def test_what_is_not_agreed_to_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with an_operator(tmp_path, monkeypatch) as operator:
-        with pytest.raises(DeployRefused, match="was not in the plan"):
-            await ask(operator.node, "chain.deploy", network="devchain", agreed=MADE[1:], **{"from": "alice.near"})
+        first = (await operator.plan())["actions"][0]
+        less = str(int(first["total"]) - 1)
+        for agreed in ({}, {MADE[1]: MUCH}, {MADE[0]: less}):
+            with pytest.raises(DeployRefused, match="was not in the plan"):
+                await ask(operator.node, "chain.deploy", network="devchain", agreed=agreed, **{"from": "alice.near"})
+        for wrong in (None, MADE, {MADE[0]: 1}, {MADE[0]: "-1"}, {str(n): "1" for n in range(101)}):
+            with pytest.raises(ControlError, match="agreed"):
+                await ask(operator.node, "chain.deploy", network="devchain", agreed=wrong, **{"from": "alice.near"})
         assert await operator.spent() == 0
 
 
