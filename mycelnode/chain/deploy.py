@@ -176,9 +176,9 @@ class Deployer:
     async def step(self, agreed: Mapping[str, int]) -> tuple[Step | None, Entry | None, Plan]:
         """Do what comes next: the step, its line in the journal, and the plan before it.
 
-        ``agreed``: by `Step.id`, the most yoctoNEAR that the operator agreed to. Without a step, the chain shows that all is done that
-        can be done now; then the settings name the contracts. Raises `OutcomeUnknown` while nobody says what became of a step: called
-        again, it goes on. Cancelled, so does the outbox.
+        ``agreed``: by `Step.id`, the most yoctoNEAR that the operator agreed to. Without a step, the chain shows that all is done
+        that can be done now; then the settings name the contracts. Raises `OutcomeUnknown` while nobody says what became of a step:
+        called again, it goes on, and if it is cancelled, too.
         """
         network = await self._chain.identify()
         for name in self._under_way(network):

@@ -17,6 +17,7 @@ from mycel_simnet.near.keys import to_base58
 from mycelnode.chain import batches, deploy, rpc
 from mycelnode.chain.shipped import Code
 from mycelnode.node import Node
+from tests.chain.faults import Proxy, a_proxy
 from tests.chain.known import cid_of
 from tests.chain.market import NEAR, keep_key
 from tests.node.nodes import ask, founder
@@ -35,6 +36,7 @@ class Operator:
     chain: Devchain
     home: Path
     network: str
+    proxy: Proxy
 
     async def plan(self, **wanted: Any) -> dict[str, Any]:
         return await ask(self.node, "chain.deploy.plan", **{"network": self.network, "from": "alice.near", **wanted})
@@ -115,12 +117,12 @@ async def an_operator(
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setattr(devchain, "CHAIN_ID", network)
-    async with open_devchain(protocol_version=NO_REWARD) as chain:
-        monkeypatch.setenv("MYCEL_NEAR_RPC", chain.url)
+    async with open_devchain(protocol_version=NO_REWARD) as chain, a_proxy(chain.url) as proxy:
+        monkeypatch.setenv("MYCEL_NEAR_RPC", proxy.url)
         monkeypatch.setenv("MYCEL_NEAR_NETWORK", network)
         if network in rpc.GENESIS:
             monkeypatch.setitem(rpc.GENESIS, network, to_base58(chain.chain.genesis_header.hash))  # type: ignore[arg-type]
         async with founder(tmp_path) as node:
-            operator = Operator(node, chain, home, network)
+            operator = Operator(node, chain, home, network, proxy)
             operator.keep(chain.wallets["alice.near"])
             yield operator

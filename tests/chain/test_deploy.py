@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ pytest.importorskip("wasmtime", reason="the local chain needs wasmtime")
 from mycel_simnet.near.devchain import NEAR, ROOT, Wallet
 from mycel_simnet.near.keys import KeyPair
 from mycelnode import audit
+from mycelnode.chain import deploy
 from mycelnode.chain.shipped import NAMES, STATE_VERSION, shipped
 from mycelnode.errors import (
     ConfigError,
@@ -21,7 +23,9 @@ from mycelnode.errors import (
     MycelError,
     NearRefused,
     NearRpcWrong,
+    OutcomeUnknown,
 )
+from tests.chain.faults import LOST
 from tests.chain.market import keep_key
 from tests.chain.operators import CONTRACTS, Operator, an_operator
 from tests.chain.servers import STATUS, a_server
@@ -269,3 +273,48 @@ async def test_a_network_that_is_too_old_or_another_one_is_asked_for_nothing_mor
         async with founder(tmp_path, "desktop") as node:
             with pytest.raises(NearRpcWrong, match=r"is a server of testnet, and near\.network says devchain"):
                 await ask(node, "chain.deploy.plan", **asked)
+
+
+async def test_what_is_not_known_is_said_and_decided_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with an_operator(tmp_path, monkeypatch) as operator:
+        operator.proxy.faults["send_tx"] = [LOST] * 100
+        monkeypatch.setattr(deploy, "OUTCOME_SECONDS", 1.0)
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown, match=r"unknown until height \d+"):
+                await operator.deploy()
+        waiting = await operator.plan()
+        assert waiting["notes"][0].startswith("a step of an earlier run comes first")
+        assert len(waiting["actions"]) == 2
+        operator.proxy.faults.clear()
+        monkeypatch.setattr(deploy, "OUTCOME_SECONDS", 30.0)
+        assert await operator.deploy() == MADE[1:], "the first one was signed, and came first"
+        assert await operator.spent() == 2
+
+
+async def test_an_upgrade_waits_for_what_is_under_way_and_is_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with an_operator(tmp_path, monkeypatch) as operator:
+        await operator.before(monkeypatch)
+        looked, told = 0, deploy.Deployer._state
+
+        async def busy(self: Any, name: str, *more: Any) -> Any:
+            nonlocal looked
+            found = await told(self, name, *more)
+            looked += name == "registry"
+            return replace(found, at_rest=False) if name == "registry" else found
+
+        monkeypatch.setattr(deploy, "REST_POLL", 0.01)
+        monkeypatch.setattr(deploy, "REST_SECONDS", 0.5)
+        with monkeypatch.context() as patch:
+            patch.setattr(deploy.Deployer, "_state", busy)
+            with pytest.raises(OutcomeUnknown, match="still under way; it stays paused: try again later"):
+                await operator.deploy(upgrade=True)
+        assert looked > 4, "it has waited"
+        assert operator.versions() == [1, 1]
+        assert operator.chain.view(REGISTRY, "info")["paused"]
+        assert "+replace registry.alice.near" in await operator.deploy(upgrade=True)
+        assert operator.versions() == MIGRATED
+        assert not operator.chain.view(REGISTRY, "info")["paused"]
