@@ -1,4 +1,4 @@
-"""How much gas each method and batch is given: twice what it takes at its dearest, by contracts/res/gas.json. The rest comes back."""
+"""Gas of calls and batches: twice what they take at their dearest, by contracts/res/gas.json. What is not burnt comes back."""
 
 from __future__ import annotations
 
