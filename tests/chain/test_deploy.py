@@ -137,6 +137,7 @@ async def test_what_cannot_be_is_refused_before_anything_is_spent(
         await refused(operator, NearRefused, r"bob\.near has no key ed25519:", **{"from": "bob.near"})
 
 
+@MANY_SECONDS
 async def test_an_account_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with an_operator(tmp_path, monkeypatch) as operator:
         taken = await operator.chain.create_account(REGISTRY)
@@ -236,6 +237,7 @@ def solvent(operator: Operator) -> bool:
     return operator.chain.balance(REGISTRY) >= sum(int(amount) for amount in ledger.values())
 
 
+@MANY_SECONDS
 async def test_mainnet_asks_twice_belongs_to_another_and_ends_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +277,7 @@ async def test_a_network_that_is_too_old_or_another_one_is_asked_for_nothing_mor
                 await ask(node, "chain.deploy.plan", **asked)
 
 
+@MANY_SECONDS
 async def test_what_is_not_known_is_said_and_decided_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +296,7 @@ async def test_what_is_not_known_is_said_and_decided_the_next_time(
         assert await operator.spent() == 2
 
 
+@MANY_SECONDS
 async def test_an_upgrade_waits_for_what_is_under_way_and_is_taken_up_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

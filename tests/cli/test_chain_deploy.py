@@ -31,6 +31,7 @@ def key_file(operator: Program, account: str = "alice.near") -> str:
     return str(operator.folder / "devchain" / "near-credentials" / "devchain" / f"{account}.json")
 
 
+@pytest.mark.timeout(120)
 def test_from_a_dry_run_to_contracts_and_settings(operator: Program, tmp_path: Path) -> None:
     key = key_file(operator)
     dry = operator(*DEPLOY, key, "--dry-run")
