@@ -6,7 +6,7 @@ So a crash at any point neither repeats nor loses a step: the journal knows what
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from mycelnode.chain.deploy_plan import (
     plan,
 )
 from mycelnode.chain.gas import BATCHES, CREATE, LOCK, UPGRADE, gas_of
+from mycelnode.chain.journal import Line
 from mycelnode.chain.keys import KeyFile, NearKey
 from mycelnode.chain.near import Block
 from mycelnode.chain.service import Chain
@@ -47,6 +48,9 @@ NO_CODE: Final = bytes(32)  # the code hash of an account without a contract
 OUTCOME_SECONDS: Final = 90.0
 REST_SECONDS: Final = 120.0
 REST_POLL: Final = 1.0
+STILL_NS: Final = (
+    7 * 24 * 3600 * 10**9
+)  # of a pause, after which the contract itself takes it that nothing is under way
 LEDGER: Final = ("base", "storage", "deposits", "fees", "claimable", "in_flight")
 
 
@@ -127,16 +131,15 @@ class Deployer:
             return State(owner, told.account(REGISTRY), version, paused, staged=staged, from_ns=since)
         ledger = told.inside("ledger")
         at_rest = not ledger.amount("in_flight") and not told.number("pending_ratings")
+        at_rest = at_rest or (paused and self._paused_long(contract, block))
         held = sum(ledger.amount(part) for part in LEDGER)
         staged, since = told.maybe("staged", told.hash) or "", told.maybe("staged_from", told.nanoseconds) or 0
         return State(owner, told.account(REPUTATION), version, paused, at_rest, held, staged, since)
 
     def _announced(self, contract: str) -> tuple[str, int]:
         """The code that this device has announced to a contract, and not put in yet; and from when on it may."""
-        for line in self._chain.journal.lines(ended=True):
+        for line in self._lines(contract):
             intent = line.entry.intent
-            if (intent.network, intent.receiver, line.about) != (self._chain.known, contract, ABOUT):
-                continue
             if intent.method == UPGRADE:
                 break
             if intent.method == STAGE and line.entry.state is kept.State.DONE:
@@ -144,6 +147,25 @@ class Deployer:
                 since = int(told) if told.isdigit() and len(told) < 20 else line.changed * 1_000_000 + WAIT_NS
                 return str(json.loads(intent.args)["code_hash"]), since
         return "", 0
+
+    def _paused_long(self, contract: str, block: Block) -> bool:
+        """Has this device paused it so long ago that nothing can be under way, whatever its books say?"""
+        for line in self._lines(contract):
+            if line.entry.intent.method == RESUME:
+                break
+            if line.entry.intent.method == PAUSE and line.entry.state is kept.State.DONE:
+                return block.time >= line.changed * 1_000_000 + STILL_NS
+        return False
+
+    def _lines(self, contract: str) -> Iterator[Line]:
+        """What this device has done to a contract, the last thing first."""
+        for line in self._chain.journal.lines(ended=True):
+            if (line.about, line.entry.intent.network, line.entry.intent.receiver) == (
+                ABOUT,
+                self._chain.known,
+                contract,
+            ):
+                yield line
 
     async def _signers(self, found: Plan, there: Mapping[str, There]) -> None:
         """Raise unless all who sign are there, with their keys and enough money."""
@@ -259,7 +281,9 @@ class Deployer:
                 if (await self._state(REGISTRY, contract, await self._near.block())).at_rest:
                     return
                 await trio.sleep(REST_POLL)
-        raise OutcomeUnknown(f"payments or ratings of {contract} are still under way; it stays paused: try again later")
+        raise OutcomeUnknown(
+            f"payments or ratings of {contract} are still under way; it stays paused: try again later, after a week at the latest"
+        )
 
     def _settle(self) -> None:
         """The settings name the contracts."""

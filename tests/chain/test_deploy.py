@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from mycel_simnet.near.devchain import NEAR, ROOT, Wallet
 from mycel_simnet.near.keys import KeyPair
 from mycelnode import audit
 from mycelnode.chain import deploy
+from mycelnode.chain.near import Viewed
 from mycelnode.chain.shipped import NAMES, STATE_VERSION, shipped
 from mycelnode.errors import (
     ConfigError,
@@ -32,6 +32,7 @@ from tests.chain.servers import STATUS, a_server
 from tests.node.nodes import ask, founder
 
 TWO_DAYS = 2 * 86_400
+A_WEEK = 7 * 86_400
 REGISTRY, REPUTATION = CONTRACTS
 MADE = [f"+create {REGISTRY}", f"+create {REPUTATION}"]
 LOCKED = [f"fund {REGISTRY}", f"+lock {REGISTRY}", f"+lock {REPUTATION}"]
@@ -297,28 +298,39 @@ async def test_what_is_not_known_is_said_and_decided_the_next_time(
 
 
 @MANY_SECONDS
+@pytest.mark.parametrize("for_a_week", [False, True])
 async def test_an_upgrade_waits_for_what_is_under_way_and_is_taken_up_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, for_a_week: bool
 ) -> None:
+    """Books that a callback left open for ever stand in the way for a week, as the contract has it."""
     async with an_operator(tmp_path, monkeypatch) as operator:
         await operator.before(monkeypatch)
-        looked, told = 0, deploy.Deployer._state
+        looked, view = 0, operator.node.chain.near.view
 
-        async def busy(self: Any, name: str, *more: Any) -> Any:
+        async def busy(contract: str, method: str, args: bytes, at: str = "final") -> Viewed:
             nonlocal looked
-            found = await told(self, name, *more)
-            looked += name == "registry"
-            return replace(found, at_rest=False) if name == "registry" else found
+            found = await view(contract, method, args, at)
+            if (contract, method) == (REGISTRY, "info"):
+                looked += 1
+                found.value["ledger"]["in_flight"] = "1"
+            return found
 
         monkeypatch.setattr(deploy, "REST_POLL", 0.01)
         monkeypatch.setattr(deploy, "REST_SECONDS", 0.5)
         with monkeypatch.context() as patch:
-            patch.setattr(deploy.Deployer, "_state", busy)
-            with pytest.raises(OutcomeUnknown, match="still under way; it stays paused: try again later"):
+            patch.setattr(operator.node.chain.near, "view", busy)
+            with pytest.raises(OutcomeUnknown, match="still under way; it stays paused: try again later, after a week"):
                 await operator.deploy(upgrade=True)
-        assert looked > 4, "it has waited"
-        assert operator.versions() == [1, 1]
-        assert operator.chain.view(REGISTRY, "info")["paused"]
-        assert "+replace registry.alice.near" in await operator.deploy(upgrade=True)
+            assert looked > 4, "it has waited"
+            assert operator.versions() == [1, 1]
+            assert operator.chain.view(REGISTRY, "info")["paused"]
+            if not for_a_week:
+                patch.undo()
+            else:
+                await operator.chain.fast_forward(seconds=A_WEEK - 60)
+                with pytest.raises(OutcomeUnknown, match="still under way"):
+                    await operator.deploy(upgrade=True)
+                await operator.chain.fast_forward(seconds=120)
+            assert "+replace registry.alice.near" in await operator.deploy(upgrade=True)
         assert operator.versions() == MIGRATED
         assert not operator.chain.view(REGISTRY, "info")["paused"]
