@@ -19,6 +19,7 @@ from mycelnode.chain.policy import DAY_MS
 from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain, open_chain
 from mycelnode.commands import Handler, Request, flag, rfc3339
+from mycelnode.deploy_commands import PLAN, DeployCommands, network_of
 from mycelnode.errors import ConfigError, ControlError, KeyFileError, NearRefused, OutcomeUnknown
 from mycelnode.mesh import Mesh
 from mycelnode.pattern_requests import amount, canonical, file_path, optional, whole
@@ -53,6 +54,7 @@ class ChainCommands:
             "chain.outbox.cancel": self.cancel,
             "chain.receipts": self.receipts,
             "chain.claim": self.claim,
+            **DeployCommands(self._chain).table(),
             "pattern.price": self.price,
             "pattern.retire": self.retire,
         }
@@ -78,7 +80,7 @@ class ChainCommands:
         """
         chain, name, given = self._chain(), optional(request, "name"), amount(request, "amount") or 0
         source = optional(request, "from")
-        parent = None if source is None else self._payer(chain, source)
+        parent = None if source is None else chain.wallet.find(source)
         if name is not None:
             made = await chain.wallet.create(name, parent=parent, amount=given)
             chain.mesh.settings.set_local("near.account", made.account)
@@ -126,12 +128,6 @@ class ChainCommands:
         actions = await chain.actions(source.account)
         wanted = await chain.payments.want(actions.transfer(receiver, yocto))
         return _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
-
-    def _payer(self, chain: Chain, source: str) -> KeyFile:
-        path = Path(source)
-        if path.suffix == ".json":
-            return chain.credentials.read(path)
-        return chain.credentials.find(chain.network, source)
 
     async def balance(self, request: Request) -> dict[str, Any]:
         """What an account has at the last final block."""
@@ -323,6 +319,7 @@ def _receipt(line: Line) -> dict[str, Any]:
 
 async def ask_without_node(mesh: Mesh, kind: str, request: Request) -> dict[str, Any]:
     """Carry a command out on the data folder itself; its lock is held. What is not done by then waits for the next time."""
-    async with open_chain(mesh) as chain, open_background() as nursery:
-        nursery.start_soon(chain.run)
+    async with open_chain(mesh, network=network_of(kind, request)) as chain, open_background() as nursery:
+        if kind != PLAN:  # which sends nothing, not even what waits
+            nursery.start_soon(chain.run)
         return await ChainCommands(lambda: chain).table()[kind](request)

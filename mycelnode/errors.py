@@ -262,6 +262,10 @@ class SpendingRefused(MycelError):
     """Your own limits do not allow that payment; `mycelnode chain policy` shows them. Nothing was spent."""
 
 
+class DeployRefused(MycelError):
+    """The contracts cannot be put there like that; the sentence says why, and nothing was spent on it."""
+
+
 class OutcomeUnknown(MycelError):
     """What was sent is not known to be done, or not to be; `mycelnode chain outbox` shows it, and goes on asking."""
 

@@ -1,4 +1,4 @@
-"""How much gas each method is given: twice what it takes at its dearest, by contracts/res/gas.json. What is not burnt comes back."""
+"""Gas of calls and batches: twice what they take at their dearest, by contracts/res/gas.json. What is not burnt comes back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from mycelnode.chain.amounts import GAS_PRICE, TGAS
+
+# Batches: several actions in one receipt, which `batches` makes. No method of a contract has such a name.
+CREATE: Final = "+create"  # an account, its key, its money, its code, and its beginning
+REPLACE: Final = "+replace"  # the code, by the account's own key, and the migration of its state
+UPGRADE: Final = "+upgrade"  # the same, by a call of the owner, who has announced it
+LOCK: Final = "+lock"  # every full-access key goes
+BATCHES: Final = frozenset((CREATE, REPLACE, UPGRADE, LOCK))
 
 _OTHER: Final = 12 * TGAS
 _METHODS: Final[Mapping[str, int]] = {
@@ -17,11 +24,19 @@ _METHODS: Final[Mapping[str, int]] = {
     "sync_reputation": 73 * TGAS,
     "rate_pattern": 76 * TGAS,  # with the call of the other contract, and what comes after it
     "upgrade": 70 * TGAS,
+    UPGRADE: 70 * TGAS,
+    CREATE: 10 * TGAS,  # of `new`
+    REPLACE: 10 * TGAS,  # of `migrate`
+    LOCK: 0,
 }
 TRANSFER: Final = TGAS  # of a transfer, on both sides
 CREATION: Final = 10 * TGAS  # of one that makes an account, with its key
 NEW_ACCOUNT: Final = 7 * 10**21  # yoctoNEAR that the network takes for a new account
 MARGIN: Final = 2 * TGAS  # of a call, for what the network takes besides the gas that is given
+DEPLOYED_BYTE: Final = 115 * 10**6  # of code in an action, sent and carried out
+PASSED_BYTE: Final = 51 * 10**6  # of the arguments of a call
+YOCTO_A_BYTE: Final = 10**19  # that an account must keep for what it stores
+FREE_BYTES: Final = 770  # an account that stores no more need keep nothing (NEP-448)
 
 
 def gas_of(method: str) -> int:
@@ -32,3 +47,9 @@ def gas_of(method: str) -> int:
 def paid_in_advance(gas: int, price: int = GAS_PRICE) -> int:
     """yoctoNEAR that an account must have for this gas. What is not burnt comes back."""
     return gas * max(price, GAS_PRICE)
+
+
+def gas_of_batch(kind: str, size: int) -> int:
+    """All the gas that is bought for a batch; ``size``: of the code that it brings."""
+    each = {CREATE: DEPLOYED_BYTE, REPLACE: DEPLOYED_BYTE, UPGRADE: PASSED_BYTE}.get(kind, 0)
+    return gas_of(kind) + each * size + MARGIN + (CREATION if kind == CREATE else 0)

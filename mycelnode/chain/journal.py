@@ -122,14 +122,15 @@ class Journal:
         return self._look(f"SELECT {_COLUMNS} FROM payments {where} ORDER BY no DESC LIMIT ?", *wanted.values(), most)
 
     def spent(self, network: str) -> list[Spent]:
-        """What was spent within a day on this network, or still may be. Transfers are from one account of ours to another."""
+        """What was spent within a day on this network, or still may be. Transfers are from one account of ours to another, and
+        so is what contracts that are deployed are given: their method begins with +."""
         return self._database.look(lambda connection: self._spent(connection, network))
 
     def _spent(self, connection: sqlite3.Connection, network: str) -> list[Spent]:
         since = self._clock.wall() - DAY_MS
         rows = connection.execute(
             "SELECT amount, creator FROM payments"
-            " WHERE network = ? AND method <> '' AND amount <> '0' AND (ended = 0 OR changed > ?)",
+            " WHERE network = ? AND method <> '' AND method NOT LIKE '+%' AND amount <> '0' AND (ended = 0 OR changed > ?)",
             (network, since),
         ).fetchall()
         return [Spent(int(amount), creator) for amount, creator in rows]

@@ -28,10 +28,12 @@ FINAL: Final = "final"
 SEND_SECONDS: Final = 30.0  # a server waits for a final block for 10 s, and then says that it has not seen one
 MAX_METHOD_CHARS: Final = 256
 MAX_ARGS_BYTES: Final = 4 << 20
+MAX_KEY_CHARS: Final = 128  # of a public key, of whatever kind
 MAX_GAS: Final = 1_000 * 10**12
 MAX_VALIDITY: Final = 10_000_000  # blocks
 MAX_HEIGHT: Final = 1 << 50
 SIGNATURE_BYTES: Final = 65  # with the byte that says of which kind it is
+FULL_ACCESS: Final = "FullAccess"
 NOT_THERE: Final = "does not exist while viewing"  # of an account or a key, in the older form
 ABSENT: Final = ("UNKNOWN_ACCOUNT", "UNKNOWN_ACCESS_KEY", NOT_THERE)
 NO_CODE: Final = ("NO_CONTRACT_CODE", "CodeDoesNotExist")
@@ -178,12 +180,29 @@ class Near:
             if error.kind in ABSENT:
                 return None
             raise
-        if told.any("permission") == "FullAccess":
+        if told.any("permission") == FULL_ACCESS:
             return AccessKey(told.number("nonce"), None)
         call = told.inside("permission").inside("FunctionCall")
         methods = tuple(shown(str(method)) for method in call.items("method_names"))
         receiver = call.account("receiver_id")
         return AccessKey(told.number("nonce"), receiver, methods, call.maybe("allowance", call.amount))
+
+    async def full_access_keys(self, account: str, at: str = FINAL) -> tuple[str, ...]:
+        """The public halves of the keys that may do everything with an account."""
+        told, found = await self._query("view_access_key_list", at, account_id=account_id(account)), []
+        for item in told.items("keys"):
+            key = Answer(item, "view_access_key_list", NearRpcWrong)
+            if key.inside("access_key").any("permission") == FULL_ACCESS:
+                found.append(key.text("public_key", MAX_KEY_CHARS))
+        return tuple(sorted(found))
+
+    async def code(self, account: str, at: str = FINAL) -> bytes:
+        """The code of a contract."""
+        told = await self._query("view_code", at, account_id=account_id(account))
+        try:
+            return base64.b64decode(told.text("code_base64", MAX_ARGS_BYTES), validate=True)
+        except ValueError:
+            raise NearRpcWrong("the answer to view_code makes no sense: code_base64 should be base64") from None
 
     async def view(self, contract: str, method: str, args: bytes, at: str = FINAL) -> Viewed:
         """What a contract answers, by which it changes nothing. Raises `ContractRefused`, `ContractWrong`."""

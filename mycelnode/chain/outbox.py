@@ -12,9 +12,11 @@ from typing import Final
 
 import trio
 
+from mycelnode.chain import batches
+from mycelnode.chain.gas import BATCHES
 from mycelnode.chain.journal import Journal
 from mycelnode.chain.keys import Credentials, NearKey
-from mycelnode.chain.near import Call, Near, Signed, Transfer, sign
+from mycelnode.chain.near import Near, Signed, Transfer, sign
 from mycelnode.chain.policy import Spent
 from mycelnode.chain.prechecks import refusal
 from mycelnode.errors import ContractRefused, ContractWrong, MycelError, NearRefused, OutcomeUnknown, first
@@ -191,7 +193,9 @@ class Payments:
         key = await self.near.access_key(intent.account, intent.key, block.hash)
         done: bool | None = None
         why = ""
-        if intent.check is not None:
+        if intent.method in BATCHES:
+            done = await batches.done(self.near, intent, block.hash)
+        elif intent.check is not None:
             try:
                 viewed = await self.near.view(intent.receiver, intent.check.method, intent.check.args, block.hash)
             except (ContractRefused, ContractWrong) as error:  # what is signed is decided without it
@@ -217,11 +221,7 @@ class Payments:
         block = effect.sight.hash
         if effect.burn:
             return sign(key, intent.account, intent.account, effect.nonce, block, [Transfer(0)])
-        if intent.method:
-            action: Call | Transfer = Call(intent.method, intent.args, intent.gas, intent.deposit)
-        else:
-            action = Transfer(intent.deposit)
-        return sign(key, intent.account, intent.receiver, effect.nonce, block, [action])
+        return sign(key, intent.account, intent.receiver, effect.nonce, block, batches.actions_of(intent))
 
     def _key(self, intent: Intent) -> NearKey:
         return self._credentials.find(self.near.rpc.network, intent.account, intent.key).key

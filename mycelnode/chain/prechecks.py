@@ -6,22 +6,34 @@ import json
 from typing import Any, Final
 
 from mycelnode.chain.amounts import format_near, is_implicit
-from mycelnode.chain.gas import CREATION, MARGIN, NEW_ACCOUNT, TRANSFER, paid_in_advance
+from mycelnode.chain.batches import gas_bought
+from mycelnode.chain.gas import (
+    BATCHES,
+    CREATE,
+    CREATION,
+    FREE_BYTES,
+    MARGIN,
+    NEW_ACCOUNT,
+    TRANSFER,
+    YOCTO_A_BYTE,
+    paid_in_advance,
+)
 from mycelnode.chain.near import AccessKey, Block, Near
 from mycelnode.chain.registry import Registry
-from mycelnode.errors import ContractRefused, ContractWrong
+from mycelnode.errors import ContractRefused, ContractWrong, DeployRefused
 from mycelnode.protocols.payment_journal import Intent
 
-YOCTO_A_BYTE: Final = 10**19  # that an account must keep for what it stores
-FREE_BYTES: Final = 770  # an account that stores no more need keep nothing (NEP-448)
 PAUSABLE: Final = frozenset(("register_pattern", "update_pattern", "rate_pattern", "record_fl_contribution"))
 NOTHING: Final = "nothing was spent"
 
 
 async def refusal(near: Near, intent: Intent, key: AccessKey, block: Block) -> str:
     """A sentence, or nothing if it may succeed. Raises what the network's answers raise."""
-    why = _of_key(intent, key, block) or await _of_money(near, intent, block)
-    if not why and intent.method:
+    try:
+        why = _of_key(intent, key, block) or await _of_money(near, intent, block)
+    except DeployRefused as error:  # it would bring other code than was meant
+        why = str(error)
+    if not why and intent.method and intent.method not in BATCHES:
         try:
             why = await _of_contract(near, intent, block)
         except (ContractRefused, ContractWrong) as error:
@@ -50,7 +62,9 @@ async def _of_money(near: Near, intent: Intent, block: Block) -> str:
     if account is None:
         return f"there is no account {intent.account} on this network"
     gas, more = intent.gas + MARGIN, 0
-    if not intent.method:
+    if intent.method in BATCHES:
+        gas, more = gas_bought(intent), NEW_ACCOUNT if intent.method == CREATE else 0
+    elif not intent.method:
         gas = TRANSFER
         if await near.account(intent.receiver, block.hash) is None:
             if not is_implicit(intent.receiver):

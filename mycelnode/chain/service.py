@@ -161,9 +161,9 @@ class Chain:
 
 @asynccontextmanager
 async def open_chain(
-    mesh: Mesh, *, credentials: Credentials | None = None, poll: float = POLL_SECONDS
+    mesh: Mesh, *, network: str | None = None, credentials: Credentials | None = None, poll: float = POLL_SECONDS
 ) -> AsyncIterator[Chain]:
-    """The network of the settings. Nobody is asked anything yet."""
-    network = mesh.settings.get("near.network")
+    """The network of the settings, or another one. Nobody is asked anything yet."""
+    network = network or mesh.settings.get("near.network")
     async with open_rpc(network, mesh.settings.get("near.rpc")) as rpc:
         yield Chain(mesh, Near(rpc), credentials or Credentials(), poll)

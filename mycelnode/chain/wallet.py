@@ -10,10 +10,9 @@ import trio
 
 from mycelnode.chain import faucet
 from mycelnode.chain.amounts import account_id, format_near, implicit_account
-from mycelnode.chain.gas import CREATION, NEW_ACCOUNT, paid_in_advance
+from mycelnode.chain.gas import CREATION, FREE_BYTES, NEW_ACCOUNT, YOCTO_A_BYTE, paid_in_advance
 from mycelnode.chain.keys import Credentials, KeyFile, NearKey
 from mycelnode.chain.near import Action, AddKey, CreateAccount, Near, Transfer, sign
-from mycelnode.chain.prechecks import FREE_BYTES, YOCTO_A_BYTE
 from mycelnode.errors import AccountRefused, NearRefused, OutcomeUnknown
 from mycelnode.protocols.payment_journal import Outcome
 
@@ -50,6 +49,11 @@ class Wallet:
             return None
         kept = found.storage * YOCTO_A_BYTE if found.storage > FREE_BYTES else 0
         return Balance(account, found.balance + found.locked, max(0, found.balance - kept), block.height)
+
+    def find(self, source: str) -> KeyFile:
+        """The key of an account of ours, or that in a key file (``….json``). Raises `KeyFileError`, `AccountRefused`."""
+        path = Path(source)
+        return self.credentials.read(path) if path.suffix == ".json" else self.credentials.find(self.network, source)
 
     def new_implicit(self) -> KeyFile:
         """A new account that is named after its key; it exists once something is sent to it."""

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from mycelnode.cli._common import Options, ask, command, confirm, group, local_time, plural, show, table, working
+from mycelnode.cli.chain_deploy import deploy
 
 RECEIPT = (
     "time",
@@ -44,6 +45,7 @@ def account(options: Options) -> None:
 
 
 chain.add_command(account)
+chain.add_command(deploy)
 
 
 @command(account, name="create", short_help="Make an account.")

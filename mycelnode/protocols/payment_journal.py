@@ -18,9 +18,8 @@ from mycelnode.errors import EncodingError
 MAX_ID_CHARS: Final = 320  # with the names of a network and two accounts, and a hash
 MAX_NAME_CHARS: Final = 128  # of an account, a key, a method, a network
 MAX_ARGS_BYTES: Final = 64 << 10  # of JSON; the longest is a page of a domain and a CID
-MAX_SIGNED_BYTES: Final = 96 << 10  # of a transaction with such arguments
 MAX_SAID_CHARS: Final = 1024
-MAX_ENTRY_BYTES: Final = 512 << 10
+MAX_ENTRY_BYTES: Final = 512 << 10  # with a transaction that brings the code of a contract
 MAX_YOCTO: Final = (1 << 128) - 1
 MAX_DIGITS: Final = 39  # of that
 FORMAT: Final = 1  # of an entry as bytes
@@ -46,7 +45,8 @@ ENDED: Final = frozenset((State.DONE, State.FAILED, State.CANCELLED, State.UNKNO
 class Check:
     """A question to a contract whose answer tells whether an intent is done, whoever has done it.
 
-    It is, if the answer's ``field`` (the answer itself, if that is empty) is a number of at least ``least``, or is ``equals``.
+    It is, if the answer's ``field`` (the answer itself, if that is empty) is a number of at least ``least``, or is ``equals``, with
+    true and false as JSON has them.
     """
 
     method: str
@@ -61,6 +61,8 @@ class Check:
         if self.field:
             value = answer.get(self.field) if isinstance(answer, Mapping) else None
         if self.equals is not None:
+            if type(value) is bool:
+                value = json.dumps(value)
             return isinstance(value, str) and value == self.equals
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS:
             value = int(value)

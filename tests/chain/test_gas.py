@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mycelnode.chain.amounts import TGAS
-from mycelnode.chain.gas import gas_of
+from mycelnode.chain.gas import REPLACE, UPGRADE, gas_of
 
 TABLE = json.loads((Path(__file__).parents[2] / "contracts/res/gas.json").read_text())["methods"]
 CALLED_BY_CONTRACTS = {"get_reputation", "migrate", "on_reputation", "on_transfer", "update_reputation"}
@@ -19,3 +19,8 @@ CALLED = sorted(name for name in TABLE if not name.endswith("(view)") and name n
 def test_each_method_has_twice_what_it_takes(method: str) -> None:
     used = TABLE[method]["used"]
     assert 2 * used <= gas_of(method) <= max(3 * used, 12 * TGAS), f"{method} takes {used / TGAS:.2f} Tgas"
+
+
+def test_what_a_deployment_calls_has_as_much() -> None:
+    assert gas_of(UPGRADE) == gas_of("upgrade")
+    assert 2 * TABLE["migrate"]["used"] <= gas_of(REPLACE) <= 12 * TGAS

@@ -371,3 +371,45 @@ async def test_the_protocol() -> None:
         _,
     ):
         assert await near.protocol() == (86, 86400)
+
+
+# --- of a contract's account ---------------------------------------------------------------------------------------------------
+
+
+def listed(*keys: Any) -> dict[str, Any]:
+    return {"keys": list(keys), **WHERE}
+
+
+async def test_keys_that_may_do_everything_are_found_of_whatever_kind() -> None:
+    call = {"FunctionCall": {"allowance": None, "receiver_id": "a.near", "method_names": []}}
+    keys = [
+        {"public_key": KEY.name, "access_key": {"nonce": 1, "permission": "FullAccess"}},
+        {"public_key": "ed25519:call", "access_key": {"nonce": 1, "permission": call}},
+        {"public_key": "secp256k1:other", "access_key": {"nonce": 1, "permission": "FullAccess"}},
+    ]
+    async with a_near(view_access_key_list=listed(*keys)) as (near, _):
+        assert await near.full_access_keys("a.near") == (KEY.name, "secp256k1:other")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"keys": None, **WHERE},
+        listed({}),
+        listed("x"),
+        listed({"public_key": 1, "access_key": {"permission": "FullAccess"}}),
+        listed({"public_key": "x" * 129, "access_key": {"permission": "FullAccess"}}),
+        listed(*[{"public_key": "x", "access_key": {"permission": "FullAccess"}}] * 1001),
+    ],
+)
+async def test_a_list_of_keys_that_is_none(told: Any) -> None:
+    async with a_near(view_access_key_list=told) as (near, _):
+        with pytest.raises(NearRpcWrong, match="view_access_key_list"):
+            await near.full_access_keys("a.near")
+
+
+async def test_the_code_of_a_contract() -> None:
+    async with a_near(view_code=[{"code_base64": "AGFzbQ==", **WHERE}, {"code_base64": "?", **WHERE}]) as (near, _):
+        assert await near.code("a.near") == b"\0asm"
+        with pytest.raises(NearRpcWrong, match="should be base64"):
+            await near.code("a.near")

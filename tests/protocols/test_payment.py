@@ -321,6 +321,9 @@ def test_a_check_reads_numbers_texts_and_nothing_else() -> None:
     ]
     assert Check("claimable", b"", "", equals="0").met("0")
     assert not Check("claimable", b"", "", equals="0").met({"": "0"})
+    assert Check("info", b"", "paused", equals="true").met({"paused": True})
+    assert not Check("info", b"", "paused", equals="true").met({"paused": False})
+    assert not Check("info", b"", "paused", least=1).met({"paused": True}), "true is no number"
     assert not Check("get_pattern", b"", "retired_at", least=0).met({"retired_at": None})
     assert not Check("x", b"", "y", least=0).met({"y": "٣"}), "digits of another script are no number"
 
