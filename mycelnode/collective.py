@@ -56,6 +56,7 @@ class Collective:
     def __init__(self) -> None:
         self.blocks: Blockstore | None = None
         self.keeper: Keeper | None = None
+        self.searcher: Searcher | None = None
         self._patterns: Patterns | None = None
         self.gatherer: Gatherer | None = None
         self.discoverer: Discoverer | None = None
@@ -183,7 +184,8 @@ async def _open_patterns(collective: Collective, stack: AsyncExitStack, mesh: Me
     settings = mesh.settings
     url, model = settings.get("models.ollama_url"), settings.get("models.embedder")
     embedders = await stack.enter_async_context(open_embedders(url, model, clock=mesh.clock))
-    collective._patterns = Patterns(keeper, Searcher(mesh.database, embedders), collective)
+    collective.searcher = searcher = Searcher(mesh.database, embedders)
+    collective._patterns = Patterns(keeper, searcher, collective)
     devices = Source(
         "your devices", await stack.enter_async_context(open_bitswap(host, ByName(blocks), strangers=False))
     )
