@@ -88,7 +88,7 @@ class Indexer:
             while True:
                 try:
                     whole = await self.look()
-                    await self._ask_scores()
+                    await self.ask_scores()
                 except MycelError as error:
                     failures += 1
                     _log.info("the registry: %s", error)
@@ -178,7 +178,7 @@ class Indexer:
         self._behind = 0
         return True
 
-    async def _ask_scores(self) -> None:
+    async def ask_scores(self) -> None:
         """Of creators whose patterns are in the library, whatever is searched for: a server learns nothing of that."""
         held, now = self._database.look(copied.state), self._clock.wall()
         creators = await self._database.scan(partial(copied.unrated, before=now - SCORE_MS, limit=SCORES))

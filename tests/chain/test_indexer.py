@@ -285,13 +285,13 @@ async def test_scores_are_asked_of_those_whose_patterns_are_in_the_library_alone
                 (known["creator"],),
             )
         )
-        await one.indexer._ask_scores()
+        await one.indexer.ask_scores()
         scores = one.database.look(
             lambda db: db.execute("SELECT creator, score, ratings FROM registry_scores").fetchall()
         )
         assert scores == [("alice.near", 700, 3)]
         before = len(server.requests)
-        await one.indexer._ask_scores()
+        await one.indexer.ask_scores()
         assert len(server.requests) == before, "not again within the hour"
 
 
