@@ -52,7 +52,7 @@ class LiveRegistry:
         """See `RegistrySource`. Nobody is told what is searched for: only what has changed is asked."""
         with trio.move_on_after(ASK_SECONDS) as scope:
             await self._indexer.fresh()
-        late = f"it did not answer within {ASK_SECONDS:.0f} s" if scope.cancelled_caught else ""
+        late = f"it did not answer within {ASK_SECONDS:g} s" if scope.cancelled_caught else ""
         return asked(self._indexer.state, self._indexer.problem or late, self._clock.wall())
 
 
