@@ -92,7 +92,10 @@ class Collective:
     @property
     def sources(self) -> Mapping[str, str]:
         """Besides the library, what a search asks; the swarm by what this node has heard from it."""
-        swarm = "ok" if self.swarm is not None else self.problem or "off"
+        if self.swarm is None:
+            swarm = self.problem or "off"
+        else:
+            swarm = "ok" if self.swarm.peers else "no peer is connected; what was heard of before was searched"
         return {"swarm": swarm, "registry": "off", "subnet": "off"}
 
     # --- what can be done with patterns -------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from mycelnode.protocols.errands import Errands
 from mycelnode.registry_asking import LiveRegistry
 
 MOST: Final = 1_000  # manifests that are wanted at a time
+MAX_TRIES: Final = 12  # of one manifest, which take some hours, until the next start
 MAX_DECLINED: Final = 10_000  # that are not asked for again until the next start
 LOOK_SECONDS: Final = 60.0  # between two looks at what is wanted
 NOTED_AT_ONCE: Final = 500  # manifests of which the account is noted
@@ -40,6 +41,7 @@ class Learner:
         self._keeper, self._gatherer, self._changed = keeper, gatherer, changed
         self._errands: Errands[Cid] = Errands()
         self._declined: dict[Cid, None] = {}
+        self._failures: dict[Cid, int] = {}
         self._wake = trio.Event()
 
     async def run(self) -> None:
@@ -69,9 +71,9 @@ class Learner:
         database = self._keeper.mesh.database
         while True:
             changed = self._changed()
-            found = await database.scan(partial(copied.unknown, limit=MOST + len(self._declined)))
-            wanted = [cid for cid in found if cid not in self._declined and self._keeper.may_ask(cid)]
-            self._errands.want(wanted[:MOST], trio.current_time())
+            found = await database.scan(partial(copied.unknown, limit=MOST, without=frozenset(self._declined)))
+            self._failures = {cid: self._failures[cid] for cid in found if cid in self._failures}
+            self._errands.want([cid for cid in found if self._keeper.may_ask(cid)], trio.current_time())
             self._wake.set()
             with trio.move_on_after(LOOK_SECONDS):
                 await changed.wait()
@@ -86,14 +88,20 @@ class Learner:
             self._decline([cid])
         except MycelError as error:
             _log.debug("%s, which the registry has, has not come: %s", cid, error)
-            self._errands.failed(cid, trio.current_time())
+            self._failures[cid] = self._failures.get(cid, 0) + 1
+            if self._failures[cid] < MAX_TRIES:
+                self._errands.failed(cid, trio.current_time())
+            else:
+                self._decline([cid])
         else:
+            self._failures.pop(cid, None)
             self._errands.done(cid)
         self._wake.set()
 
     def _decline(self, cids: Iterable[Cid]) -> None:
         for cid in cids:
             self._declined[cid] = None
+            self._failures.pop(cid, None)
             self._errands.done(cid)
         while len(self._declined) > MAX_DECLINED:
             del self._declined[next(iter(self._declined))]

@@ -7,7 +7,7 @@ pattern holds only if the pattern's own manifest names that account.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -186,8 +186,11 @@ def unrated(connection: sqlite3.Connection, before: int, limit: int) -> list[str
     return [creator for creator, _ in rows]
 
 
-def unknown(connection: sqlite3.Connection, limit: int) -> list[Cid]:
-    """Patterns that can be bought and are not in the library, those that changed last first; of one creator only a share."""
+def unknown(connection: sqlite3.Connection, limit: int, without: Container[Cid] = ()) -> list[Cid]:
+    """Patterns that can be bought and are not in the library, those that changed last first; of one creator only a share.
+
+    None of those ``without`` which it is to be done is among them.
+    """
     share, found, had = max(1, limit // SHARE), dict[Cid, None](), dict[str, int]()
     rows = connection.execute(
         "SELECT r.cid, r.creator FROM registry_patterns r WHERE r.retired IS NULL"
@@ -195,7 +198,7 @@ def unknown(connection: sqlite3.Connection, limit: int) -> list[Cid]:
     )
     for binary, creator in rows:
         cid = Cid.from_bytes(binary)
-        if cid.codec != DAG_CBOR or had.get(creator, 0) >= share:
+        if cid.codec != DAG_CBOR or cid in without or had.get(creator, 0) >= share:
             continue
         had[creator] = had.get(creator, 0) + 1
         found[cid] = None

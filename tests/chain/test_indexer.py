@@ -267,7 +267,7 @@ async def test_it_waits_longer_each_time_while_nobody_answers(tmp_path: Path) ->
                 while indexer.LOOK_SECONDS not in one.slept:
                     await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
-        assert one.slept[:8] == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0]
+        assert one.slept[:8] == [5.0, 10.0, 20.0, 40.0, *[indexer.LONGEST_PAUSE] * 4]
         assert one.indexer.problem == ""
 
 

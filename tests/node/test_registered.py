@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from mycelnode.chain import copied
-from mycelnode.errors import BlockUnavailable
+from mycelnode.errors import BlockUnavailable, NearRpcWrong
 from mycelnode.following import Learner
 from mycelnode.joining import init_mesh
 from mycelnode.mesh import open_mesh
@@ -230,6 +230,44 @@ async def test_a_server_that_is_silent_is_not_waited_for(tmp_path: Path, monkeyp
             assert answer["sources"]["registry"] == "it did not answer within 0.2 s"
 
 
+async def test_a_chain_that_began_anew_is_named_and_copied_with_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Payments hold a running node to the chain that it began with."""
+    monkeypatch.setattr("mycelnode.chain.indexer.FRESH_MS", -1)
+    async with a_market(tmp_path / "one") as market, a_proxy(market.chain.url) as proxy:
+        use_chain(monkeypatch, market, proxy.url)
+        async with a_node(tmp_path) as node:
+            cid = (await node.patterns.publish(SORT)).cid
+            first = await register(market, cid)
+            assert (await found(node))[cid]["registry"]["id"] == first
+            async with a_market(tmp_path / "other") as other:
+                proxy.upstream, proxy.down = other.chain.url, True
+                await ask(node, "pattern.search", query="letters")  # the line breaks
+                proxy.down = False
+                with pytest.raises(NearRpcWrong):
+                    await node.chain.indexer.look()
+                answer = await ask(node, "pattern.search", query="letters")
+                assert "which began with another block; the copy that was used is" in answer["sources"]["registry"]
+                assert [one["registry"]["id"] for one in answer["results"]] == [first]
+        async with a_market(tmp_path / "third") as third:
+            proxy.upstream = third.chain.url
+            await third.register("something else")
+            second = await register(third, cid, price=5)
+            async with a_node(tmp_path) as node:
+                result = (await found(node))[cid]
+                assert (result["registry"]["id"], result["price"]) == (second, "5")
+                held = node.chain.indexer.state
+                assert held is not None
+                assert held.chain == node.chain.known
+
+
+async def test_a_swarm_without_anybody_is_said_to_be_that(tmp_path: Path) -> None:
+    async with running(await person(tmp_path, "anna")) as anna:
+        answer = await ask(anna, "pattern.search", query="letters")
+        assert answer["sources"]["swarm"] == "no peer is connected; what was heard of before was searched"
+
+
 async def test_without_a_registry_none_is_asked(tmp_path: Path) -> None:
     async with a_node(tmp_path) as node:
         await node.patterns.publish(SORT)
@@ -327,6 +365,28 @@ async def test_what_is_no_pattern_or_of_somebody_blocked_is_asked_for_once(
                 nursery.cancel_scope.cancel()
             assert stranger.asked.count(nonsense) == 1
             assert bad.cid.digest not in keeper.catalogued
+
+
+async def test_what_nobody_has_is_given_up_after_some_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mycelnode.following.MAX_TRIES", 3)
+    nowhere = Cid.of(0x71, b"nobody has it")
+    async with a_market() as market:
+        use_chain(monkeypatch, market)
+        await register(market, str(nowhere))
+        async with a_node(tmp_path) as node:
+            keeper, stranger = keeper_of(node), Stranger()
+            learner = Learner(keeper, Gatherer(keeper, [stranger]), lambda: node.chain.indexer.changed)
+
+            def given_up() -> bool:
+                learner._look("somebody new", True)  # so that it is tried again at once
+                return nowhere in learner._declined
+
+            await node.chain.indexer.look()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(learner.run)
+                await until(given_up, "it is given up")
+                nursery.cancel_scope.cancel()
+            assert stranger.asked.count(nowhere) == 3
 
 
 async def test_of_one_creator_only_a_share_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
