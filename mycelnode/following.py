@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 from typing import Final
 
 import trio
@@ -26,7 +27,8 @@ from mycelnode.protocols.errands import Errands
 from mycelnode.registry_asking import LiveRegistry
 
 MOST: Final = 1_000  # manifests that are wanted at a time
-MAX_TRIES: Final = 12  # of one manifest, which take some hours, until the next start
+GIVE_UP_SECONDS: Final = 24 * 3_600.0  # after the first try that failed, until the next start
+HURRY_SECONDS: Final = 60.0  # between two times that a peer who comes has all tried again
 MAX_DECLINED: Final = 10_000  # that are not asked for again until the next start
 LOOK_SECONDS: Final = 60.0  # between two looks at what is wanted
 NOTED_AT_ONCE: Final = 500  # manifests of which the account is noted
@@ -41,12 +43,15 @@ class Learner:
         self._keeper, self._gatherer, self._changed = keeper, gatherer, changed
         self._errands: Errands[Cid] = Errands()
         self._declined: dict[Cid, None] = {}
-        self._failures: dict[Cid, int] = {}
+        self._failed: dict[Cid, float] = {}  # what has not come → when that was first seen
+        self._hurried = -inf
         self._wake = trio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
         await self.note_accounts()
+        if not any(source.strangers for source in self._gatherer.sources):
+            return
         for source in self._gatherer.sources:
             source.watch(self._look)
         try:
@@ -63,8 +68,10 @@ class Learner:
                 source.unwatch(self._look)
 
     def _look(self, peer: str, here: bool) -> None:
-        if here:
-            self._errands.hurry(trio.current_time())
+        now = trio.current_time()
+        if here and now >= self._hurried + HURRY_SECONDS:
+            self._hurried = now
+            self._errands.hurry(now)
             self._wake.set()
 
     async def _want_all(self) -> None:
@@ -72,7 +79,7 @@ class Learner:
         while True:
             changed = self._changed()
             found = await database.scan(partial(copied.unknown, limit=MOST, without=frozenset(self._declined)))
-            self._failures = {cid: self._failures[cid] for cid in found if cid in self._failures}
+            self._failed = {cid: self._failed[cid] for cid in found if cid in self._failed}
             self._errands.want([cid for cid in found if self._keeper.may_ask(cid)], trio.current_time())
             self._wake.set()
             with trio.move_on_after(LOOK_SECONDS):
@@ -88,20 +95,18 @@ class Learner:
             self._decline([cid])
         except MycelError as error:
             _log.debug("%s, which the registry has, has not come: %s", cid, error)
-            self._failures[cid] = self._failures.get(cid, 0) + 1
-            if self._failures[cid] < MAX_TRIES:
-                self._errands.failed(cid, trio.current_time())
-            else:
+            now = trio.current_time()
+            if now >= self._failed.setdefault(cid, now) + GIVE_UP_SECONDS:
                 self._decline([cid])
+            else:
+                self._errands.failed(cid, now)
         else:
-            self._failures.pop(cid, None)
             self._errands.done(cid)
         self._wake.set()
 
     def _decline(self, cids: Iterable[Cid]) -> None:
         for cid in cids:
             self._declined[cid] = None
-            self._failures.pop(cid, None)
             self._errands.done(cid)
         while len(self._declined) > MAX_DECLINED:
             del self._declined[next(iter(self._declined))]

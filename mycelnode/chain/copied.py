@@ -77,11 +77,6 @@ class Said:
     score: int | None
     is_asked: bool
 
-    @property
-    def is_newcomer(self) -> bool:
-        """Has nobody rated its creator?"""
-        return self.score is None
-
 
 # --- changing ----------------------------------------------------------------------------------------------------------------
 

@@ -367,8 +367,11 @@ async def test_what_is_no_pattern_or_of_somebody_blocked_is_asked_for_once(
             assert bad.cid.digest not in keeper.catalogued
 
 
-async def test_what_nobody_has_is_given_up_after_some_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mycelnode.following.MAX_TRIES", 3)
+@pytest.mark.parametrize(("patience", "given_up"), [(0.0, True), (3600.0, False)])
+async def test_what_nobody_has_is_given_up_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float, given_up: bool
+) -> None:
+    monkeypatch.setattr("mycelnode.following.GIVE_UP_SECONDS", patience)
     nowhere = Cid.of(0x71, b"nobody has it")
     async with a_market() as market:
         use_chain(monkeypatch, market)
@@ -376,17 +379,13 @@ async def test_what_nobody_has_is_given_up_after_some_tries(tmp_path: Path, monk
         async with a_node(tmp_path) as node:
             keeper, stranger = keeper_of(node), Stranger()
             learner = Learner(keeper, Gatherer(keeper, [stranger]), lambda: node.chain.indexer.changed)
-
-            def given_up() -> bool:
-                learner._look("somebody new", True)  # so that it is tried again at once
-                return nowhere in learner._declined
-
             await node.chain.indexer.look()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(learner.run)
-                await until(given_up, "it is given up")
+                await until(lambda: bool(stranger.asked), "it is asked for")
+                await until(lambda: (nowhere in learner._declined) or nowhere in learner._failed, "in vain")
                 nursery.cancel_scope.cancel()
-            assert stranger.asked.count(nowhere) == 3
+            assert (nowhere in learner._declined) == given_up
 
 
 async def test_of_one_creator_only_a_share_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
