@@ -6,7 +6,7 @@ All are asked at once, each within its time; whoever does not answer is named, a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -40,7 +40,7 @@ class Searcher:
     ) -> None:
         self._database, self._embedders = database, embedders
         self.registry: RegistrySource = registry or NoRegistry()
-        self._columns, self._prices = Columns(), _Prices()
+        self._columns = Columns()
 
     async def search(self, query: Query, outcomes: Outcomes) -> Searched:
         """The library as it is once the others were asked. Raises `ValueRefused`, and as `Database.scan` does."""
@@ -83,7 +83,7 @@ class Searcher:
             said = say(cid)
             return None if said is None else said.score
 
-        prices = {} if copy is None else self._prices.of(connection, copy)
+        prices = {} if copy is None else _Prices(connection)
         found = search(
             connection, columns, query, vector=vector, outcomes=outcomes, reputation=reputation, prices=prices
         )
@@ -91,17 +91,24 @@ class Searcher:
         return found, {cid: one for cid, one in said.items() if one is not None}
 
 
-class _Prices:
-    """What uses cost where manifests say otherwise, read again only after the copy or the library has changed."""
+class _Prices(Mapping[int, int]):
+    """What a use costs by now, by the number of the pattern: looked up one by one, and all read only if all are wanted."""
 
-    def __init__(self) -> None:
-        self._read: tuple[object, Mapping[int, int]] = (None, {})  # as of what; in one piece, as threads share it
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
 
-    def of(self, connection: sqlite3.Connection, copy: State) -> Mapping[int, int]:
-        (change,) = connection.execute("SELECT max(change) FROM pattern_changes").fetchone()
-        held = copied.state(connection) or copy
-        now = (held.chain, held.contract, held.instance, held.next_seq, change)
-        read = self._read
-        if read[0] != now:
-            self._read = read = (now, copied.repriced(connection))
-        return read[1]
+    def __getitem__(self, no: int) -> int:
+        found = copied.price(self._connection, no)
+        if found is None:
+            raise KeyError(no)
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(copied.repriced(self._connection))
+
+    def __len__(self) -> int:
+        return len(copied.repriced(self._connection))
+
+    def items(self) -> ItemsView[int, int]:
+        """Of those alone whose manifests say otherwise."""
+        return copied.repriced(self._connection).items()

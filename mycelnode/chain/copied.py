@@ -24,6 +24,9 @@ MS: Final = 1_000_000  # nanoseconds
 
 _STATE: Final = "chain, contract, instance, reputation, next_seq, seq, height, looked"
 
+# those of the library that are registered by the account that they name; CROSS JOIN keeps the order, from the smaller table
+_NAMED: Final = "FROM patterns p CROSS JOIN registry_patterns r ON r.cid = p.cid AND r.creator = p.near"
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -162,20 +165,23 @@ def said(connection: sqlite3.Connection, cid: Cid) -> Said | None:
     return Said(near, record, others, score[0] if score is not None and score[1] else None, score is not None)
 
 
+def price(connection: sqlite3.Connection, no: int) -> int | None:
+    """What a use of the pattern with that number in the library costs now, if the account that it names has registered it."""
+    row = connection.execute(f"SELECT r.price {_NAMED} WHERE p.no = ?", (no,)).fetchone()
+    return None if row is None else int(row[0])
+
+
 def repriced(connection: sqlite3.Connection) -> dict[int, int]:
     """Of the patterns in the library, by their numbers there, what a use costs where that is not what the manifest says."""
-    rows = connection.execute(
-        "SELECT p.no, r.price FROM registry_patterns r JOIN patterns p ON p.cid = r.cid AND p.near = r.creator"
-        " WHERE r.price <> p.price"
-    )
+    rows = connection.execute(f"SELECT p.no, r.price {_NAMED} WHERE p.near <> '' AND r.price <> p.price")
     return {no: int(price) for no, price in rows}
 
 
 def unrated(connection: sqlite3.Connection, before: int, limit: int) -> list[str]:
     """Creators of patterns in the library whose score was not asked for since ``before`` (Unix ms), the longest ago first."""
     rows = connection.execute(
-        "SELECT DISTINCT r.creator, s.asked FROM registry_patterns r JOIN patterns p ON p.cid = r.cid AND p.near = r.creator"
-        " LEFT JOIN registry_scores s ON s.creator = r.creator WHERE s.asked IS NULL OR s.asked < ? ORDER BY s.asked LIMIT ?",
+        f"SELECT DISTINCT r.creator, s.asked {_NAMED} LEFT JOIN registry_scores s ON s.creator = r.creator"
+        " WHERE p.near <> '' AND (s.asked IS NULL OR s.asked < ?) ORDER BY s.asked LIMIT ?",
         (before, limit),
     )
     return [creator for creator, _ in rows]

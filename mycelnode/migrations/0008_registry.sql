@@ -33,4 +33,5 @@ CREATE TABLE registry_scores ( -- of creators whose patterns are in the library
 ) STRICT;
 
 ALTER TABLE patterns ADD COLUMN near TEXT; -- the NEAR account that the manifest names; empty: none; null: not read yet
+CREATE INDEX patterns_by_near ON patterns (near, cid, price) WHERE near <> ''; -- has all that a look at the registry needs
 CREATE INDEX patterns_without_near ON patterns (no) WHERE near IS NULL;

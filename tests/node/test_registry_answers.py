@@ -62,8 +62,10 @@ def test_how_the_registry_could_be_asked(copy: State | None, problem: str, said:
         (
             Said("alice.near", RECORD, 1, 812, is_asked=True),
             False,
-            "alice.near, who registered it and is paid, is rated 812 of 1,000 by those who paid; "
-            "another account registered it too, which counts nothing",
+            (
+                "alice.near, who registered it and is paid, is rated 812 of 1,000 by those who paid;"
+                " another account registered it too, which counts nothing"
+            ),
         ),
         (
             Said("", None, MAX_OTHERS, None, is_asked=False),
