@@ -43,10 +43,10 @@ def _sentences(said: Said) -> list[str]:
 
 
 def _standing(record: Record, said: Said) -> str:
-    who = f"{record.creator}, who registered it and is paid"
+    who = f"{record.creator} registered it and is paid"
     if said.score is not None:
-        return f"{who}, is rated {said.score} of {MAX_REPUTATION:,} by those who paid"
-    return f"{who}, was not rated by anybody yet" if said.is_asked else f"what {who}, is rated is not known here yet"
+        return f"{who}, and is rated {said.score} of {MAX_REPUTATION:,} by those who paid"
+    return f"{who}; {'nobody has rated that account' if said.is_asked else 'its rating is not known here'} yet"
 
 
 def _others(said: Said) -> str:

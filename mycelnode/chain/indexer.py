@@ -27,7 +27,7 @@ from mycelnode.ports import Clock
 LOOK_SECONDS: Final = 30.0  # between two looks
 FIRST_PAUSE: Final = 5.0  # after a look that failed, longer each time
 LONGEST_PAUSE: Final = 60.0
-FRESH_MS: Final = 5_000  # after which a search has it looked at again
+FRESH_MS: Final = 1_000  # after which a search has it looked at again
 MAX_PAGES: Final = 200  # of one look: its block is forgotten some time
 PATIENT_LOOKS: Final = 3  # that a server may be behind before it is believed that the chain is what it says
 MAX_LAG_MS: Final = 5 * 60_000  # of the last final block of a network that never sleeps

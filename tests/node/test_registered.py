@@ -117,7 +117,7 @@ async def test_what_was_found_is_told_with_what_the_registry_says(
                 "score": None,
             }
             assert (result["price"], result["sources"]) == (str(2 * PRICE), ["own", "registry"])
-            assert reputation(result) == "alice.near, who registered it and is paid, was not rated by anybody yet"
+            assert reputation(result) == "alice.near registered it and is paid; nobody has rated that account yet"
             assert "0.02 NEAR a use" in {part["sentence"] for part in result["explain"]}
             await buy_and_rate(market, number, cid, 2 * PRICE)
             monkeypatch.setattr("mycelnode.chain.indexer.SCORE_MS", -60_000)
@@ -126,7 +126,7 @@ async def test_what_was_found_is_told_with_what_the_registry_says(
             assert score > 500
             assert (
                 reputation(rated)
-                == f"alice.near, who registered it and is paid, is rated {score} of 1,000 by those who paid"
+                == f"alice.near registered it and is paid, and is rated {score} of 1,000 by those who paid"
             )
             assert rated["score"] > result["score"]
             await market.chain.call(market.creator, market.registry, "retire_pattern", {"id": number}, deposit=1)

@@ -57,13 +57,13 @@ def test_how_the_registry_could_be_asked(copy: State | None, problem: str, said:
         (
             Said("alice.near", RECORD, 0, None, is_asked=False),
             False,
-            "what alice.near, who registered it and is paid, is rated is not known here yet",
+            "alice.near registered it and is paid; its rating is not known here yet",
         ),
         (
             Said("alice.near", RECORD, 1, 812, is_asked=True),
             False,
             (
-                "alice.near, who registered it and is paid, is rated 812 of 1,000 by those who paid;"
+                "alice.near registered it and is paid, and is rated 812 of 1,000 by those who paid;"
                 " another account registered it too, which counts nothing"
             ),
         ),
