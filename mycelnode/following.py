@@ -78,10 +78,14 @@ class Learner:
         database = self._keeper.mesh.database
         while True:
             changed = self._changed()
-            found = await database.scan(partial(copied.unknown, limit=MOST, without=frozenset(self._declined)))
-            self._failed = {cid: self._failed[cid] for cid in found if cid in self._failed}
-            self._errands.want([cid for cid in found if self._keeper.may_ask(cid)], trio.current_time())
-            self._wake.set()
+            try:
+                found = await database.scan(partial(copied.unknown, limit=MOST, without=frozenset(self._declined)))
+            except MycelError as error:
+                _log.warning("what the registry names could not be looked through: %s", error)
+            else:
+                self._failed = {cid: self._failed[cid] for cid in found if cid in self._failed}
+                self._errands.want([cid for cid in found if self._keeper.may_ask(cid)], trio.current_time())
+                self._wake.set()
             with trio.move_on_after(LOOK_SECONDS):
                 await changed.wait()
 

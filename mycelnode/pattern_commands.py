@@ -113,7 +113,7 @@ class PatternCommands:
             "results": [_found(one) for one in answer.found],
             "sources": dict(answer.sources),
             "embedder": answer.embedder,
-            "registry_as_of": None if answer.registry_as_of is None else utc(answer.registry_as_of),
+            "registry_as_of": None if answer.registry_as_of is None else _utc(answer.registry_as_of),
         }
 
     async def list(self, request: Request) -> dict[str, Any]:
@@ -226,11 +226,11 @@ def _listed(known: PatternInfo) -> dict[str, Any]:
     return {
         **{name: getattr(known, name) for name in PatternInfo.__slots__},
         "price": str(known.price),
-        "created": utc(known.created),
+        "created": _utc(known.created),
     }
 
 
-def utc(time: datetime) -> str:
+def _utc(time: datetime) -> str:
     """RFC 3339."""
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
