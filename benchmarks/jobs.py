@@ -16,6 +16,7 @@ from benchmarks import install
 ROOT = Path(__file__).parent.parent
 JOB_SECONDS = 300.0  # for one measurement, on a slow machine
 LIBRARIES = (1_000, 10_000, 100_000)  # patterns among which is searched
+REGISTERED = 10_000  # patterns in a registry that is copied
 FILE_BYTES = 10 << 20  # of a file that is fetched with its pattern
 LARGE_BYTES = (1 << 30) + 1  # of a file of which only the CID is made
 PUT_BYTES = 256 << 20  # into a store of blocks
@@ -67,6 +68,7 @@ def jobs(scale: Scale) -> list[Job]:
             Job(f"search.{n}", ["benchmarks.ours.search", str(n)], rounds=1 if n == max(LIBRARIES) else None)
             for n in LIBRARIES
         ),  # most of the time of the largest goes into filling it
+        Job("registry", ["benchmarks.ours.registry", str(REGISTERED)], rounds=1),
         Job("publish", ["benchmarks.ours.publish", str(scale.times)]),
         Job("fetch", ["benchmarks.ours.fetch", str(scale.times), str(FILE_BYTES)], rounds=1),
         Job("cids", ["benchmarks.ours.cids", "3", str(LARGE_BYTES)], rounds=1),

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from benchmarks.data import DIGEST_BYTES, Sizes
-from benchmarks.jobs import LIBRARIES, Runs
+from benchmarks.jobs import LIBRARIES, REGISTERED, Runs
 
 FLOOR: Final = "floor"
 
@@ -165,6 +165,17 @@ def _search(n: int) -> list[Spec]:
     ]
 
 
+def _registry() -> list[Spec]:
+    """The local copy of a registry, beside what the chain takes to answer, and beside a search without it."""
+    name, answers = f"registry of {REGISTERED:,} patterns", "the chain's answers"
+    copy = {"against": "no registry", "peer": ("registry", "alone_p50_ms")}
+    return [
+        Spec(f"{name}, catching up", "s", ("registry", "catch_up_s"), answers, ("registry", "plain_s")),
+        Spec(f"{name}, a look at nothing new", "ms", ("registry", "look_ms")),
+        Spec(f"{name}, search by words with the copy, p50", "ms", ("registry", "copy_p50_ms"), **copy),  # type: ignore[arg-type]
+    ]
+
+
 def _patterns() -> list[Spec]:
     """Patterns between neighbours, beside Kubo; and the blocks of which they are made."""
     ping, store = "a ping", "plain files"
@@ -298,6 +309,7 @@ SPECS: Final[Sequence[Spec]] = (
     *_catalogue(),
     # the library
     *(spec for n in LIBRARIES for spec in _search(n)),
+    *_registry(),
     # among strangers
     *_patterns(),
     *_chain(),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         PatternPreview,
         PatternSearch,
         PublishedPattern,
+        RegisteredPattern,
         UsedPattern,
     )
     from mycelnode.pattern_api import Patterns
@@ -61,6 +62,7 @@ _HOMES = {
     "Patterns": "mycelnode.pattern_api",
     "Prompt": "mycelnode.patterns.solutions",
     "PublishedPattern": "mycelnode.pattern_answers",
+    "RegisteredPattern": "mycelnode.pattern_answers",
     "SharedCounter": "mycelnode.shared",
     "SharedLog": "mycelnode.shared",
     "SharedMap": "mycelnode.shared",
@@ -99,6 +101,7 @@ __all__ = [
     "Patterns",
     "Prompt",
     "PublishedPattern",
+    "RegisteredPattern",
     "SharedCounter",
     "SharedLog",
     "SharedMap",

@@ -56,6 +56,7 @@ class Collective:
     def __init__(self) -> None:
         self.blocks: Blockstore | None = None
         self.keeper: Keeper | None = None
+        self.searcher: Searcher | None = None
         self._patterns: Patterns | None = None
         self.gatherer: Gatherer | None = None
         self.discoverer: Discoverer | None = None
@@ -91,7 +92,10 @@ class Collective:
     @property
     def sources(self) -> Mapping[str, str]:
         """Besides the library, what a search asks; the swarm by what this node has heard from it."""
-        swarm = "ok" if self.swarm is not None else self.problem or "off"
+        if self.swarm is None:
+            swarm = self.problem or "off"
+        else:
+            swarm = "ok" if self.swarm.peers else "no peer is connected; what was heard of before was searched"
         return {"swarm": swarm, "registry": "off", "subnet": "off"}
 
     # --- what can be done with patterns -------------------------------------------------------------------------------------
@@ -183,7 +187,8 @@ async def _open_patterns(collective: Collective, stack: AsyncExitStack, mesh: Me
     settings = mesh.settings
     url, model = settings.get("models.ollama_url"), settings.get("models.embedder")
     embedders = await stack.enter_async_context(open_embedders(url, model, clock=mesh.clock))
-    collective._patterns = Patterns(keeper, Searcher(mesh.database, embedders), collective)
+    collective.searcher = searcher = Searcher(mesh.database, embedders)
+    collective._patterns = Patterns(keeper, searcher, collective)
     devices = Source(
         "your devices", await stack.enter_async_context(open_bitswap(host, ByName(blocks), strangers=False))
     )

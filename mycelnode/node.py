@@ -20,6 +20,7 @@ from mycelnode.control import ControlServer
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import peer_id
 from mycelnode.errors import DeviceUnknown, InviteError
+from mycelnode.following import open_following
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.p2p.finding import Finder
 from mycelnode.p2p.host import Admission, Host, HostConfig
@@ -326,6 +327,7 @@ async def open_node(
         _open_door(mesh, listen) as host,
         open_collective(mesh, host, swarm=swarm) as collective,
         open_chain(mesh) as chain,
+        open_following(chain, collective),
         open_background() as nursery,
     ):
         node = Node(mesh, host, collective, chain, nursery)

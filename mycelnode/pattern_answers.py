@@ -96,8 +96,30 @@ class PatternListing:
 
 
 @dataclass(frozen=True, slots=True)
+class RegisteredPattern:
+    """A pattern in the registry on NEAR, registered by the ``account`` that it names itself, which is paid.
+
+    ``price`` is what a use costs now, in yoctoNEAR. ``retired``: nobody can buy it any more. ``score``: of the account, by those
+    who paid it, in 0…1000; None: nobody has rated it.
+
+    >>> best = (await node.patterns.search("sort my mail")).found[0]
+    >>> print(best.registered and best.registered.account)
+    alice.near
+    """
+
+    id: int
+    account: str
+    price: int
+    version: int
+    retired: bool
+    score: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class FoundPattern:
     """A pattern that was found; ``score`` is in 0…1, and ``parts`` say in sentences how it came to that.
+
+    ``price``: what a use costs now, in yoctoNEAR: as the registry has it, else as the pattern says.
 
     >>> best = (await node.patterns.search("sort my mail")).found[0]
     >>> print(best.pattern.title, best.parts[0].sentence)
@@ -106,11 +128,19 @@ class FoundPattern:
     pattern: PatternInfo
     score: float
     parts: tuple[Part, ...]
+    registered: RegisteredPattern | None = None
+
+    @property
+    def price(self) -> int:
+        """In yoctoNEAR."""
+        return self.pattern.price if self.registered is None else self.registered.price
 
 
 @dataclass(frozen=True, slots=True)
 class PatternSearch:
     """What a search found, the best first; each source it asked → "ok", "off", or why not; and what compared meanings.
+
+    ``registry_as_of``: when the registry was last read, if it ever was.
 
     >>> (await node.patterns.search("sort my mail")).embedder
     'ollama'
@@ -119,6 +149,7 @@ class PatternSearch:
     found: list[FoundPattern]
     sources: Mapping[str, str]
     embedder: str
+    registry_as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ from mycelnode.identity import KEY_BYTES
 from mycelnode.keeping import SWARM, Keeper
 from mycelnode.mesh import Mesh
 from mycelnode.pattern_answers import (
-    FoundPattern,
     ImportedPattern,
     PatternContent,
     PatternInfo,
@@ -53,6 +52,7 @@ from mycelnode.patterns.pattern import DOMAIN, LANGUAGE, Pattern
 from mycelnode.patterns.ranking import near
 from mycelnode.patterns.search import MAX_LIMIT, Query
 from mycelnode.patterns.solutions import READERS, Adapter, Code, Prompt, Workflow
+from mycelnode.registry_answers import found_pattern
 from mycelnode.searching import Searcher
 
 MAX_LISTED: Final = 999  # one less than a page of the library
@@ -219,11 +219,13 @@ class Patterns:
             min_reputation=min_reputation or None,
             limit=limit,
         )
-        found, embedder = await self._searcher.search(wanted, self._rated)
+        searched = await self._searcher.search(wanted, self._rated)
+        copy = searched.registry.copy
         return PatternSearch(
-            [FoundPattern(self._describe(one.entry), one.score.value, one.score.parts) for one in found],
-            {"library": "ok", **self._others.sources},
-            embedder,
+            [found_pattern(self._describe(one.entry), one, searched.said.get(one.entry.cid)) for one in searched.found],
+            {"library": "ok", **self._others.sources, "registry": searched.registry.state},
+            searched.embedder,
+            None if copy is None else datetime.fromtimestamp(copy.looked / 1000, UTC),
         )
 
     def _rated(self, cid: Cid) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import asdict
+from datetime import datetime
 from functools import partial
 from math import inf
 from typing import Any, Final
@@ -25,6 +27,7 @@ from mycelnode.pattern_requests import amount, canonical, file_path, optional, w
 from mycelnode.patterns import dagcbor
 from mycelnode.patterns.files.plain import to_plain
 from mycelnode.patterns.search import MAX_LIMIT
+from mycelnode.registry_asking import CopyAlone
 from mycelnode.searching import Searcher
 
 PROGRESS_SECONDS: Final = 0.2  # between two events of one transfer
@@ -110,6 +113,7 @@ class PatternCommands:
             "results": [_found(one) for one in answer.found],
             "sources": dict(answer.sources),
             "embedder": answer.embedder,
+            "registry_as_of": None if answer.registry_as_of is None else _utc(answer.registry_as_of),
         }
 
     async def list(self, request: Request) -> dict[str, Any]:
@@ -207,13 +211,14 @@ def _found(one: FoundPattern) -> dict[str, Any]:
         "kind": known.kind,
         "domain": known.domain,
         "language": known.language,
-        "price": str(known.price),
+        "price": str(one.price),
         "creator": known.creator,
         "kept": known.kept,
         "later": known.later,
         "score": round(one.score, 6),
         "explain": [part.as_json() for part in one.parts],
-        "sources": [known.source],
+        "sources": [known.source, *(["registry"] if one.registered else [])],
+        "registry": None if one.registered is None else {**asdict(one.registered), "price": str(one.price)},
     }
 
 
@@ -221,8 +226,13 @@ def _listed(known: PatternInfo) -> dict[str, Any]:
     return {
         **{name: getattr(known, name) for name in PatternInfo.__slots__},
         "price": str(known.price),
-        "created": known.created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "created": _utc(known.created),
     }
+
+
+def _utc(time: datetime) -> str:
+    """RFC 3339."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 # --- as streams ------------------------------------------------------------------------------------------------------------
@@ -263,5 +273,5 @@ async def commands_without_node(mesh: Mesh) -> dict[str, Handler]:
     store = await trio.to_thread.run_sync(open_blocks, mesh)
     keeper = Keeper(mesh, store)
     await keeper.settle()
-    patterns = Patterns(keeper, Searcher(mesh.database))
+    patterns = Patterns(keeper, Searcher(mesh.database, registry=CopyAlone(mesh)))
     return PatternCommands(lambda: patterns).table()

@@ -23,6 +23,7 @@ from benchmarks.ours import (
     idle,
     log,
     publish,
+    registry,
     remote,
     replicate,
     search,
@@ -63,6 +64,7 @@ async def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]
     await once("catalogue", catalogue.measure, SIZES.catalogue)
     for n in jobs.LIBRARIES:
         await once(f"search.{n}", search.measure, 200)
+    await once("registry", registry.measure, 60)
     await once("publish", publish.measure, 2)
     await once("fetch", fetch.measure, 1, 100_000)
     await once("cids", cids.measure, 1, (1 << 20) + 1)

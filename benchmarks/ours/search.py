@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -64,7 +64,8 @@ def _word(number: int) -> str:
     return "".join(parts)
 
 
-def _texts(rng: np.random.Generator, n: int) -> list[Texts]:
+def texts_of(rng: np.random.Generator, n: int) -> list[Texts]:
+    """Of n patterns."""
     words = [_word(number) for number in range(VOCABULARY)]
     odds = 1 / (np.arange(VOCABULARY) + 2.7)
     drawn = rng.choice(VOCABULARY, size=(n, 80), p=odds / odds.sum())
@@ -82,7 +83,7 @@ def _texts(rng: np.random.Generator, n: int) -> list[Texts]:
     return [made(row, special) for row, special in zip(drawn, rare, strict=True)]
 
 
-def _queries(rng: np.random.Generator, texts: list[Texts]) -> list[str]:
+def queries_of(rng: np.random.Generator, texts: Sequence[Texts]) -> list[str]:
     """Each has two or three words of one pattern's title and description."""
     found = []
     for place in rng.integers(0, len(texts), QUERIES):
@@ -97,7 +98,14 @@ def _unit(rng: np.random.Generator, n: int) -> npt.NDArray[np.float32]:
     return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), np.float32)
 
 
-def _fill(connection: sqlite3.Connection, first: int, texts: list[Texts], vectors: npt.NDArray[np.float32]) -> None:
+def fill(
+    connection: sqlite3.Connection,
+    first: int,
+    texts: Sequence[Texts],
+    vectors: npt.NDArray[np.float32],
+    near: str | None = None,
+) -> None:
+    """Take up patterns, of an account ``near``; without vectors if there are none."""
     numbers = []
     for number, (title, description, trigger, body) in enumerate(texts, first):
         pattern = Pattern(
@@ -105,12 +113,13 @@ def _fill(connection: sqlite3.Connection, first: int, texts: list[Texts], vector
             trigger=trigger, price=number,
         )  # fmt: skip
         # neither signed nor encoded: that is not what is measured
-        manifest = Manifest(pattern, Privacy(), None, b"", number.to_bytes(8, "big"))
+        manifest = Manifest(pattern, Privacy(), near, b"", number.to_bytes(8, "big"))
         library.add(connection, manifest, source="swarm", now=number, kept=True)
         entry = library.get(connection, manifest.cid)
         assert entry is not None
         numbers.append(entry.no)
-    put_vectors(connection, "made-up", numbers, vectors)
+    if len(vectors):
+        put_vectors(connection, "made-up", numbers, vectors)
 
 
 def _plain_fts(path: Path, texts: list[Texts]) -> sqlite3.Connection:
@@ -153,12 +162,12 @@ def _timed(work: Callable[[], object]) -> float:
 async def measure(folder: Path, n: int) -> Numbers:
     """Milliseconds of a search as the node does it, and of its halves by plain means; seconds to read all into memory at first."""
     rng = np.random.default_rng(1)
-    texts, vectors = _texts(rng, n), _unit(rng, n)
-    queries, asked = _queries(rng, texts), _unit(rng, QUERIES)
+    texts, vectors = texts_of(rng, n), _unit(rng, n)
+    queries, asked = queries_of(rng, texts), _unit(rng, QUERIES)
     async with open_database(DataDir(folder)) as database:
         for start in range(0, n, BATCH):
             part = slice(start, start + BATCH)
-            await database.write(partial(_fill, first=start, texts=texts[part], vectors=vectors[part]))
+            await database.write(partial(fill, first=start, texts=texts[part], vectors=vectors[part]))
         columns, words_only = Columns("made-up", DIM), Columns()
         loading = perf_counter()
         await database.scan(columns.refresh)

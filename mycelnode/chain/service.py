@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from mycelnode.chain.actions import Actions, Signer
 from mycelnode.chain.amounts import account_id
+from mycelnode.chain.indexer import Indexer
 from mycelnode.chain.journal import Journal
 from mycelnode.chain.keys import Credentials
 from mycelnode.chain.near import Near
@@ -33,6 +34,7 @@ class Chain:
         self.journal = Journal(mesh.database, mesh.clock)
         self.payments = Payments(near, self.journal, credentials, mesh.clock, poll=poll)
         self.wallet = Wallet(near, credentials, poll=poll)
+        self.indexer = Indexer(near, lambda: self.registry, mesh.database, mesh.clock)
         self._problem = ""
 
     async def run(self) -> None:
@@ -44,14 +46,15 @@ class Chain:
             self._problem = f"the outbox has failed ({first(error)}); what waits in it goes on with the next start"
 
     def services(self) -> dict[str, tuple[str, str]]:
-        """For `mycelnode status`; nothing while no account is set, and nothing waits."""
+        """For `mycelnode status`; nothing of payments while no account is set, and nothing waits."""
         get, waiting = self.mesh.settings.get, len(self.journal.lines(ended=False))
+        states = self.indexer.services()
         if self._problem:
-            return {"near": ("failed", self._problem)}
+            return {**states, "near": ("failed", self._problem)}
         if not (get("near.account") or get("near.spender") or waiting):
-            return {}
+            return states
         said = [f"; {one.name} {one.said or one.wrong}" for one in self.near.rpc.servers if one.said or one.wrong]
-        return {"near": ("ok", f"{self.network}, {waiting} in the outbox{''.join(said)}")}
+        return {**states, "near": ("ok", f"{self.network}, {waiting} in the outbox{''.join(said)}")}
 
     # --- who, where, how much ----------------------------------------------------------------------------------------------------
 

@@ -267,6 +267,8 @@ def _say_results(explain: bool, answer: Mapping[str, Any]) -> None:
     for found in answer["results"]:
         print(f"{found['cid']}  {found['title']}")
         print(f"    {found['kind']}, {found['domain']}, {_near(found['price'])}, score {found['score']:.2f}")
+        if registered := found["registry"]:
+            print(f"    registered by {registered['account']}{', retired' if registered['retired'] else ''}")
         if found["later"]:
             print(f"    a later version is there: {found['later']}")
         for part in found["explain"] if explain else ():

@@ -191,6 +191,22 @@ class Gatherer:
             found = await self._files(root, cid, sources, tell) or found
         return "library" if found is None else found.name
 
+    async def learn(self, cid: Cid) -> Manifest:
+        """The manifest that strangers have, without its files; it is in the store when this returns.
+
+        Raises `BlockUnavailable`, `PatternRefused`, `CreatorBlocked`, `StoreFull`.
+        """
+        if await self.keeper.has(cid):
+            return await self.keeper.load(cid)
+        found = await self._first([source for source in self.sources if source.strangers], cid)
+        if found is None:
+            raise BlockUnavailable(f"no stranger gave {cid}")
+        block, source = found
+        manifest = await trio.to_thread.run_sync(Manifest.read, block)
+        self.keeper.check(manifest)
+        await source.put(cid, block)
+        return manifest
+
     async def _manifest(self, cid: Cid, sources: Sequence[Giver]) -> tuple[Manifest, Giver]:
         for near in (True, False):
             found = await self._first([source for source in sources if source.strangers is not near], cid)

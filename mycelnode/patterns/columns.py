@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -94,8 +95,9 @@ class Columns:
         kind: str | None = None,
         max_price: int | None = None,  # 0 or more
         creator: bytes | None = None,
+        prices: Mapping[int, int] = MappingProxyType({}),
     ) -> Selection:
-        """Those that all of these hold for; ``language`` "pt" is also that of "pt-BR"."""
+        """Those that all of these hold for; ``language`` "pt" is also that of "pt-BR", ``prices`` are by number those of today."""
         rows = self._rows
         chosen = self._there[:rows].copy()
         for column, value in ((self._kinds, kind), (self._domains, domain), (self._creators, creator)):
@@ -107,7 +109,11 @@ class Columns:
             most = min(max_price, MAX_YOCTO)
             high, low = np.uint64(most >> 64), np.uint64(most & _HALF)
             highs, lows = self._price_high[:rows], self._price_low[:rows]
-            chosen &= (highs < high) | ((highs == high) & (lows <= low))
+            cheap = (highs < high) | ((highs == high) & (lows <= low))
+            for no, price in prices.items():
+                if 0 <= (slot := self._slots.get(no, -1)) < rows:
+                    cheap[slot] = price <= most
+            chosen &= cheap
         return Selection(self, chosen)
 
     # --- inside ----------------------------------------------------------------------------------------------------------

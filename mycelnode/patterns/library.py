@@ -7,7 +7,7 @@ themselves are blocks in the blockstore; what stands here is made from them, and
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -105,7 +105,7 @@ def add(
     supersedes = None if pattern.supersedes is None else pattern.supersedes.binary
     no = connection.execute(
         "INSERT INTO patterns (cid, title, description, trigger, body, kind, domain, language, price, creator, formers,"
-        " created, version, supersedes, source, added, kept) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " created, version, supersedes, source, added, kept, near) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             manifest.cid.binary,
             pattern.title,
@@ -124,6 +124,7 @@ def add(
             source[:MAX_SOURCE_CHARS],
             now,
             int(kept),
+            manifest.near or "",
         ),
     ).lastrowid
     _index(connection, no)
@@ -184,6 +185,12 @@ def told(connection: sqlite3.Connection, cid: Cid, before: str, source: str) -> 
     connection.execute(
         "UPDATE patterns SET source = ? WHERE cid = ? AND source = ?", (source[:MAX_SOURCE_CHARS], cid.binary, before)
     )
+
+
+def put_accounts(connection: sqlite3.Connection, accounts: Mapping[Cid, str]) -> None:
+    """Which NEAR accounts patterns name, for those that were taken up before that was noted."""
+    for cid, near in accounts.items():
+        connection.execute("UPDATE patterns SET near = ? WHERE cid = ? AND near IS NULL", (near, cid.binary))
 
 
 # --- looking -----------------------------------------------------------------------------------------------------------------
@@ -260,6 +267,12 @@ def seen(connection: sqlite3.Connection) -> list[Cid]:
 def digests(connection: sqlite3.Connection) -> list[bytes]:
     """The sha2-256 of every manifest that is known, in no order: what the catalogue reconciles."""
     return [cid[-32:] for (cid,) in connection.execute("SELECT cid FROM patterns")]
+
+
+def without_account(connection: sqlite3.Connection, limit: int) -> list[Cid]:
+    """Those of which it is not noted which NEAR account they name, if any."""
+    rows = connection.execute("SELECT cid FROM patterns WHERE near IS NULL ORDER BY no LIMIT ?", (limit,))
+    return [Cid.from_bytes(cid) for (cid,) in rows]
 
 
 def counts(connection: sqlite3.Connection) -> Counts:

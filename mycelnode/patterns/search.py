@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from mycelnode.errors import ValueRefused
@@ -25,6 +26,7 @@ from mycelnode.patterns.vectors import Vectors
 RRF: Final = 60  # as in the paper
 DEPTH: Final = 100  # of either list; the ranking sees no more
 MAX_LIMIT: Final = 100
+EXPLORE_FROM: Final = 5  # results, of which one place is for somebody whom nobody has rated
 MAX_QUERY_CHARS: Final = 1_000  # more of a query is not looked at
 MAX_WORDS: Final = 32
 COLUMN_WEIGHTS: Final = "bm25(4.0, 2.0, 2.0, 1.0)"  # title, description, trigger, body
@@ -42,6 +44,7 @@ _WORD: Final = re.compile(r"[^\W_]+")
 
 Outcomes = Callable[[Cid], tuple[int, int]]  # (uses, successes) of the person
 Reputation = Callable[[Cid], int | None]  # of others' ratings, 0…1000
+Weighed = tuple[int, Facts]  # a pattern by its number
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Found:
 
     entry: Entry
     score: Score
+    explored: bool = False  # here because a place is kept for those whom nobody has rated
 
 
 def search(
@@ -74,8 +78,13 @@ def search(
     vector: Vectors | None = None,
     outcomes: Outcomes = lambda cid: (0, 0),
     reputation: Reputation = lambda cid: None,
+    prices: Mapping[int, int] = MappingProxyType({}),
 ) -> list[Found]:
     """The best first, at most ``query.limit`` (and `MAX_LIMIT`) of them.
+
+    ``prices``: what a use costs, in yoctoNEAR, by the number of the pattern, where it is not what the manifest says. Of
+    `EXPLORE_FROM` results and more the last place is for the best that nobody has rated, if none stands there by itself; with
+    ``query.min_reputation`` it is for nobody.
 
     ``vector`` is the query's, [dim] of unit length, by the model of ``columns``; without it, words alone count.
     Raises `ValueRefused` for one that cannot be.
@@ -86,24 +95,38 @@ def search(
         return []
     with columns.lock:
         columns.refresh(connection)
-        words, meaning = halves(connection, columns, query, vector, reputation)
+        words, meaning = halves(connection, columns, query, vector, reputation, prices)
     order = fuse(words, [no for no, _ in meaning])
-    weighed = _weighed(connection, order, outcomes, reputation)
+    weighed = _weighed(connection, order, outcomes, reputation, prices)
     weighed.sort(key=lambda one: -score(one[1]))  # a stable sort: equals stay in the order of similarity
-    best = weighed[: max(0, min(query.limit, MAX_LIMIT))]
+    best, explored = _best(weighed, max(0, min(query.limit, MAX_LIMIT)), query.min_reputation is None)
     by_words = {no: place for place, no in enumerate(words, 1)}
     by_meaning = {no: (place, cosine) for place, (no, cosine) in enumerate(meaning, 1)}
     known = library.entries(connection, [no for no, _ in best])
     return [
-        Found(known[no], explain(facts, _sentence(by_words.get(no), by_meaning.get(no))))
+        Found(known[no], explain(facts, _sentence(by_words.get(no), by_meaning.get(no))), no == explored)
         for no, facts in best
         if no in known
     ]
 
 
+def _best(weighed: Sequence[Weighed], limit: int, explore: bool) -> tuple[list[Weighed], int | None]:
+    """The first ones, and the number of that which has the place of the unrated."""
+    best = list(weighed[:limit])
+    if explore and limit >= EXPLORE_FROM and all(facts.reputation is not None for _, facts in best):
+        newcomer = next((one for one in weighed[limit:] if one[1].reputation is None), None)
+        if newcomer is not None:
+            return [*best[:-1], newcomer], newcomer[0]
+    return best, None
+
+
 def _weighed(
-    connection: sqlite3.Connection, order: Sequence[int], outcomes: Outcomes, reputation: Reputation
-) -> list[tuple[int, Facts]]:
+    connection: sqlite3.Connection,
+    order: Sequence[int],
+    outcomes: Outcomes,
+    reputation: Reputation,
+    prices: Mapping[int, int],
+) -> list[Weighed]:
     """What is known of each, in the order of similarity."""
     marks = ",".join("?" * len(order))
     rows = connection.execute(f"SELECT no, cid, price FROM patterns WHERE no IN ({marks})", order)
@@ -112,7 +135,7 @@ def _weighed(
     for position, no in enumerate(order, 1):
         if no in known:
             cid, price = known[no]
-            facts = Facts(similarity_at(position), *outcomes(cid), reputation(cid), price)
+            facts = Facts(similarity_at(position), *outcomes(cid), reputation(cid), prices.get(no, price))
             weighed.append((no, facts))
     return weighed
 
@@ -123,6 +146,7 @@ def halves(
     query: Query,
     vector: Vectors | None = None,
     reputation: Reputation = lambda cid: None,
+    prices: Mapping[int, int] = MappingProxyType({}),
 ) -> tuple[list[int], list[tuple[int, float]]]:
     """By words: numbers; by meaning: numbers with their cosines. Each `DEPTH` of what the filters let through, the best first."""
     selection = columns.mask(
@@ -131,6 +155,7 @@ def halves(
         kind=query.kind,
         max_price=query.max_price,
         creator=query.creator,
+        prices=prices,
     )
     accept = None if query.min_reputation is None else _reputable(connection, query.min_reputation, reputation)
     expression = match_all(query.text) if vector is not None else match_any(query.text)

@@ -178,7 +178,7 @@ def test_search_finds_by_words_and_by_every_filter(shelf: Program, cids: dict[st
     assert found("--creator", SOMEBODY) == set()
     assert found("--min-reputation", "1") == set(), "nobody has one before there is a chain to tell it"
     answer = shelf("pattern", "search", "mail", "--json").json
-    assert set(answer) == {"results", "sources", "embedder"}
+    assert set(answer) == {"results", "sources", "embedder", "registry_as_of"}
     fields = {"cid", "title", "kind", "domain", "price", "creator", "score", "explain", "sources"}
     assert fields <= set(answer["results"][0])
     assert answer["sources"] == {"library": "ok", "swarm": "off", "registry": "off", "subnet": "off"}

@@ -1,0 +1,42 @@
+"""What `pattern search` prints of the registry, for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mycelnode.cli.patterns import _say_results
+
+FOUND: dict[str, Any] = {
+    "cid": "bafyreia",
+    "title": "Sort letters",
+    "kind": "prompt",
+    "domain": "home",
+    "price": str(2 * 10**22),
+    "score": 0.5,
+    "later": None,
+    "explain": [],
+}
+SOURCES = {"library": "ok", "swarm": "off", "registry": "ok", "subnet": "off"}
+
+
+@pytest.mark.parametrize(
+    ("retired", "line"), [(False, "    registered by alice.near"), (True, "    registered by alice.near, retired")]
+)
+def test_who_registered_it_is_said(capsys: pytest.CaptureFixture[str], retired: bool, line: str) -> None:
+    answer = {"results": [{**FOUND, "registry": {"account": "alice.near", "retired": retired}}], "embedder": "none"}
+    _say_results(False, {**answer, "sources": SOURCES})
+    printed = capsys.readouterr()
+    assert line in printed.out.splitlines()
+    assert "0.02 NEAR" in printed.out
+    assert "registry:" not in printed.err
+
+
+def test_a_source_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "no NEAR RPC server answers; the copy that was used is 3 minutes old"
+    answer = {"results": [{**FOUND, "registry": None}], "embedder": "none", "sources": {**SOURCES, "registry": said}}
+    _say_results(False, answer)
+    printed = capsys.readouterr()
+    assert "registered by" not in printed.out
+    assert f"registry: {said}" in printed.err.splitlines()
