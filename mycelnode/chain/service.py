@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from mycelnode import audit
 from mycelnode.chain.actions import Actions, Signer
 from mycelnode.chain.amounts import account_id
 from mycelnode.chain.journal import Journal
@@ -154,9 +155,16 @@ class Chain:
             if not verdict.allowed:
                 raise SpendingRefused(verdict.said)
             if unasked:
-                raise SpendingRefused(f"{unasked[0]}; you have to say yes to it. Nothing was spent")
+                raise SpendingRefused(
+                    f"{unasked[0]}; you have to say yes to it (--yes, or --max-price). Nothing was spent"
+                )
 
         return await self.payments.want(intent, about=about, creator=creator, judge=judge)
+
+    async def audit_refusal(self, about: str, why: str) -> None:
+        """Note what was refused before it was wanted."""
+        fields, now = {"about": about, "why": why}, self.mesh.clock.wall()
+        await self.mesh.database.write(lambda connection: audit.record(connection, "payment.refused", fields, now))
 
 
 @asynccontextmanager
