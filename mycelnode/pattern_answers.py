@@ -60,7 +60,8 @@ class PatternPreview:
 class PublishedPattern:
     """What was made public; ``told`` is a sentence on who knows of it by now.
 
-    ``id``: its number in the registry. ``registration``: how registering it stands, in a sentence; nothing if nobody wanted that.
+    ``registered``: it is in the registry, as number ``id``; ``waiting``: the outbox is to see to that. ``registration``: how that
+    stands, in a sentence; nothing if nobody wanted it.
 
     >>> (await node.patterns.publish("triage.md")).cid
     'bafyrei…'
@@ -72,6 +73,7 @@ class PublishedPattern:
     told: str
     id: int | None = None
     registered: bool = False
+    waiting: bool = False
     registration: str = ""
 
 

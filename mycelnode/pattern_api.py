@@ -223,7 +223,8 @@ class Patterns:
         if plan is None:
             return published
         known = await self._registrar().register(made, plan)
-        return replace(published, id=known.number, registered=known.done, registration=known.word)
+        waiting = not (known.done or known.failed)
+        return replace(published, id=known.number, registered=known.done, waiting=waiting, registration=known.word)
 
     async def make(self, source: Source, *, files: Mapping[str, bytes] | None = None) -> PatternInfo:
         """Make a pattern that stays among the person's devices. Raises as `publish` does."""

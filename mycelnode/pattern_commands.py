@@ -113,6 +113,7 @@ class PatternCommands:
             "version": made.version,
             "dp": made.dp,
             "registered": made.registered,
+            "waiting": made.waiting,
             "registration": made.registration or None,
             "told": made.told,
         }

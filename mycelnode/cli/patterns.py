@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from mycelnode.cli._common import (
+    FAILED,
     ConfirmationNeeded,
     Declined,
     Options,
@@ -83,6 +84,8 @@ def publish(options: Options, file: Path, consent: bool, new_key: bool, register
     with working("asking the network") if register else nullcontext():
         answer = ask(options, "pattern.publish", path=path, digest=draft["digest"], new_key=new_key, **fields)
     show(options, answer, _say_published)
+    if register and not answer["registered"] and not answer["waiting"]:
+        click.get_current_context().exit(FAILED)
 
 
 @command(pattern, name="search", short_help="Find patterns by what they are for.")
@@ -319,7 +322,9 @@ def _say_published(answer: Mapping[str, Any]) -> None:
     if answer["registered"]:
         _err(f"registered as number {answer['id']}" if answer["id"] is not None else "registered")
     elif answer["registration"]:
-        _err(f"not registered yet: {answer['registration']} (`mycelnode chain outbox`)")
+        _err(
+            f"not registered{' yet' if answer['waiting'] else ''}: {answer['registration']} (`mycelnode chain outbox --all`)"
+        )
 
 
 def _say_used(answer: Mapping[str, Any]) -> None:
