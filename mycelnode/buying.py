@@ -72,13 +72,13 @@ class Buyer:
             return "near.registry is not set"
         return "" if get("near.spender") or get("near.account") else "neither near.spender nor near.account is set"
 
-    async def offer(self, manifest: Manifest) -> Offer | None:
-        """What the next use costs; None: it is paid already, for a request that was interrupted.
+    async def offer(self, manifest: Manifest, request: str | None) -> Offer | None:
+        """What the next use costs; None: that is paid already, or being paid, for a request that was interrupted.
 
         Raises `PaymentNeeded` for what must not be bought, and what asking raises.
         """
-        line = self._line(self._uses.find(str(manifest.cid), None, self._chain.known))
-        if line is not None and line.entry.state in (State.WAITING, State.SIGNED, State.DONE):
+        line = self._line(self._uses.find(str(manifest.cid), request, self._chain.known))
+        if line is not None and line.entry.state not in AGAIN:
             return None
         return await self._offer(manifest)
 

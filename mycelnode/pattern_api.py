@@ -355,13 +355,14 @@ class Patterns:
 
     # --- using -----------------------------------------------------------------------------------------------------------
 
-    async def quote(self, cid: str, *, progress: Tell | None = None) -> PatternQuote:
+    async def quote(self, cid: str, *, request: str | None = None, progress: Tell | None = None) -> PatternQuote:
         """What the next use costs, and what is to be asked before; fetched if it is not here. Nothing is paid.
 
         Raises as `use` does.
         """
         manifest, _ = await self._bring(cid, progress)
-        offer = None if self._is_free(manifest.pattern) else await self._buyer(manifest.pattern).offer(manifest)
+        free = self._is_free(manifest.pattern)
+        offer = None if free else await self._buyer(manifest.pattern).offer(manifest, request)
         if offer is None:
             return PatternQuote(str(manifest.cid), 0, 0, manifest.near, [])
         return PatternQuote(str(manifest.cid), offer.quote.price, offer.total, manifest.near, offer.questions)

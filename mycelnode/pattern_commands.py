@@ -168,7 +168,7 @@ class PatternCommands:
 
     async def quote(self, request: Request, tell: Tell) -> dict[str, Any]:
         """What the next use costs, and what is to be asked before."""
-        found = await self._patterns().quote(text(request, "cid"), progress=tell)
+        found = await self._patterns().quote(text(request, "cid"), request=optional(request, "request"), progress=tell)
         return {
             "cid": found.cid,
             "price": str(found.price),

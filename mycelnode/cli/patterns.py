@@ -146,7 +146,7 @@ def use(
     fields = {"variables": dict(map(_variable, variables)), "request": request, "no_wait": no_wait}
     price = None if max_price is None else str(_yocto(max_price))
     if price is None and not yes and sys.stdin.isatty():
-        quote = ask_with_progress(options, "pattern.quote", cid=cid)
+        quote = ask_with_progress(options, "pattern.quote", cid=cid, request=request)
         if quote["questions"]:
             for question in quote["questions"]:
                 _err(question[0].upper() + question[1:] + ".")

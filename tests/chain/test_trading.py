@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import trio
 
 from mycelnode.errors import (
     ConfigError,
+    MycelError,
     NearRefused,
     NearUnreachable,
     OutcomeUnknown,
@@ -20,6 +22,8 @@ from mycelnode.errors import (
     ValueRefused,
 )
 from mycelnode.node import Node
+from mycelnode.protocols.payment_journal import State
+from mycelnode.serving import NodeCommands
 from tests.chain.faults import LOST, Proxy, a_proxy
 from tests.chain.market import NEAR, PRICE, Market, a_market
 from tests.chain.trading import (
@@ -330,15 +334,96 @@ async def test_a_request_with_a_name_is_paid_once_for_ever(town: Town) -> None:
 
 async def test_what_was_paid_and_not_given_is_given_without_paying(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     cid, number = await town.sell()
-
-    async def full(*_: object, **__: object) -> None:
-        raise OSError("no room")
-
     with monkeypatch.context() as patched:
-        patched.setattr("mycelnode.keeping.Keeper.used", full)
+        patched.setattr("mycelnode.keeping.Keeper.used", _full)
         with pytest.raises(OSError, match="no room"):
             await town.bob.patterns.use(cid, VARIABLES, yes=True)
     assert uses(town.market, number) == 1
     town.proxy.down = True
     assert (await town.bob.patterns.use(cid, VARIABLES)).output == FILLED
     assert uses(town.market, number) == 1
+
+
+async def test_what_the_network_forgot_and_the_registry_has_is_not_paid_again(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cid, number = await town.sell()
+    with monkeypatch.context() as patched:
+        patched.setattr("mycelnode.keeping.Keeper.used", _full)
+        with pytest.raises(OSError, match="no room"):
+            await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    (line,) = town.bob.chain.journal.lines()
+    await town.bob.chain.journal.keep(replace(line.entry, state=State.UNKNOWN))
+    assert (await town.bob.patterns.use(cid, VARIABLES)).paid == FIRST
+    assert uses(town.market, number) == 1
+
+
+async def test_two_requests_at_the_same_time_are_two_uses(town: Town) -> None:
+    cid, number = await town.sell()
+    paid: list[int] = []
+
+    async def use() -> None:
+        paid.append((await town.bob.patterns.use(cid, VARIABLES, yes=True)).paid)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(use)
+        nursery.start_soon(use)
+    assert (sorted(paid), uses(town.market, number)) == ([PRICE, FIRST], 2)
+
+
+async def test_where_there_is_no_registry_nothing_is_paid(town: Town) -> None:
+    cid, _ = await town.sell()
+    for registry, said_so in (("carol.near", "carol.near"), ("nobody.near", "nobody.near")):
+        for node in (town.alice, town.bob):
+            await ask(node, "config.set", key="near.registry", value=registry)
+        with pytest.raises(MycelError, match=said_so) as caught:
+            await town.bob.patterns.use(cid, VARIABLES, yes=True)
+        assert "\n" not in str(caught.value)
+        with pytest.raises(MycelError, match=said_so):
+            await town.alice.patterns.publish(said(title="Another"), register=True)
+    for node in (town.alice, town.bob):
+        await ask(node, "config.unset", key="near.registry")
+    with pytest.raises(
+        PaymentNeeded, match=r"costs 0\.01 NEAR a use, and cannot be paid for here: near\.registry is not set"
+    ):
+        await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    with pytest.raises(ConfigError, match=r"near\.registry is not set"):
+        await town.alice.patterns.publish(said(title="Another"), register=True)
+    assert (await town.bob.patterns.rate(cid, success=True)).queued == "", "it stays among the devices"
+    assert (len((await town.alice.patterns.list()).patterns), await outbox(town.bob, all=True)) == (1, [])
+
+
+async def test_who_has_not_paid_does_not_rate(town: Town) -> None:
+    cid, _ = await town.sell()
+    with pytest.raises(
+        PaymentNeeded, match=r"not rated: each use that bob\.near has paid for can be rated once, and none is left"
+    ):
+        await town.bob.patterns.rate(cid, success=True)
+    assert len(refusals(town.bob)) == 1
+    assert (await town.bob.patterns.list()).patterns[0].successes == 0
+    made = await town.alice.patterns.publish(said(title="Never registered"))
+    await hand_over(town.alice, town.bob, made.cid, town.folder)
+    assert (await town.bob.patterns.rate(made.cid, success=True)).queued == ""
+
+
+async def test_a_deposit_that_grew_is_not_paid(town: Town) -> None:
+    with pytest.raises(SpendingRefused, match=r"registering takes .* by now, and .* were agreed to; nothing was spent"):
+        await town.alice.patterns.publish(said(), register=True, deposit=1)
+    await ask(town.alice, "config.set", key="near.spend_per_day", value="0.01")
+    with pytest.raises(SpendingRefused, match=r"near\.spend_per_day.*nothing was made public"):
+        await town.alice.patterns.publish(said(), register=True)
+    assert (await town.alice.patterns.list()).patterns == []
+    assert len(refusals(town.alice)) == 2
+
+
+async def test_what_is_waited_for_is_told(town: Town) -> None:
+    cid, _ = await town.sell()
+    handler = NodeCommands(town.bob).streams["pattern.use"]
+    told = [event async for event in handler({"cid": cid, "variables": VARIABLES, "yes": True})]
+    assert told[-1]["type"] == "result"
+    (waiting,) = [event for event in told if event.get("event") == "waiting"]
+    assert waiting["said"] == "paying 0.014 NEAR on devchain; waiting until that is final"
+
+
+async def _full(*_: object, **__: object) -> None:
+    raise OSError("no room")

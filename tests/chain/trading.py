@@ -31,13 +31,13 @@ def set_chain(monkeypatch: pytest.MonkeyPatch, home: Path, market: Market, url: 
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("MYCEL_NEAR_NETWORK", "devchain")
     monkeypatch.setenv("MYCEL_NEAR_RPC", url or market.chain.url)
-    monkeypatch.setenv("MYCEL_NEAR_REGISTRY", market.registry.account_id)
 
 
 @asynccontextmanager
 async def a_person(folder: Path, market: Market, account: str) -> AsyncIterator[Node]:
     """A node of whoever has ``account``."""
     async with founder(folder, account.partition(".")[0]) as node:
+        await ask(node, "config.set", key="near.registry", value=market.registry.account_id)
         await ask(node, "chain.account.import", path=str(market.chain.key_file(account)))
         yield node
 
