@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import trio
 
-from mycelnode import creator
+from mycelnode import creator, pattern_texts
 from mycelnode.encoding import blake2b, encode
 from mycelnode.errors import (
     BlockMissing,
     ConfigError,
-    PatternFileRefused,
     PatternRefused,
     PaymentNeeded,
     ValueRefused,
@@ -44,19 +43,17 @@ from mycelnode.pattern_answers import (
     UsedPattern,
 )
 from mycelnode.pattern_carrying import read_car, size_of, write_car
+from mycelnode.pattern_texts import Source
 from mycelnode.patterns import dagcbor, library
 from mycelnode.patterns.cid import DAG_CBOR, Cid
-from mycelnode.patterns.files import Draft, read_file, write_file
-from mycelnode.patterns.files.draft import read_said
-from mycelnode.patterns.files.folder import check_files
-from mycelnode.patterns.files.skill import MAIN
+from mycelnode.patterns.files import Draft, write_file
 from mycelnode.patterns.files.texts import write_markdown
 from mycelnode.patterns.library import Entry
 from mycelnode.patterns.manifest import MAX_SUCCESSIONS, Manifest
 from mycelnode.patterns.pattern import DOMAIN, LANGUAGE, Pattern
 from mycelnode.patterns.ranking import near
 from mycelnode.patterns.search import MAX_LIMIT, Query
-from mycelnode.patterns.solutions import READERS, Adapter, Code, Prompt, Workflow
+from mycelnode.patterns.solutions import READERS
 from mycelnode.searching import Searcher
 
 if TYPE_CHECKING:  # most of what patterns are used for needs no chain
@@ -69,7 +66,6 @@ MAX_STARS: Final = 5
 
 Format = Literal["json", "markdown", "skill", "car"]
 FORMATS: Final[tuple[Format, ...]] = ("json", "markdown", "skill", "car")
-Source = str | os.PathLike[str] | Mapping[str, object]
 Tell = Callable[[int, int], None]  # bytes that are here, and bytes in all as far as known (0: not yet)
 Say = Callable[[str], None]  # what is waited for
 
@@ -148,7 +144,7 @@ class Patterns:
 
         With ``register`` also what that would say on chain, and takes; it raises what `publish` would.
         """
-        draft = await _read(source, files)
+        draft = await pattern_texts.read(source, files)
         seen = self._preview(draft, new_key, register)
         if not register:
             return seen
@@ -180,7 +176,7 @@ class Patterns:
             creator=None if key is None else key.public.hex(),
             formers=tuple(former.hex() for former in formers[:MAX_SUCCESSIONS]),
             near=near_account,
-            names={str(cid): self._standing(cid) for cid in _named(draft)},
+            names={str(cid): self._standing(cid) for cid in pattern_texts.named(draft)},
             digest=blake2b(dagcbor.encode(draft.said) + encode(files) + encode(signer)).hex(),
         )
 
@@ -211,7 +207,7 @@ class Patterns:
         against that raises `ConfigError`, `KeyFileError`, `SpendingRefused`, `NearRefused`, `NearUnreachable` before anything is
         public; what becomes of it then, the answer says.
         """
-        draft = await _read(source, files)
+        draft = await pattern_texts.read(source, files)
         if digest is not None and digest != self._preview(draft, new_key, register).digest:
             raise PatternRefused(
                 "the file, or who signs it, has changed since it was shown; nothing was made public: look again"
@@ -228,7 +224,7 @@ class Patterns:
 
     async def make(self, source: Source, *, files: Mapping[str, bytes] | None = None) -> PatternInfo:
         """Make a pattern that stays among the person's devices. Raises as `publish` does."""
-        return self._info((await self._keeper.make(await _read(source, files), public=False)).cid)
+        return self._info((await self._keeper.make(await pattern_texts.read(source, files), public=False)).cid)
 
     # --- finding ---------------------------------------------------------------------------------------------------------
 
@@ -390,7 +386,9 @@ class Patterns:
         """
         manifest, source = await self._bring(cid, progress)
         pattern = manifest.pattern
-        output = _output(pattern, variables or {})  # what is wrong with them is said before anything is paid
+        output = pattern_texts.output(
+            pattern, variables or {}
+        )  # what is wrong with them is said before anything is paid
         if self._is_free(pattern):
             await self._used(manifest, source)
             return UsedPattern(str(manifest.cid), pattern.kind, output, 0)
@@ -523,38 +521,3 @@ def _key(text: str) -> bytes:
     if len(key) != KEY_BYTES:
         raise ValueRefused(f"a creator's key has {2 * KEY_BYTES} hexadecimal digits, as `pattern show` prints it")
     return key
-
-
-async def _read(source: Source, files: Mapping[str, bytes] | None) -> Draft:
-    if isinstance(source, Mapping):
-        check_files(files or {}, MAIN)
-        return await trio.to_thread.run_sync(read_said, source, files)
-    path = Path(source)
-    if files:
-        raise ValueRefused("the files that travel with a pattern are given with a map, or lie in a skill's folder")
-    if path.suffix.lower() == ".car":
-        raise PatternFileRefused(
-            f"{path}: a CAR holds a pattern that is signed already: `mycelnode pattern import` keeps it"
-        )
-    return await trio.to_thread.run_sync(read_file, path)
-
-
-def _named(draft: Draft) -> list[Cid]:
-    """Other patterns that this one names: as a step, as what it comes of, as what it replaces."""
-    steps = draft.said["solution"].get("steps", ()) if draft.kind == Workflow.kind else ()
-    named = [step.get("pattern") for step in steps]
-    named += [*draft.said.get("derived_from", ()), draft.said.get("supersedes")]
-    return list(dict.fromkeys(cid for cid in named if cid is not None))
-
-
-def _output(pattern: Pattern, variables: Mapping[str, str]) -> str:
-    match pattern.solution:
-        case Prompt() as prompt:
-            return prompt.fill(variables)
-        case Code() as code:
-            return code.code
-        case Adapter() as adapter:
-            return f"{adapter.adapter_cid}"
-        case Workflow() as workflow:
-            steps = (f"{step.instruction}{f' ({step.pattern})' if step.pattern else ''}" for step in workflow.steps)
-            return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
