@@ -89,8 +89,9 @@ class Buyer:
         if manifest.near == chain.spender:
             raise await self._refused(cid, f"{chain.spender} sells it, and cannot pay itself")
         registry = chain.registry
-        pattern = await registry.pattern_by_hash(manifest.near, digest)
-        if pattern is None:
+        found = await registry.pattern_by_hash(manifest.near, digest)
+        pattern = None if found is None else await registry.pattern(found.id)
+        if pattern is None or (pattern.creator, pattern.hash) != (manifest.near, digest):
             raise await self._refused(
                 cid,
                 f"{manifest.near}, whom it names, has not registered it at {registry.contract}, or has put another in its place",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,9 +61,7 @@ class Registrar:
         account, registry, former = chain.account, chain.registry, None
         deposit, asked, replaced = UNASKED_DEPOSIT, True, said.get("supersedes")
         try:
-            await chain.actions(
-                account
-            )  # that its key is here, and which chain this is, is known before anything is public
+            await chain.actions(account)  # its key is here, and it is known which chain this is
         except NearUnreachable as error:
             raise NearUnreachable(
                 f"no server has ever said which chain {chain.network} is ({error}); {NOTHING}"
@@ -84,12 +81,22 @@ class Registrar:
             asked = False
         if former is not None:
             deposit = 1
+        elif replaced is not None and self._is_under_way(str(replaced)):
+            raise NearRefused(
+                f"{replaced}, which this replaces, is just being registered, and that goes first; {NOTHING}"
+            )
         plan = Plan(account, registry.contract, said["domain"], int(said.get("price", 0)), deposit, former, asked)
         await self._check(plan, agreed)
         return plan
 
     async def _check(self, plan: Plan, agreed: int | None) -> None:
-        verdict, why = self._chain.verdict(plan.deposit, None), ""
+        former, verdict, why = plan.former, self._chain.verdict(plan.deposit, None), ""
+        if former is not None and former.retired_at is not None:
+            raise NearRefused(f"{former.cid}, which this replaces, is retired for ever; {NOTHING}")
+        if former is not None and former.domain != plan.domain:
+            raise PatternRefused(
+                f"{former.cid}, which this replaces, is registered in the domain {former.domain}, and stays there; {NOTHING}"
+            )
         if not verdict.allowed:
             why = verdict.said
         elif agreed is not None and plan.deposit > agreed:
@@ -113,25 +120,24 @@ class Registrar:
             return Registration(False, False, None, str(error))
         if failed := [entry for entry in ended if entry.state is not State.DONE]:
             return Registration(False, True, None, failed[0].word)
-        return Registration(True, False, await self._number(manifest, plan), _done(ended))
+        try:
+            found = await chain.registry.pattern_by_hash(plan.account, manifest.cid.digest.hex())
+        except NearUnreachable:
+            return Registration(True, False, None, _done(ended))
+        if found is None:
+            return Registration(False, True, None, "it was registered before, and another version has taken its place")
+        return Registration(True, False, found.id, _done(ended))
+
+    def _is_under_way(self, cid: str) -> bool:
+        return any(not line.entry.ended for line in self._chain.journal.about(cid))
 
     async def _intents(self, manifest: Manifest, plan: Plan) -> list[Intent]:
         digest, cid = manifest.cid.digest.hex(), str(manifest.cid)
         actions, former = await self._chain.actions(plan.account), plan.former
         if former is None:
             return [actions.register(digest, cid, plan.domain, plan.price, plan.deposit)]
-        if former.domain != plan.domain:
-            raise PatternRefused(
-                f"{former.cid} is registered in the domain {former.domain}, and a later version stays there"
-            )
         intents = [actions.update(former, digest, cid)] if former.hash != digest else []
         return intents if former.price == plan.price else [*intents, actions.price(former, plan.price)]
-
-    async def _number(self, manifest: Manifest, plan: Plan) -> int | None:
-        with suppress(NearUnreachable):
-            found = await self._chain.registry.pattern_by_hash(plan.account, manifest.cid.digest.hex())
-            return None if found is None else found.id
-        return None
 
 
 def _done(ended: list[Entry]) -> str:

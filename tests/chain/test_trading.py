@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -189,6 +189,31 @@ async def test_a_pattern_that_was_replaced_is_not_bought(town: Town) -> None:
     assert len(refusals(town.bob)) == 1
     await hand_over(town.alice, town.bob, made.cid, town.folder)
     assert (await town.bob.patterns.use(made.cid, VARIABLES, yes=True)).paid == 2 * PRICE + RECEIPT_PRICE
+
+
+async def test_what_cannot_take_the_place_of_another_is_not_made_public(town: Town) -> None:
+    cid, _ = await town.sell()
+    elsewhere = said(title="Elsewhere", domain="home", supersedes=cid)
+    with pytest.raises(
+        PatternRefused, match="is registered in the domain mail, and stays there; nothing was made public"
+    ):
+        await town.alice.patterns.publish(elsewhere, register=True)
+    later = await town.alice.patterns.publish(said(title="Later", supersedes=cid), register=True)
+    again = await town.alice.patterns.publish(said(), register=True)
+    assert (again.cid, again.registered, again.waiting, again.id) == (cid, False, False, None)
+    assert again.registration == "it was registered before, and another version has taken its place"
+    town.proxy.faults["send_tx"] = [LOST] * 10_000
+    transfer = (await town.alice.chain.actions("alice.near")).transfer("bob.near", 1)
+    waits = await town.alice.chain.payments.want(transfer, about=cid)
+    with pytest.raises(NearRefused, match="is just being registered, and that goes first; nothing was made public"):
+        await town.alice.patterns.publish(said(title="Last", supersedes=cid), register=True)
+    await town.alice.chain.payments.cancel(waits.intent.id, "it was a test")
+    town.proxy.faults.clear()
+    await town.alice.chain.payments.wait(waits.intent.id, 20)
+    await ask(town.alice, "pattern.retire", cid=later.cid)
+    with pytest.raises(NearRefused, match="which this replaces, is retired for ever; nothing was made public"):
+        await town.alice.patterns.publish(said(title="Last", supersedes=later.cid), register=True)
+    assert len((await town.alice.patterns.list()).patterns) == 2
 
 
 async def test_whoever_registers_the_pattern_of_another_is_not_paid(town: Town) -> None:
@@ -423,6 +448,19 @@ async def test_what_is_waited_for_is_told(town: Town) -> None:
     assert told[-1]["type"] == "result"
     (waiting,) = [event for event in told if event.get("event") == "waiting"]
     assert waiting["said"] == "paying 0.014 NEAR on devchain; waiting until that is final"
+
+
+async def test_who_goes_away_while_it_is_paid_and_asks_again_pays_once(town: Town) -> None:
+    cid, number = await town.sell()
+    town.proxy.faults["send_tx"] = [LOST] * 10_000
+    handler = NodeCommands(town.bob).streams["pattern.use"]
+    async with aclosing(handler({"cid": cid, "variables": VARIABLES, "yes": True})) as events:
+        async for event in events:
+            if event.get("event") == "waiting":
+                break
+    town.proxy.faults.clear()
+    assert (await town.bob.patterns.use(cid, VARIABLES)).paid == FIRST
+    assert uses(town.market, number) == 1
 
 
 async def _full(*_: object, **__: object) -> None:
