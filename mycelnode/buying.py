@@ -155,15 +155,24 @@ class Buyer:
 
     async def _buy(
         self, cid: str, offer: Offer, max_price: int | None, unasked: Sequence[str], request: str | None
-    ) -> Use:
+    ) -> Use | None:
         pattern, quote = offer.pattern, offer.quote
         if max_price is not None and offer.total > max_price:
             why = f"it costs {format_near(offer.total)}, and at most {format_near(max_price)} were to be paid"
             raise await self._refused(cid, why, SpendingRefused)
-        intent = (await self._chain.actions(self._chain.spender)).use(pattern, quote)
-        use = await self._uses.begin(cid, request, intent.id)  # first: whatever happens then, it is paid once
-        await self._chain.want(intent, about=cid, creator=pattern.creator, unasked=unasked)
-        return use
+
+        async def begin(payment: str) -> None:
+            known = self._chain.journal.last(payment)
+            if known is not None and not known.entry.ended:
+                raise NearRefused(f"another use of this pattern is being paid for, and goes first: {known.entry.word}")
+            if known is not None and known.entry.state is State.DONE:
+                raise NearRefused(
+                    "the server that was asked does not know of the last use yet; ask again, nothing was spent"
+                )
+            await self._uses.begin(cid, request, payment)  # whatever happens from then on, it is paid once
+
+        await self._chain.buy(pattern, quote, begin=begin, unasked=unasked)
+        return self._uses.find(cid, request, self._chain.known)
 
     def _line(self, use: Use | None) -> Line | None:
         return None if use is None else self._chain.journal.last(use.payment)

@@ -50,20 +50,18 @@ class Uses:
             raise ValueRefused(f"the request {request} was for another pattern, {use.cid}")
         return use
 
-    async def begin(self, cid: str, request: str | None, payment: str) -> Use:
+    async def begin(self, cid: str, request: str | None, payment: str) -> None:
         """Keep what a request is about to be paid with; in the place of a payment that came to nothing."""
-        name = request or payment
 
         def work(connection: sqlite3.Connection) -> None:
             if request is None:
                 connection.execute("DELETE FROM paid_uses WHERE cid = ? AND served = 0 AND request = payment", (cid,))
             connection.execute(
                 "INSERT OR REPLACE INTO paid_uses (request, cid, payment, served, begun) VALUES (?, ?, ?, 0, ?)",
-                (name, cid, payment, self._clock.wall()),
+                (request or payment, cid, payment, self._clock.wall()),
             )
 
         await self._database.write(work)
-        return Use(name, cid, payment, False)
 
     async def serve(self, use: Use) -> None:
         """Whoever asked has it."""

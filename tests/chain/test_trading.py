@@ -323,6 +323,21 @@ async def test_not_waited_for_and_asked_again_it_is_paid_once(town: Town) -> Non
     assert uses(town.market, number) == 1
 
 
+async def test_one_payment_is_never_for_two_requests(town: Town) -> None:
+    cid, number = await town.sell()
+    town.proxy.faults["send_tx"] = [LOST] * 10_000
+    assert (await town.bob.patterns.use(cid, VARIABLES, yes=True, wait=False, request="monday")).pending
+    for other in ("tuesday", None):
+        with pytest.raises(NearRefused, match="another use of this pattern is being paid for, and goes first"):
+            await town.bob.patterns.use(cid, VARIABLES, yes=True, request=other)
+    town.proxy.faults.clear()
+    for request in ("tuesday", "monday", None):
+        if request == "tuesday":
+            await until(lambda: town.bob.chain.journal.lines(ended=False) == [], "the first is paid")
+        assert (await town.bob.patterns.use(cid, VARIABLES, yes=True, request=request)).output == FILLED
+    assert uses(town.market, number) == 3
+
+
 async def test_a_use_in_doubt_goes_on_with_the_same_payment(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     cid, number = await town.sell()
     monkeypatch.setattr("mycelnode.buying.WAIT_SECONDS", 0.3)
