@@ -9,7 +9,7 @@ from typing import Any, Final
 from mycelnode.chain.amounts import format_near
 from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain
-from mycelnode.errors import NearRefused, NearUnreachable, OutcomeUnknown, PatternRefused, SpendingRefused
+from mycelnode.errors import MycelError, NearRefused, NearUnreachable, OutcomeUnknown, PatternRefused, SpendingRefused
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.protocols.payment_journal import Entry, Intent, State
 
@@ -107,22 +107,20 @@ class Registrar:
             raise SpendingRefused(f"{why}, and {NOTHING}")
 
     async def register(self, manifest: Manifest, plan: Plan) -> Registration:
-        """Have it done; if a server answers, wait for it a while. The outbox goes on by itself."""
+        """Have it done; if a server answers, wait for it a while. The outbox goes on by itself. Raises nothing of ours."""
         chain, cid = self._chain, str(manifest.cid)
-        if manifest.near != plan.account:
-            raise PatternRefused(
-                f"{cid} names {manifest.near or 'no NEAR account'}, and {plan.account} was to register it"
-            )
-        wanted = [await chain.want(intent, about=cid) for intent in await self._intents(manifest, plan)]
         try:
+            wanted = [await chain.want(intent, about=cid) for intent in await self._intents(manifest, plan)]
             ended = [await chain.payments.wait(entry.intent.id, WAIT_SECONDS if plan.asked else 0) for entry in wanted]
         except OutcomeUnknown as error:
             return Registration(False, False, None, str(error))
+        except MycelError as error:
+            return Registration(False, True, None, str(error))
         if failed := [entry for entry in ended if entry.state is not State.DONE]:
             return Registration(False, True, None, failed[0].word)
         try:
             found = await chain.registry.pattern_by_hash(plan.account, manifest.cid.digest.hex())
-        except NearUnreachable:
+        except MycelError:
             return Registration(True, False, None, _done(ended))
         if found is None:
             return Registration(False, True, None, "it was registered before, and another version has taken its place")
@@ -133,6 +131,8 @@ class Registrar:
 
     async def _intents(self, manifest: Manifest, plan: Plan) -> list[Intent]:
         digest, cid = manifest.cid.digest.hex(), str(manifest.cid)
+        if manifest.near != plan.account:
+            raise PatternRefused(f"it names {manifest.near or 'no account'}, and {plan.account} was to register it")
         actions, former = await self._chain.actions(plan.account), plan.former
         if former is None:
             return [actions.register(digest, cid, plan.domain, plan.price, plan.deposit)]

@@ -7,3 +7,4 @@ CREATE TABLE paid_uses (
     begun INTEGER NOT NULL -- Unix ms
 ) STRICT;
 CREATE INDEX paid_uses_by_cid ON paid_uses (cid, served);
+CREATE INDEX payments_by_pattern ON payments (about);

@@ -456,6 +456,18 @@ async def test_a_deposit_that_grew_is_not_paid(town: Town) -> None:
     assert len(refusals(town.alice)) == 2
 
 
+async def test_what_speaks_against_it_once_it_is_public_is_told(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a limit that somebody else has used up meanwhile."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise SpendingRefused("nothing is left of the day")
+
+    monkeypatch.setattr("mycelnode.chain.service.Chain.want", refuse)
+    made = await town.alice.patterns.publish(said(), register=True)
+    assert (made.registered, made.waiting, made.registration) == (False, False, "nothing is left of the day")
+    assert (await town.alice.patterns.list()).patterns[0].published
+
+
 async def test_what_is_waited_for_is_told(town: Town) -> None:
     cid, _ = await town.sell()
     handler = NodeCommands(town.bob).streams["pattern.use"]
