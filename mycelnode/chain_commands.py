@@ -83,6 +83,7 @@ class ChainCommands:
         parent = None if source is None else chain.wallet.find(source)
         if name is not None:
             made = await chain.wallet.create(name, parent=parent, amount=given)
+            await chain.identify()  # from then on things can be wanted while nobody answers
             chain.mesh.settings.set_local("near.account", made.account)
             return _made(chain, made)
         if spender := chain.mesh.settings.get("near.spender"):
@@ -99,6 +100,7 @@ class ChainCommands:
         chain, path = self._chain(), Path(file_path(request))
         found = chain.credentials.read(path, optional(request, "account"))
         await chain.wallet.confirm(found)
+        await chain.identify()
         taken = chain.wallet.take_in(path, found.account)
         chain.mesh.settings.set_local("near.spender" if flag(request, "spender") else "near.account", taken.account)
         return _made(chain, taken)

@@ -17,6 +17,7 @@ from mycelnode.adapters.embedders import Embedders, open_embedders
 from mycelnode.adapters.embedding import embed_missing
 from mycelnode.background import open_background
 from mycelnode.blocks import open_blocks
+from mycelnode.chain.service import Chain
 from mycelnode.errors import DataDirUnusable, EmbedderUnavailable, MycelError, NetworkError
 from mycelnode.identity import swarm_seed, verify
 from mycelnode.keeping import SWARM, Keeper
@@ -38,6 +39,7 @@ from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.protocols.announce import Announcement
 from mycelnode.searching import Searcher
+from mycelnode.trading import Trade
 
 LAST_PORT = "swarm_port"  # among the facts of the database
 PROVIDE_SECONDS = 60.0  # for the peers of one DHT to be told of a pattern
@@ -106,6 +108,11 @@ class Collective:
         if self._patterns is None:
             raise DataDirUnusable(f"patterns cannot be kept here: {self.problem}")
         return self._patterns
+
+    def trade_on(self, chain: Chain) -> None:
+        """From now on patterns can be paid for and registered there."""
+        if self._patterns is not None:
+            self._patterns.trade = Trade(chain)
 
     async def fetch(self, cid: Cid, tell: Tell) -> str:
         """See `Gatherer.fetch`."""

@@ -331,6 +331,7 @@ async def open_node(
         open_background() as nursery,
     ):
         node = Node(mesh, host, collective, chain, nursery)
+        collective.trade_on(chain)
         mesh.listeners.append(node._on_progress)
         try:
             await mesh.keep_fact("port", host.port)

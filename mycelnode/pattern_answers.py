@@ -13,6 +13,25 @@ from mycelnode.patterns.ranking import Part
 
 
 @dataclass(frozen=True, slots=True)
+class PatternRegistering:
+    """What registering a pattern says on a public chain, for ever; ``deposit``: what it takes, in yoctoNEAR.
+
+    ``replaces``: the CID of the version in whose place it comes. ``asked``: a server has said how much it takes.
+
+    >>> (await node.patterns.preview("triage.md", register=True)).registering.deposit
+    106500000000000000000000
+    """
+
+    account: str
+    registry: str
+    domain: str
+    price: int
+    deposit: int
+    replaces: str | None
+    asked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PatternPreview:
     """What publishing would make public: ``text`` and ``files`` (path → bytes); ``left_out`` of a folder is not read.
 
@@ -34,11 +53,15 @@ class PatternPreview:
     near: str | None
     names: Mapping[str, str]
     digest: str
+    registering: PatternRegistering | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedPattern:
     """What was made public; ``told`` is a sentence on who knows of it by now.
+
+    ``registered``: it is in the registry, as number ``id``; ``waiting``: the outbox is to see to that. ``registration``: how that
+    stands, in a sentence; nothing if nobody wanted it.
 
     >>> (await node.patterns.publish("triage.md")).cid
     'bafyrei…'
@@ -48,6 +71,10 @@ class PublishedPattern:
     version: int
     dp: str
     told: str
+    id: int | None = None
+    registered: bool = False
+    waiting: bool = False
+    registration: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +206,29 @@ class PatternContent:
 
 
 @dataclass(frozen=True, slots=True)
+class PatternQuote:
+    """What the next use costs in yoctoNEAR: ``total`` is the price, and what the record of a first use takes.
+
+    ``creator``: the account that is paid. ``questions``: what the person is to be asked before; whoever calls `Patterns.use` with
+    ``yes``, or ``max_price``, has asked. A use that is free, or paid already, costs 0.
+
+    >>> quote = await node.patterns.quote(cid)
+    >>> if not quote.questions or input(quote.questions) == "yes":
+    ...     await node.patterns.use(cid, max_price=quote.total)
+    """
+
+    cid: str
+    price: int
+    total: int
+    creator: str | None
+    questions: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class UsedPattern:
     """What a pattern gave: the template filled in, the code (never run), the steps; and the yoctoNEAR ``paid`` for it.
+
+    ``pending``: it is not paid yet, and how that stands; there is no ``output`` then, and the same request again gives it.
 
     >>> print((await node.patterns.use(cid, {"sender": "Ada"})).output)
     """
@@ -189,6 +237,7 @@ class UsedPattern:
     kind: str
     output: str
     paid: int
+    pending: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +256,13 @@ class ImportedPattern:
 class PatternOutcomes:
     """How often this person used a pattern, on all devices, and how that went as far as it was said.
 
+    ``queued``: it goes on chain, too, and how that stands; nothing for what was not paid for.
+
     >>> await node.patterns.rate(cid, success=True)
-    PatternOutcomes(uses=1, successes=1, failures=0)
+    PatternOutcomes(uses=1, successes=1, failures=0, queued='')
     """
 
     uses: int
     successes: int
     failures: int
+    queued: str = ""

@@ -8,18 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import trio
 
-from mycelnode import creator
+from mycelnode import creator, pattern_texts
 from mycelnode.encoding import blake2b, encode
 from mycelnode.errors import (
     BlockMissing,
-    PatternFileRefused,
+    ConfigError,
     PatternRefused,
     PaymentNeeded,
     ValueRefused,
@@ -34,34 +35,39 @@ from mycelnode.pattern_answers import (
     PatternListing,
     PatternOutcomes,
     PatternPreview,
+    PatternQuote,
+    PatternRegistering,
     PatternSearch,
     PublishedPattern,
     UsedPattern,
 )
 from mycelnode.pattern_carrying import read_car, size_of, write_car
+from mycelnode.pattern_texts import Source
 from mycelnode.patterns import dagcbor, library
 from mycelnode.patterns.cid import DAG_CBOR, Cid
-from mycelnode.patterns.files import Draft, read_file, write_file
-from mycelnode.patterns.files.draft import read_said
-from mycelnode.patterns.files.folder import check_files
-from mycelnode.patterns.files.skill import MAIN
+from mycelnode.patterns.files import Draft, write_file
 from mycelnode.patterns.files.texts import write_markdown
 from mycelnode.patterns.library import Entry
 from mycelnode.patterns.manifest import MAX_SUCCESSIONS, Manifest
 from mycelnode.patterns.pattern import DOMAIN, LANGUAGE, Pattern
 from mycelnode.patterns.ranking import near
 from mycelnode.patterns.search import MAX_LIMIT, Query
-from mycelnode.patterns.solutions import READERS, Adapter, Code, Prompt, Workflow
+from mycelnode.patterns.solutions import READERS
 from mycelnode.registry_answers import found_pattern
 from mycelnode.searching import Searcher
+
+if TYPE_CHECKING:  # most of what patterns are used for needs no chain
+    from mycelnode.buying import Buyer
+    from mycelnode.registering import Registrar
+    from mycelnode.trading import Trade
 
 MAX_LISTED: Final = 999  # one less than a page of the library
 MAX_STARS: Final = 5
 
 Format = Literal["json", "markdown", "skill", "car"]
 FORMATS: Final[tuple[Format, ...]] = ("json", "markdown", "skill", "car")
-Source = str | os.PathLike[str] | Mapping[str, object]
 Tell = Callable[[int, int], None]  # bytes that are here, and bytes in all as far as known (0: not yet)
+Say = Callable[[str], None]  # what is waited for
 
 
 class Others(Protocol):
@@ -108,8 +114,11 @@ class Patterns:
     >>> await node.patterns.use(made.cid, {"post": "a bill, a card"})
     """
 
-    def __init__(self, keeper: Keeper, searcher: Searcher, others: Others | None = None) -> None:
+    def __init__(
+        self, keeper: Keeper, searcher: Searcher, others: Others | None = None, trade: Trade | None = None
+    ) -> None:
         self._opened, self._searcher, self._others = keeper, searcher, others or Alone()
+        self.trade = trade  # None: no chain is open
 
     @property
     def _keeper(self) -> Keeper:
@@ -124,12 +133,32 @@ class Patterns:
     # --- making ----------------------------------------------------------------------------------------------------------
 
     async def preview(
-        self, source: Source, *, files: Mapping[str, bytes] | None = None, new_key: bool = False
+        self,
+        source: Source,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        new_key: bool = False,
+        register: bool = False,
     ) -> PatternPreview:
-        """What `publish` would make public. Raises `PatternRefused`, `CreatorKeyMissing`; nothing is changed."""
-        return self._preview(await _read(source, files), new_key)
+        """What `publish` would make public. Raises `PatternRefused`, `CreatorKeyMissing`; nothing is changed.
 
-    def _preview(self, draft: Draft, new_key: bool) -> PatternPreview:
+        With ``register`` also what that would say on chain, and takes; it raises what `publish` would.
+        """
+        draft = await pattern_texts.read(source, files)
+        seen = self._preview(draft, new_key, register)
+        if not register:
+            return seen
+        plan = await self._registrar().plan(draft.said)
+        former = None if plan.former is None else plan.former.cid
+        shown = (plan.account, plan.registry, plan.domain, plan.price, plan.deposit, former, plan.asked)
+        return replace(seen, registering=PatternRegistering(*shown))
+
+    def _registrar(self) -> Registrar:
+        if self.trade is None:
+            raise ConfigError("no chain is open on which a pattern could be registered")
+        return self.trade.registrar
+
+    def _preview(self, draft: Draft, new_key: bool, register: bool) -> PatternPreview:
         key, former = creator.standing(self._mesh, anew=new_key), creator.current(self._mesh)
         if key is None:  # it names the one in use, and those before that
             formers = [] if former is None else [former.public, *(word.creator for word in former.succeeds)]
@@ -137,6 +166,8 @@ class Patterns:
             formers = [word.creator for word in key.succeeds]
         near_account = self._mesh.settings.get("near.account") or None
         signer = [None if key is None else key.public, formers[:MAX_SUCCESSIONS], near_account]
+        if register:
+            signer.append(self._mesh.settings.get("near.registry"))
         files = [[path, blake2b(data)] for path, data in sorted(draft.files.items())]
         return PatternPreview(
             text=write_markdown(Draft(draft.said)),
@@ -145,7 +176,7 @@ class Patterns:
             creator=None if key is None else key.public.hex(),
             formers=tuple(former.hex() for former in formers[:MAX_SUCCESSIONS]),
             near=near_account,
-            names={str(cid): self._standing(cid) for cid in _named(draft)},
+            names={str(cid): self._standing(cid) for cid in pattern_texts.named(draft)},
             digest=blake2b(dagcbor.encode(draft.said) + encode(files) + encode(signer)).hex(),
         )
 
@@ -163,25 +194,37 @@ class Patterns:
         files: Mapping[str, bytes] | None = None,
         digest: str | None = None,
         new_key: bool = False,
+        register: bool = False,
+        deposit: int | None = None,
     ) -> PublishedPattern:
         """Make a pattern public, for ever: whoever calls this has the person's consent. On disk when this returns.
 
         With ``digest`` (of a `PatternPreview`) only what was shown. ``new_key``: signed with a new creator key. The same again is
         the same pattern. Raises `PatternRefused`, `StoreFull`, `CreatorKeyMissing`, and what writing raises; then nothing is
         public. Who could not be told is no error: the answer says it.
+
+        ``register``: also on chain, at the price that it says, by `near.account`; for at most ``deposit`` yoctoNEAR. What speaks
+        against that raises `ConfigError`, `KeyFileError`, `SpendingRefused`, `NearRefused`, `NearUnreachable` before anything is
+        public; what becomes of it then, the answer says.
         """
-        draft = await _read(source, files)
-        if digest is not None and digest != self._preview(draft, new_key).digest:
+        draft = await pattern_texts.read(source, files)
+        if digest is not None and digest != self._preview(draft, new_key, register).digest:
             raise PatternRefused(
                 "the file, or who signs it, has changed since it was shown; nothing was made public: look again"
             )
+        plan = await self._registrar().plan(draft.said, deposit) if register else None
         made = await self._keeper.make(draft, public=True, anew=new_key)
         told = await self._others.announce(made)
-        return PublishedPattern(str(made.cid), made.pattern.version, made.privacy.mechanism, told)
+        published = PublishedPattern(str(made.cid), made.pattern.version, made.privacy.mechanism, told)
+        if plan is None:
+            return published
+        known = await self._registrar().register(made, plan)
+        waiting = not (known.done or known.failed)
+        return replace(published, id=known.number, registered=known.done, waiting=waiting, registration=known.word)
 
     async def make(self, source: Source, *, files: Mapping[str, bytes] | None = None) -> PatternInfo:
         """Make a pattern that stays among the person's devices. Raises as `publish` does."""
-        return self._info((await self._keeper.make(await _read(source, files), public=False)).cid)
+        return self._info((await self._keeper.make(await pattern_texts.read(source, files), public=False)).cid)
 
     # --- finding ---------------------------------------------------------------------------------------------------------
 
@@ -310,36 +353,90 @@ class Patterns:
 
     # --- using -----------------------------------------------------------------------------------------------------------
 
+    async def quote(self, cid: str, *, request: str | None = None, progress: Tell | None = None) -> PatternQuote:
+        """What the next use costs, and what is to be asked before; fetched if it is not here. Nothing is paid.
+
+        Raises as `use` does.
+        """
+        manifest, _ = await self._bring(cid, progress)
+        free = self._is_free(manifest.pattern)
+        offer = None if free else await self._buyer(manifest.pattern).offer(manifest, request)
+        if offer is None:
+            return PatternQuote(str(manifest.cid), 0, 0, manifest.near, [])
+        return PatternQuote(str(manifest.cid), offer.quote.price, offer.total, manifest.near, offer.questions)
+
     async def use(
-        self, cid: str, variables: Mapping[str, str] | None = None, *, progress: Tell | None = None
+        self,
+        cid: str,
+        variables: Mapping[str, str] | None = None,
+        *,
+        max_price: int | None = None,
+        yes: bool = False,
+        request: str | None = None,
+        wait: bool = True,
+        progress: Tell | None = None,
+        say: Say | None = None,
     ) -> UsedPattern:
         """What a pattern gives, from then on kept; fetched if it is not here. Code is given, and never run.
 
-        Raises as `get` does, and `PaymentNeeded`; `PatternRefused` names a variable that is missing or unknown.
+        What costs something is paid for first, within the limits, once a request: interrupted and made again, by its ``request``
+        (any name) or by none, it is not paid again. ``max_price`` (yoctoNEAR, all that is attached) or ``yes`` say that the person
+        agrees to it, ``say`` is told what is waited for; without ``wait`` the payment goes on by itself.
+
+        Raises as `get` does; `PatternRefused` names a variable that is missing or unknown; `PaymentNeeded` for what must not or
+        cannot be paid, `SpendingRefused`, `NearUnreachable`, `NearRefused`; `OutcomeUnknown` if it is not known yet whether it was.
         """
         manifest, source = await self._bring(cid, progress)
         pattern = manifest.pattern
-        if pattern.price and not self._keeper.is_mine(pattern.creator):
-            raise PaymentNeeded(
-                f"this pattern costs {near(pattern.price)} NEAR a use, and this mycelnode cannot pay yet"
-            )
-        output = _output(pattern, variables or {})
+        output = pattern_texts.output(
+            pattern, variables or {}
+        )  # what is wrong with them is said before anything is paid
+        if self._is_free(pattern):
+            await self._used(manifest, source)
+            return UsedPattern(str(manifest.cid), pattern.kind, output, 0)
+        buyer = self._buyer(pattern)
+        async with buyer.use(manifest, max_price, yes=yes, request=request, wait=wait, say=say or _silent) as paid:
+            if not paid.done:
+                return UsedPattern(str(manifest.cid), pattern.kind, "", 0, paid.word)
+            await self._used(manifest, source, again=paid.again)
+            return UsedPattern(str(manifest.cid), pattern.kind, output, paid.amount)
+
+    async def _used(self, manifest: Manifest, source: str, *, again: bool = False) -> None:
         await self._keeper.keep(manifest, source)
-        await self._keeper.used(manifest.cid)
-        return UsedPattern(str(manifest.cid), pattern.kind, output, 0)
+        if not again:
+            await self._keeper.used(manifest.cid)
+
+    def _is_free(self, pattern: Pattern) -> bool:
+        """So its creator says, or we made it."""
+        return not pattern.price or self._keeper.is_mine(pattern.creator)
+
+    def _buyer(self, pattern: Pattern) -> Buyer:
+        why = "near.registry is not set" if self.trade is None else self.trade.buyer.unable()
+        if self.trade is None or why:
+            raise PaymentNeeded(
+                f"this pattern costs {near(pattern.price)} NEAR a use, and cannot be paid for here: {why}"
+            )
+        return self.trade.buyer
 
     async def rate(self, cid: str, *, success: bool, stars: int | None = None) -> PatternOutcomes:
-        """Note how it went; it stays among the person's devices, and ranks what is found. ``stars`` are 1 to 5.
+        """Note how it went, which ranks what is found, among the person's devices. ``stars`` are 1 to 5.
 
-        Raises `CidRefused`, `BlockMissing` for what is not in the library, `ValueRefused`, and what writing raises.
+        A use that was paid for is rated on chain, too, in public; without stars as the best or the worst.
+
+        Raises `CidRefused`, `BlockMissing` for what is not in the library, `ValueRefused`, and what writing raises;
+        `PaymentNeeded` if it is registered and no paid use is left to be rated, `NearRefused`, `NearUnreachable`.
         """
         named = _cid(cid)
-        self._info(named)
+        known = self._info(named)
         if stars is not None and not 1 <= stars <= MAX_STARS:
             raise ValueRefused(f"a rating has 1 to {MAX_STARS} stars")
+        queued = None
+        if known.price and not known.mine and self.trade is not None and not self.trade.buyer.unable():
+            manifest = await self._keeper.load(named)
+            queued = await self.trade.buyer.rate(manifest, success=success, stars=stars)
         await self._keeper.rate(named, success=success, stars=stars)
-        known = self._keeper.outcomes(named)
-        return PatternOutcomes(known.uses, known.successes, known.failures)
+        count = self._keeper.outcomes(named)
+        return PatternOutcomes(count.uses, count.successes, count.failures, "" if queued is None else queued.word)
 
     async def keep(self, cid: str, *, progress: Tell | None = None) -> PatternInfo:
         """Keep a pattern, on all devices; fetched if it is not here. Raises as `get` does."""
@@ -406,6 +503,10 @@ def _nobody(here: int, total: int) -> None:
     """Nobody looks on."""
 
 
+def _silent(said: str) -> None:
+    """Nobody listens."""
+
+
 def _cid(text: str) -> Cid:
     """Of a pattern. Raises `CidRefused`, `PatternRefused`."""
     cid = Cid.parse(text)
@@ -422,38 +523,3 @@ def _key(text: str) -> bytes:
     if len(key) != KEY_BYTES:
         raise ValueRefused(f"a creator's key has {2 * KEY_BYTES} hexadecimal digits, as `pattern show` prints it")
     return key
-
-
-async def _read(source: Source, files: Mapping[str, bytes] | None) -> Draft:
-    if isinstance(source, Mapping):
-        check_files(files or {}, MAIN)
-        return await trio.to_thread.run_sync(read_said, source, files)
-    path = Path(source)
-    if files:
-        raise ValueRefused("the files that travel with a pattern are given with a map, or lie in a skill's folder")
-    if path.suffix.lower() == ".car":
-        raise PatternFileRefused(
-            f"{path}: a CAR holds a pattern that is signed already: `mycelnode pattern import` keeps it"
-        )
-    return await trio.to_thread.run_sync(read_file, path)
-
-
-def _named(draft: Draft) -> list[Cid]:
-    """Other patterns that this one names: as a step, as what it comes of, as what it replaces."""
-    steps = draft.said["solution"].get("steps", ()) if draft.kind == Workflow.kind else ()
-    named = [step.get("pattern") for step in steps]
-    named += [*draft.said.get("derived_from", ()), draft.said.get("supersedes")]
-    return list(dict.fromkeys(cid for cid in named if cid is not None))
-
-
-def _output(pattern: Pattern, variables: Mapping[str, str]) -> str:
-    match pattern.solution:
-        case Prompt() as prompt:
-            return prompt.fill(variables)
-        case Code() as code:
-            return code.code
-        case Adapter() as adapter:
-            return f"{adapter.adapter_cid}"
-        case Workflow() as workflow:
-            steps = (f"{step.instruction}{f' ({step.pattern})' if step.pattern else ''}" for step in workflow.steps)
-            return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))

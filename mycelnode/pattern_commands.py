@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 
@@ -21,7 +21,7 @@ from mycelnode.commands import Handler, Request, flag, rfc3339, text
 from mycelnode.errors import ControlError
 from mycelnode.keeping import Keeper
 from mycelnode.mesh import Mesh
-from mycelnode.pattern_answers import FoundPattern, PatternInfo
+from mycelnode.pattern_answers import FoundPattern, PatternInfo, PatternRegistering
 from mycelnode.pattern_api import FORMATS, MAX_STARS, Patterns, Tell
 from mycelnode.pattern_requests import amount, canonical, file_path, optional, whole
 from mycelnode.patterns import dagcbor
@@ -30,9 +30,25 @@ from mycelnode.patterns.search import MAX_LIMIT
 from mycelnode.registry_asking import CopyAlone
 from mycelnode.searching import Searcher
 
+if TYPE_CHECKING:
+    from mycelnode.trading import Trade
+
 PROGRESS_SECONDS: Final = 0.2  # between two events of one transfer
 
-Long = Callable[[Request, Tell], Awaitable[dict[str, Any]]]
+
+class Watcher(Protocol):
+    """Whoever looks on while something takes long: is told of bytes, or in words what is waited for."""
+
+    def __call__(self, here: int, total: int) -> None:
+        """See `Tell`."""
+        ...
+
+    def say(self, said: str) -> None:
+        """What is waited for."""
+        ...
+
+
+Long = Callable[[Request, Watcher], Awaitable[dict[str, Any]]]
 
 
 class PatternCommands:
@@ -59,6 +75,7 @@ class PatternCommands:
         """Those that may have to fetch something first."""
         return {
             "pattern.show": self.show,
+            "pattern.quote": self.quote,
             "pattern.use": self.use,
             "pattern.export": self.export,
             "pattern.import": self.import_,
@@ -69,7 +86,8 @@ class PatternCommands:
     async def preview(self, request: Request) -> dict[str, Any]:
         """What `publish` would make public; ``digest`` names that, so that nothing else is."""
         path = file_path(request)
-        seen = await self._patterns().preview(path, new_key=flag(request, "new_key"))
+        register = flag(request, "register")
+        seen = await self._patterns().preview(path, new_key=flag(request, "new_key"), register=register)
         return {
             "path": path,
             "public": seen.text,
@@ -80,18 +98,26 @@ class PatternCommands:
             "near": seen.near,
             "names": [{"cid": cid, "standing": standing} for cid, standing in seen.names.items()],
             "digest": seen.digest,
+            "registering": None if seen.registering is None else _registering(seen.registering),
         }
 
     async def publish(self, request: Request) -> dict[str, Any]:
         """Make a file's pattern public. With ``digest`` only if the file still says what was shown."""
-        digest = text(request, "digest", "") or None
-        made = await self._patterns().publish(file_path(request), digest=digest, new_key=flag(request, "new_key"))
+        made = await self._patterns().publish(
+            file_path(request),
+            digest=text(request, "digest", "") or None,
+            new_key=flag(request, "new_key"),
+            register=flag(request, "register"),
+            deposit=amount(request, "deposit"),
+        )
         return {
             "cid": made.cid,
-            "id": None,
+            "id": made.id,
             "version": made.version,
             "dp": made.dp,
-            "registered": False,
+            "registered": made.registered,
+            "waiting": made.waiting,
+            "registration": made.registration or None,
             "told": made.told,
         }
 
@@ -144,13 +170,40 @@ class PatternCommands:
 
     # --- using ---------------------------------------------------------------------------------------------------------------
 
-    async def use(self, request: Request, tell: Tell) -> dict[str, Any]:
-        """What a pattern gives, from then on kept. Code is given, and never run."""
+    async def quote(self, request: Request, tell: Tell) -> dict[str, Any]:
+        """What the next use costs, and what is to be asked before."""
+        found = await self._patterns().quote(text(request, "cid"), request=optional(request, "request"), progress=tell)
+        return {
+            "cid": found.cid,
+            "price": str(found.price),
+            "total": str(found.total),
+            "creator": found.creator,
+            "questions": found.questions,
+        }
+
+    async def use(self, request: Request, tell: Watcher) -> dict[str, Any]:
+        """What a pattern gives, from then on kept; paid for first, if it costs something. Code is given, and never run."""
         variables = request.get("variables", {})
         if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):
             raise ControlError("the field 'variables' is a map of texts")
-        used = await self._patterns().use(text(request, "cid"), variables, progress=tell)
-        return {"cid": used.cid, "output": used.output, "kind": used.kind, "paid": str(used.paid)}
+        used = await self._patterns().use(
+            text(request, "cid"),
+            variables,
+            max_price=amount(request, "max_price"),
+            yes=flag(request, "yes"),
+            request=optional(request, "request"),
+            wait=not flag(request, "no_wait"),
+            progress=tell,
+            say=tell.say,
+        )
+        output = None if used.pending else used.output
+        return {
+            "cid": used.cid,
+            "output": output,
+            "kind": used.kind,
+            "paid": str(used.paid),
+            "pending": used.pending or None,
+        }
 
     async def rate(self, request: Request) -> dict[str, Any]:
         """Note how it went."""
@@ -158,7 +211,13 @@ class PatternCommands:
         if "success" not in request:
             raise ControlError("the field 'success' is true or false")
         known = await self._patterns().rate(cid, success=flag(request, "success"), stars=stars)
-        return {"cid": cid, "uses": known.uses, "successes": known.successes, "failures": known.failures}
+        return {
+            "cid": cid,
+            "uses": known.uses,
+            "successes": known.successes,
+            "failures": known.failures,
+            "queued": known.queued or None,
+        }
 
     async def forget(self, request: Request) -> dict[str, Any]:
         """Keep a pattern no more."""
@@ -203,6 +262,11 @@ class PatternCommands:
 # --- as JSON ---------------------------------------------------------------------------------------------------------------
 
 
+def _registering(plan: PatternRegistering) -> dict[str, Any]:
+    named = {name: getattr(plan, name) for name in PatternRegistering.__slots__}
+    return {**named, "price": str(plan.price), "deposit": str(plan.deposit)}
+
+
 def _found(one: FoundPattern) -> dict[str, Any]:
     known = one.pattern
     return {
@@ -238,8 +302,38 @@ def _utc(time: datetime) -> str:
 # --- as streams ------------------------------------------------------------------------------------------------------------
 
 
+class _Unseen:
+    """Nobody looks on."""
+
+    def __call__(self, here: int, total: int) -> None:
+        """Nothing."""
+
+    def say(self, said: str) -> None:
+        """Nothing."""
+
+
+class _Sender:
+    """Tells whoever looks on, as often as it listens."""
+
+    def __init__(self, channel: trio.MemorySendChannel[dict[str, Any]]) -> None:
+        self._channel = channel
+        self._told = -inf  # the first word, that others are asked, comes at once
+
+    def __call__(self, here: int, total: int) -> None:
+        if trio.current_time() >= self._told + PROGRESS_SECONDS:
+            self._told = trio.current_time()
+            self._send({"event": "progress", "bytes": here, "total": total})
+
+    def say(self, said: str) -> None:
+        self._send({"event": "waiting", "said": said})
+
+    def _send(self, event: dict[str, Any]) -> None:
+        with suppress(trio.WouldBlock):  # whoever listens is slow: it gets the next one
+            self._channel.send_nowait({"type": "event", **event})
+
+
 async def _untold(handler: Long, request: Request) -> dict[str, Any]:
-    return await handler(request, lambda here, total: None)
+    return await handler(request, _Unseen())
 
 
 def with_progress(handler: Long) -> Callable[[Request], AsyncIterator[dict[str, Any]]]:
@@ -247,18 +341,10 @@ def with_progress(handler: Long) -> Callable[[Request], AsyncIterator[dict[str, 
 
     async def run(request: Request) -> AsyncIterator[dict[str, Any]]:
         send, receive = trio.open_memory_channel[dict[str, Any]](1)
-        told = -inf  # the first word, that others are asked, comes at once
-
-        def tell(here: int, total: int) -> None:
-            nonlocal told
-            if trio.current_time() >= told + PROGRESS_SECONDS:
-                told = trio.current_time()
-                with suppress(trio.WouldBlock):  # whoever listens is slow: it gets the next one
-                    send.send_nowait({"type": "event", "event": "progress", "bytes": here, "total": total})
 
         async def work() -> None:
             with send:  # not `async with`: that is cancelled once the channel is closed, and the error would be lost
-                await send.send({"type": "result", **await handler(request, tell)})
+                await send.send({"type": "result", **await handler(request, _Sender(send))})
 
         async with open_background() as nursery:
             nursery.start_soon(work)
@@ -268,10 +354,10 @@ def with_progress(handler: Long) -> Callable[[Request], AsyncIterator[dict[str, 
     return run
 
 
-async def commands_without_node(mesh: Mesh) -> dict[str, Handler]:
+async def commands_without_node(mesh: Mesh, trade: Trade | None = None) -> dict[str, Handler]:
     """The same commands on the data folder itself; its lock is held. Raises `DataDirUnusable`."""
     store = await trio.to_thread.run_sync(open_blocks, mesh)
     keeper = Keeper(mesh, store)
     await keeper.settle()
-    patterns = Patterns(keeper, Searcher(mesh.database, registry=CopyAlone(mesh)))
+    patterns = Patterns(keeper, Searcher(mesh.database, registry=CopyAlone(mesh)), trade=trade)
     return PatternCommands(lambda: patterns).table()

@@ -94,7 +94,7 @@ EXPECTED = {
     "counter": ["one 200", "two 200"],
     "patterns_of_mine": [
         "Sort these letters into piles, and say what to do with each pile: a bill, a card",
-        "PatternOutcomes(uses=1, successes=1, failures=0)",
+        "PatternOutcomes(uses=1, successes=1, failures=0, queued='')",
     ],
     "notes": [f"{name} {{'call': 'the dentist', 'shopping': 'milk'}}" for name in ("laptop", "phone")],
     "presence": [f"desk sees: tablet is {state}" for state in ("awake", "writing", "asleep")],

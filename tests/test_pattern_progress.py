@@ -8,8 +8,9 @@ import pytest
 import trio
 import trio.testing
 
+from mycelnode.cli import _progress
 from mycelnode.errors import BlockMissing
-from mycelnode.pattern_commands import Tell, with_progress
+from mycelnode.pattern_commands import Tell, Watcher, with_progress
 
 
 async def test_an_error_is_never_lost() -> None:
@@ -22,6 +23,17 @@ async def test_an_error_is_never_lost() -> None:
     for _ in range(30):
         with pytest.raises(BlockMissing, match="not here"):
             [answer async for answer in with_progress(handler)({})]
+
+
+async def test_what_is_waited_for_is_told_and_shown() -> None:
+    async def handler(request: Any, tell: Watcher) -> dict[str, Any]:
+        tell.say("paying")
+        await trio.lowlevel.checkpoint()
+        return {"cid": "b"}
+
+    told, done = [answer async for answer in with_progress(handler)({})]
+    assert (told, done) == ({"type": "event", "event": "waiting", "said": "paying"}, {"type": "result", "cid": "b"})
+    assert _progress._bar(told) == "paying…"
 
 
 async def test_progress_comes_before_the_result(autojump_clock: trio.testing.MockClock) -> None:

@@ -111,6 +111,20 @@ class Journal:
         """A line by the id of its intent."""
         return next(iter(self._look(f"SELECT {_COLUMNS} FROM payments WHERE id = ?", name)), None)
 
+    def last(self, name: str) -> Line | None:
+        """The newest line of an intent, which may have been wanted several times."""
+        found = None
+        for count in range(1, MAX_TRIES):
+            line = self.find(_name(name, count))
+            if line is None:
+                break
+            found = line
+        return found
+
+    def about(self, cid: str) -> list[Line]:
+        """The newest lines about a pattern, the newest first."""
+        return self._look(f"SELECT {_COLUMNS} FROM payments WHERE about = ? ORDER BY no DESC LIMIT ?", cid, MAX_ROWS)
+
     def lines(self, *, ended: bool | None = None, state: State | None = None, most: int = MAX_ROWS) -> list[Line]:
         """The newest lines, the newest first: all, those that have (not) ended, or those of a state."""
         wanted: dict[str, Any] = {}
@@ -156,7 +170,7 @@ def _line(no: int, about: str, creator: str | None, amount: str, added: int, cha
 def _free_id(connection: sqlite3.Connection, intent: Intent) -> tuple[Intent, Entry | None]:
     """The intent under an id that is not taken; or what goes by its id and is done, or may still be."""
     for count in range(1, MAX_TRIES):
-        name = intent.id if count == 1 else f"{intent.id}#{count}"
+        name = _name(intent.id, count)
         row = connection.execute("SELECT entry FROM payments WHERE id = ?", (name,)).fetchone()
         if row is None:
             return replace(intent, id=name), None
@@ -164,6 +178,11 @@ def _free_id(connection: sqlite3.Connection, intent: Intent) -> tuple[Intent, En
         if entry.state not in AGAIN:
             return intent, entry
     raise BusyError(f"{intent.id} has failed {MAX_TRIES} times, and is not tried again")
+
+
+def _name(name: str, count: int) -> str:
+    """Under which an intent is kept that is wanted for the ``count``-th time, as it came to nothing before."""
+    return name if count == 1 else f"{name}#{count}"
 
 
 def _spent(entry: Entry) -> int:

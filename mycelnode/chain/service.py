@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from mycelnode import audit
 from mycelnode.chain.actions import Actions, Signer
 from mycelnode.chain.amounts import account_id
 from mycelnode.chain.indexer import Indexer
@@ -20,6 +21,8 @@ from mycelnode.chain.wallet import Wallet
 from mycelnode.errors import ConfigError, NearUnreachable, SpendingRefused, first
 from mycelnode.mesh import Mesh
 from mycelnode.protocols.payment_journal import Entry, Intent, State
+
+Begin = Callable[[str], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 
@@ -133,15 +136,15 @@ class Chain:
             )
         return asked if verdict.allowed else []
 
-    async def buy(self, pattern: Registered, quote: Quote, *, asked: bool) -> Entry:
+    async def buy(self, pattern: Registered, quote: Quote, *, begin: Begin, unasked: Sequence[str] = ()) -> Entry:
         """Have the next use bought, as it was quoted; wait for it with ``payments.wait``.
 
-        ``asked``: the person has said yes to all `questions`. Raises `SpendingRefused`, which is audited, `KeyFileError`,
-        `ConfigError`.
+        ``begin`` is told the id of the payment before that is wanted; ``unasked`` is what of `questions` nobody has said yes
+        to. Raises `SpendingRefused`, which is audited, `KeyFileError`, `ConfigError`.
         """
-        questions = [] if asked else self.questions(pattern, quote)
         intent = (await self.actions(self.spender)).use(pattern, quote)
-        return await self.want(intent, about=pattern.cid, creator=pattern.creator, unasked=questions)
+        await begin(intent.id)
+        return await self.want(intent, about=pattern.cid, creator=pattern.creator, unasked=unasked)
 
     async def want(
         self, intent: Intent, *, about: str = "", creator: str | None = None, unasked: Sequence[str] = ()
@@ -157,9 +160,16 @@ class Chain:
             if not verdict.allowed:
                 raise SpendingRefused(verdict.said)
             if unasked:
-                raise SpendingRefused(f"{unasked[0]}; you have to say yes to it. Nothing was spent")
+                raise SpendingRefused(
+                    f"{unasked[0]}; you have to say yes to it (--yes, or --max-price). Nothing was spent"
+                )
 
         return await self.payments.want(intent, about=about, creator=creator, judge=judge)
+
+    async def audit_refusal(self, about: str, why: str) -> None:
+        """Note what was refused before it was wanted."""
+        fields, now = {"about": about, "why": why}, self.mesh.clock.wall()
+        await self.mesh.database.write(lambda connection: audit.record(connection, "payment.refused", fields, now))
 
 
 @asynccontextmanager

@@ -36,6 +36,9 @@ READS = frozenset(  # what also a folder can answer that was restored from a bac
 )
 
 ON_CHAIN = frozenset(("pattern.price", "pattern.retire"))
+TRADED = frozenset(  # what a chain has a part in, if one is set
+    ("pattern.preview", "pattern.publish", "pattern.quote", "pattern.use", "pattern.rate")
+)
 
 
 class Declined(click.ClickException):
@@ -270,6 +273,10 @@ def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[
                 from mycelnode.chain_commands import ask_without_node
 
                 return await ask_without_node(mesh, kind, fields)
+            if kind in TRADED and (mesh.settings.get("near.registry") or fields.get("register")):
+                from mycelnode.trading import ask_without_node as trade_without_node
+
+                return await trade_without_node(mesh, kind, fields)
             if kind.startswith("pattern."):
                 from mycelnode.pattern_commands import commands_without_node
 

@@ -34,7 +34,9 @@ def ask_with_progress(options: Options, kind: str, /, **fields: Any) -> dict[str
 
 
 def _bar(event: Mapping[str, Any]) -> str:
-    """One line: what is fetched, how much of it is here; of how much, as far as that is known yet."""
+    """One line: what is waited for; or what is fetched, how much of it is here, and of how much, as far as that is known yet."""
+    if event["event"] == "waiting":
+        return f"{event['said']}…"
     done, total = event["bytes"], event["total"]
     if not done:
         return "asking who has it…"

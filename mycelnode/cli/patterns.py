@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import click
 
 from mycelnode.cli._common import (
+    FAILED,
     ConfirmationNeeded,
     Declined,
     Options,
@@ -57,13 +59,18 @@ def pattern(options: Options) -> None:
 @click.option(
     "--new-key", is_flag=True, help="Sign with a new creator key, which the one until now names as its successor."
 )
-def publish(options: Options, file: Path, consent: bool, new_key: bool) -> None:
+@click.option(
+    "--register", is_flag=True, help="Sell it, too: registered on NEAR by near.account, at the price of the file."
+)
+def publish(options: Options, file: Path, consent: bool, new_key: bool, register: bool) -> None:
     """Make the pattern in FILE public: JSON, Markdown with front matter, or the folder of a skill.
 
-    Shows first what will be public, and asks. What is public stays so: others may have it by then.
+    Shows first what will be public, and asks. What is public stays so: others may have it by then. Registered, it can be
+    bought, and found by whoever looks into the registry; a version that supersedes a registered one takes its place there.
     """
     path = str(file.absolute())
-    draft = ask(options, "pattern.preview", path=path, new_key=new_key)
+    with working("asking the network") if register else nullcontext():
+        draft = ask(options, "pattern.preview", path=path, new_key=new_key, register=register)
     if not consent:
         if sys.stdin.isatty() or not options.as_json:
             _say_draft(draft)
@@ -71,10 +78,14 @@ def publish(options: Options, file: Path, consent: bool, new_key: bool) -> None:
             raise ConfirmationNeeded(
                 "this cannot be taken back and there is no terminal to ask on; say --consent to go ahead"
             )
-        if not click.confirm("Make this public, for ever?", err=True):
+        if not click.confirm(f"Make this public{', and register it,' if register else ','} for ever?", err=True):
             raise Declined("nothing was made public")
-    answer = ask(options, "pattern.publish", path=path, digest=draft["digest"], new_key=new_key)
+    fields = {"register": True, "deposit": draft["registering"]["deposit"]} if register else {}
+    with working("asking the network") if register else nullcontext():
+        answer = ask(options, "pattern.publish", path=path, digest=draft["digest"], new_key=new_key, **fields)
     show(options, answer, _say_published)
+    if register and not answer["registered"] and not answer["waiting"]:
+        click.get_current_context().exit(FAILED)
 
 
 @command(pattern, name="search", short_help="Find patterns by what they are for.")
@@ -113,10 +124,37 @@ def list_(options: Options, seen: bool) -> None:
 @command(pattern, name="use", short_help="Print what a pattern gives; code is not run.")
 @click.argument("cid", shell_complete=kept_patterns)
 @click.option("--var", "variables", metavar="NAME=VALUE", multiple=True, help="Fill in a variable of the template.")
-def use(options: Options, cid: str, variables: Sequence[str]) -> None:
-    """Print what a pattern gives: its template filled in, its code (which is never run), its steps. From then on you keep it."""
-    answer = ask_with_progress(options, "pattern.use", cid=cid, variables=dict(map(_variable, variables)))
-    show(options, answer, lambda found: print(found["output"]))
+@click.option("--max-price", metavar="NEAR", help="Pay at most so much for this use, such as 0.1, and do not ask.")
+@click.option("--yes", is_flag=True, help="Pay what it costs, within your limits, and do not ask.")
+@click.option("--request", metavar="NAME", help="Made again under the same name, a use is never paid twice.")
+@click.option(
+    "--no-wait", is_flag=True, help="Leave the payment in the outbox; the same command again gives the pattern."
+)
+def use(
+    options: Options,
+    cid: str,
+    variables: Sequence[str],
+    max_price: str | None,
+    yes: bool,
+    request: str | None,
+    no_wait: bool,
+) -> None:
+    """Print what a pattern gives: its template filled in, its code (which is never run), its steps. From then on you keep it.
+
+    A pattern of somebody else with a price is paid for first; asked again after an interruption, it is not paid twice.
+    """
+    fields = {"variables": dict(map(_variable, variables)), "request": request, "no_wait": no_wait}
+    price = None if max_price is None else str(_yocto(max_price))
+    if price is None and not yes and sys.stdin.isatty():
+        quote = ask_with_progress(options, "pattern.quote", cid=cid, request=request)
+        if quote["questions"]:
+            for question in quote["questions"]:
+                _err(question[0].upper() + question[1:] + ".")
+            if not click.confirm(f"Pay {_near(quote['total'])} to {quote['creator']} for this use?", err=True):
+                raise Declined("nothing was paid")
+            price = quote["total"]
+    answer = ask_with_progress(options, "pattern.use", cid=cid, max_price=price, yes=yes, **fields)
+    show(options, answer, _say_used)
 
 
 @command(pattern, name="rate", short_help="Say how it went: that ranks what you find.")
@@ -124,7 +162,10 @@ def use(options: Options, cid: str, variables: Sequence[str]) -> None:
 @click.option("--success", type=click.Choice(("yes", "no")), required=True, help="Did it do what it is for?")
 @click.option("--stars", type=click.IntRange(1, 5), help="How good it is.")
 def rate(options: Options, cid: str, success: str, stars: int | None) -> None:
-    """Say how it went. It stays among your devices, and ranks what you find from then on."""
+    """Say how it went. It stays among your devices, and ranks what you find from then on.
+
+    A use that was paid for is also rated on NEAR, in public, by the account that paid.
+    """
     answer = ask(options, "pattern.rate", cid=cid, success=success == "yes", stars=stars)
     show(options, answer, _say_rated)
 
@@ -256,11 +297,43 @@ def _say_draft(draft: Mapping[str, Any]) -> None:
     if draft["near"]:
         _err(f"It names the NEAR account {draft['near']}, so whoever looks can link the two for ever.")
     _err("No promise of privacy goes with it (dp: none): it says what the file says.\n")
+    if draft["registering"]:
+        _say_registering(draft["registering"])
+
+
+def _say_registering(plan: Mapping[str, Any]) -> None:
+    _err(
+        f"Registering it says on a public chain, for ever, that the account {plan['account']} made it:"
+        f" its hash, the domain {plan['domain']} and the price, {_near(plan['price'])}."
+    )
+    if plan["replaces"]:
+        _err(f"There it takes the place of {plan['replaces']}, and that costs gas only.\n")
+        return
+    about = "" if plan["asked"] else "about "
+    _err(
+        f"The contract {plan['registry']} keeps {about}{_near(plan['deposit'])} of that account for it: a part pays for the record,"
+        " the rest can be taken back 30 days after `mycelnode pattern retire`.\n"
+    )
 
 
 def _say_published(answer: Mapping[str, Any]) -> None:
     print(answer["cid"])
     _err(f"published: {answer['told']}")
+    if answer["registered"]:
+        _err(f"registered as number {answer['id']}" if answer["id"] is not None else "registered")
+    elif answer["registration"]:
+        _err(
+            f"not registered{' yet' if answer['waiting'] else ''}: {answer['registration']} (`mycelnode chain outbox --all`)"
+        )
+
+
+def _say_used(answer: Mapping[str, Any]) -> None:
+    if answer["pending"]:
+        _err(f"not paid yet: {answer['pending']}; the same command again gives the pattern (`mycelnode chain outbox`)")
+        return
+    print(answer["output"])
+    if int(answer["paid"]):
+        _err(f"paid: {_near(answer['paid'])}")
 
 
 def _say_results(explain: bool, answer: Mapping[str, Any]) -> None:
@@ -320,6 +393,8 @@ def _say_list(answer: Mapping[str, Any]) -> None:
 
 def _say_rated(answer: Mapping[str, Any]) -> None:
     print(f"noted: {plural(answer['uses'], 'use')}, {answer['successes']} went well, {answer['failures']} did not")
+    if answer["queued"]:
+        _err(f"the rating on chain: {answer['queued']}")
 
 
 def _say_retired(answer: Mapping[str, Any]) -> None:

@@ -32,7 +32,10 @@ def _show_table(rows: list[dict[str, Any]]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")
 @click.pass_context
 def demo(ctx: click.Context, seed: int | None, keep: bool, as_json: bool) -> None:
-    """Three real devices on this machine: pair, part, meet, kill, revoke. About half a minute; leaves nothing behind."""
+    """Three real devices on this machine: pair, part, meet, kill, revoke; then share, and sell.
+
+    About half a minute; leaves nothing behind.
+    """
     import trio
 
     from mycel_simnet.demo import play

@@ -61,7 +61,11 @@ async def use(node: Node, market: Market, *, asked: bool = True) -> Any:
     pattern = await chain.registry.pattern(market.pattern)
     assert pattern is not None
     quote = await chain.registry.quote(market.pattern, chain.spender)
-    return await chain.buy(pattern, quote, asked=asked)
+    return await chain.buy(pattern, quote, begin=begun, unasked=[] if asked else chain.questions(pattern, quote))
+
+
+async def begun(payment: str) -> None:
+    pass
 
 
 async def test_a_named_account_a_spender_and_another_spender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -238,7 +238,13 @@ def test_use_fills_a_template_and_never_runs_code(shelf: Program, cids: dict[str
     done = shelf("pattern", "use", mail, "--var", "mail=a=b {{points}}")
     assert (done.out, done.err) == ("Summarise this mail in 3 points:\n\na=b {{points}}\n", "")
     used = shelf("pattern", "use", disk, "--json").json
-    assert used == {"cid": disk, "output": "touch was-run; find . -type f -size +100M", "kind": "code", "paid": "0"}
+    assert used == {
+        "cid": disk,
+        "output": "touch was-run; find . -type f -size +100M",
+        "kind": "code",
+        "paid": "0",
+        "pending": None,
+    }
     assert not list(tmp_path.rglob("was-run"))
     assert not Path("was-run").exists()
     steps = shelf("pattern", "use", report).out
@@ -249,7 +255,7 @@ def test_use_fills_a_template_and_never_runs_code(shelf: Program, cids: dict[str
 
 def test_rating_again_counts_again(still: Program, cids: dict[str, str]) -> None:
     assert still("pattern", "rate", cids["mail"], "--success", "yes", "--stars", "5", "--json").json == {
-        "cid": cids["mail"], "uses": 1, "successes": 1, "failures": 0,
+        "cid": cids["mail"], "uses": 1, "successes": 1, "failures": 0, "queued": None,
     }  # fmt: skip
     assert still("pattern", "rate", cids["mail"], "--success", "no").out == "noted: 2 uses, 1 went well, 1 did not\n"
     for wrong in (["--success", "maybe"], ["--success", "yes", "--stars", "6"], []):
@@ -264,7 +270,7 @@ def test_a_priced_pattern_of_a_stranger_is_refused(shelf: Program, fox: Program,
     shelf("pattern", "export", cids["disk"], "--format", "car", "--output", car)
     assert owl("pattern", "import", car).code == 0
     said = owl("pattern", "use", cids["disk"], "--json").failed("PaymentNeeded")
-    assert said == "this pattern costs 0.5 NEAR a use, and this mycelnode cannot pay yet"
+    assert said == "this pattern costs 0.5 NEAR a use, and cannot be paid for here: near.registry is not set"
     (kept,) = owl("pattern", "list", "--json").json["patterns"]
     assert (kept["mine"], kept["uses"]) == (False, 0)
 

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -60,6 +61,7 @@ def test_the_demo_keeps_its_promises_and_leaves_nothing_behind(start: Start, tem
     assert process.returncode == 0, out + err
     assert err == ""
     assert "✗" not in out
+    assert ("all of it burnt as gas, to the yocto ✓" in out) == (find_spec("wasmtime") is not None)
     table = [line.split() for line in out.splitlines() if line.startswith(DEVICES)]
     assert [(row[0], row[3]) for row in table] == [("laptop", "yes"), ("phone", "yes"), ("desk", "no")]
     assert table[0][1:3] == table[1][1:3], "laptop and phone end alike"
@@ -109,10 +111,23 @@ TELLS_THE_STRANGER_NOTHING = """
     strangers.join_collective = elsewhere
 """
 
+LOSES_A_YOCTO = """
+    from mycel_simnet import market
+    burnt = market._burnt
+    async def wrong(chain, people):
+        return await burnt(chain, people) + 1
+    market._burnt = wrong
+"""
+
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
+        pytest.param(
+            LOSES_A_YOCTO,
+            "all of it burnt as gas, to the yocto: expected",
+            marks=pytest.mark.skipif(find_spec("wasmtime") is None, reason="the local chain needs wasmtime"),
+        ),
         (NEVER_HEALS, "not in step after 2 s"),
         (LOSES_A_WRITE, "sim.total holds what the writes that count add up to"),
         (TELLS_THE_STRANGER_NOTHING, "it finds the pattern: expected True, found False"),

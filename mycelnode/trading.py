@@ -1,0 +1,30 @@
+"""Buying and registering, for those who use patterns; with a node or without one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from mycelnode.background import open_background
+from mycelnode.buying import Buyer
+from mycelnode.chain.service import Chain, open_chain
+from mycelnode.mesh import Mesh
+from mycelnode.pattern_commands import commands_without_node
+from mycelnode.registering import Registrar
+
+
+class Trade:
+    """What a chain adds to patterns."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.buyer, self.registrar = Buyer(chain), Registrar(chain)
+
+
+async def ask_without_node(mesh: Mesh, kind: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry a command about patterns out on the data folder itself; its lock is held. What is not done by then waits."""
+    async with AsyncExitStack() as stack:
+        chain = await stack.enter_async_context(open_chain(mesh))
+        nursery = await stack.enter_async_context(open_background())
+        nursery.start_soon(chain.run)
+        return await (await commands_without_node(mesh, Trade(chain)))[kind](request)

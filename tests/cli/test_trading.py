@@ -1,0 +1,228 @@
+"""`pattern publish --register`, `use` and `rate` as people type them, on a devchain; asked, and killed in the middle."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.chain.faults import Proxy, a_proxy
+from tests.chain.market import NEAR, Market, a_market
+from tests.chain.trading import FILLED, TEMPLATE, set_chain, uses
+from tests.cli.conftest import Done, Program, environment
+from tests.cli.test_terminal import on_terminal
+
+PRICE = NEAR // 100
+FILE = f"""---
+title: Sort the post
+domain: mail
+price: 0.01 NEAR
+---
+{TEMPLATE}
+"""
+USE = ("--var", "letters=a bill")
+PIPE = subprocess.PIPE
+
+
+@dataclass
+class Street:
+    """``alice`` and ``bob``: the program on their data folders."""
+
+    market: Market
+    proxy: Proxy
+    alice: Program
+    bob: Program
+    file: Path
+
+    async def run(self, program: Program, *arguments: str, url: str = "") -> Done:
+        """The program to its end, while the chain goes on in this process."""
+        done = await trio.run_process(
+            program.command(*arguments),
+            stdin=b"",
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            env=self.environment(url),
+        )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def environment(self, url: str = "") -> dict[str, str]:
+        return environment(
+            {
+                "MYCEL_NEAR_NETWORK": "devchain",
+                "MYCEL_NEAR_RPC": url or self.market.chain.url,
+                "MYCEL_NEAR_REGISTRY": self.market.registry.account_id,
+                "MYCEL_MESH_LAN": "false",
+            }
+        )
+
+    async def sell(self) -> tuple[str, int]:
+        """A pattern that Alice has registered and Bob has got; its CID, and its number."""
+        made = (
+            await self.run(self.alice, "pattern", "publish", str(self.file), "--register", "--consent", "--json")
+        ).json
+        assert made["registered"], made
+        car = self.file.with_suffix(".car")
+        await self.run(self.alice, "pattern", "export", made["cid"], "--format", "car", "--output", str(car))
+        assert (await self.run(self.bob, "pattern", "import", str(car))).code == 0
+        return made["cid"], made["id"]
+
+
+@pytest.fixture
+async def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Street]:
+    async with a_market(tmp_path / "chain") as market, a_proxy(market.chain.url) as proxy:
+        set_chain(monkeypatch, tmp_path / "home", market)
+        file = tmp_path / "post.md"
+        file.write_text(FILE)
+        made = Street(market, proxy, Program(tmp_path / "alice"), Program(tmp_path / "bob"), file)
+        for program in (made.alice, made.bob):
+            name = program.folder.name
+            assert (await made.run(program, "init", "--name", name)).code == 0
+            key = str(market.chain.key_file(f"{name}.near"))
+            assert (await made.run(program, "chain", "account", "import", key)).code == 0
+        yield made
+
+
+async def test_sold_and_bought_without_a_node(street: Street) -> None:
+    cid, number = await street.sell()
+    refused = (await street.run(street.bob, "pattern", "use", cid, *USE, "--json")).failed("SpendingRefused")
+    assert "public for ever, linked to bob.near and to whoever funded it; you have to say yes to it" in refused
+    assert uses(street.market, number) == 0
+    used = (await street.run(street.bob, "pattern", "use", cid, *USE, "--max-price", "0.02", "--json")).json
+    assert used == {
+        "cid": cid,
+        "output": FILLED,
+        "kind": "prompt",
+        "paid": str(PRICE + 4 * 10**21),
+        "pending": None,
+    }
+    rated = await street.run(street.bob, "pattern", "rate", cid, "--success", "yes")
+    assert (rated.out, rated.err) == ("noted: 1 use, 1 went well, 0 did not\n", "the rating on chain: done\n")
+    used = await street.run(street.bob, "pattern", "use", cid, *USE)
+    assert (used.out, used.err) == (f"{FILLED}\n", "paid: 0.01 NEAR\n")
+    assert uses(street.market, number) == 2
+
+
+async def test_offline_it_waits_in_the_outbox_and_is_registered_later(street: Street) -> None:
+    nobody = "http://127.0.0.1:9"
+    made = await street.run(street.alice, "pattern", "publish", str(street.file), "--register", "--consent", url=nobody)
+    assert made.code == 0, made
+    assert "not registered yet: waits to be sent; nothing was spent" in made.err
+    (line,) = (await street.run(street.alice, "chain", "outbox", "--json", url=nobody)).json["entries"]
+    assert (line["method"], line["cid"], line["state"]) == ("register_pattern", made.out.strip(), "waiting")
+    again = (
+        await street.run(street.alice, "pattern", "publish", str(street.file), "--register", "--consent", "--json")
+    ).json
+    assert (again["cid"], again["registered"]) == (made.out.strip(), True)
+    assert (await street.run(street.alice, "chain", "outbox", "--json")).json["entries"] == []
+
+
+async def test_what_could_not_be_registered_is_public_and_told_with_status_1(street: Street) -> None:
+    market, spender = street.market, "poor.alice.near"
+    await market.chain.create_account(spender, NEAR // 10)
+    key = market.chain.wallets[spender].key
+    file = street.file.with_name(f"{spender}.json")
+    file.write_text(json.dumps({"account_id": spender, "public_key": key.public_text, "private_key": key.secret_text}))
+    file.chmod(0o600)
+    assert (await street.run(street.alice, "chain", "account", "import", str(file))).code == 0
+    made = await street.run(street.alice, "pattern", "publish", str(street.file), "--register", "--consent", "--json")
+    assert made.code == 1
+    told = json.loads(made.out)
+    assert (told["registered"], told["waiting"], told["id"]) == (False, False, None)
+    assert "are needed, with the gas in advance; nothing was spent" in told["registration"]
+
+
+async def test_what_registering_says_for_ever_and_takes_is_asked(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set(monkeypatch, street)
+    seen = await trio.to_thread.run_sync(
+        partial(_answer, street.alice, "y\n", "pattern", "publish", str(street.file), "--register")
+    )
+    assert "says on a public chain, for ever, that the account alice.near made it" in seen
+    assert "its hash, the domain mail and the price, 0.01 NEAR" in seen
+    assert "keeps 0.1" in seen
+    assert "Make this public, and register it, for ever? [y/N]:" in seen
+    assert "registered as number 1" in seen
+
+
+async def test_a_payment_is_asked_for_on_a_terminal(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    cid, number = await street.sell()
+    _set(monkeypatch, street)
+    use = partial(_answer, street.bob)
+    seen = await trio.to_thread.run_sync(partial(use, "n\n", "pattern", "use", cid, *USE))
+    assert "Pay 0.014 NEAR to alice.near for this use? [y/N]:" in seen
+    assert "nothing was paid" in seen
+    assert uses(street.market, number) == 0
+    seen = await trio.to_thread.run_sync(partial(use, "y\n", "pattern", "use", cid, *USE))
+    assert "public for ever, linked to bob.near and to whoever funded it." in seen
+    assert FILLED in seen
+    assert uses(street.market, number) == 1
+
+
+async def test_a_use_that_is_killed_and_asked_again_pays_once(street: Street) -> None:
+    cid, number = await street.sell()
+    for when in ("before", "after"):
+        killed: list[int] = []
+
+        async def kill(name: str, request: dict[str, Any]) -> None:
+            if name == "send_tx" and not killed:  # noqa: B023 # it is used within this round
+                killed.append(process.pid)  # noqa: B023
+                process.kill()  # noqa: B023
+
+        setattr(street.proxy, when, kill)
+        command = street.bob.command("pattern", "use", cid, *USE, "--yes", "--json")
+        process = await trio.lowlevel.open_process(
+            command, stdin=subprocess.DEVNULL, env=street.environment(street.proxy.url), stdout=PIPE, stderr=PIPE
+        )
+        assert await process.wait() == -signal.SIGKILL
+        await _close(process)
+        used = (await street.run(street.bob, "pattern", "use", cid, *USE, "--json")).json
+        assert used["output"] == FILLED
+        setattr(street.proxy, when, _nothing)
+        assert uses(street.market, number) == ("before", "after").index(when) + 1, f"killed {when} it was sent"
+    receipts = (await street.run(street.bob, "chain", "receipts", "--json")).json["receipts"]
+    assert [one["nth"] for one in receipts] == [2, 1]
+
+
+async def _nothing(name: str, request: dict[str, Any]) -> None:
+    pass
+
+
+async def _close(process: trio.Process) -> None:
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            with suppress(trio.ClosedResourceError):
+                await stream.aclose()
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, street: Street) -> None:
+    """In the folders' own settings: what runs on a terminal gets no environment of ours."""
+    for program in (street.alice, street.bob):
+        for key, value in (
+            ("near.network", "devchain"),
+            ("near.rpc", street.market.chain.url),
+            ("near.registry", street.market.registry.account_id),
+        ):
+            done = subprocess.run(
+                program.command("config", "set", key, value), env=environment(), capture_output=True, check=False
+            )
+            assert done.returncode == 0, done
+
+
+def _answer(program: Program, says: str, *arguments: str) -> str:
+    """Run it on a terminal, and answer its question."""
+    with on_terminal(program, *arguments) as terminal:
+        terminal.wait_for("[y/N]:")
+        terminal.type(says)
+        terminal.ended()
+        return " ".join(terminal.seen.split())
