@@ -175,7 +175,8 @@ impl Registry {
         let Some(mut known) = self.creators.get(&account) else {
             return;
         };
-        if found.version <= known.version || found.score > 1_000 {
+        // of the same version it is the same, faded since
+        if found.version < known.version || found.score > 1_000 {
             return;
         }
         known.score = found.score;

@@ -69,9 +69,9 @@ pub struct Uses {
     pub hash: Hash,
     /// Of the last use.
     pub version: u32,
-    /// All prices together, in yoctoNEAR.
+    /// All prices since it was dropped last, in yoctoNEAR.
     pub paid: u128,
-    /// The fees of the uses that are not rated, in yoctoNEAR.
+    /// The fees of the uses that are not rated, of each as far as they weigh, in yoctoNEAR.
     pub unrated_fees: u128,
     /// Of the last use.
     pub last_at: u64,
@@ -217,7 +217,7 @@ pub struct ReceiptView {
     pub hash: Option<Hash>,
     /// Of the last use.
     pub version: Option<u32>,
-    /// All prices together, in yoctoNEAR.
+    /// All prices since it was dropped last, in yoctoNEAR.
     pub paid: Option<U128>,
     /// Of the last use.
     pub last_at: Option<U64>,

@@ -74,10 +74,13 @@ impl Reputation {
     #[init(ignore_state)]
     pub fn migrate() -> Self {
         let (version, bytes) = mycel_common::stored_state();
-        if version >= STATE_VERSION {
-            return mycel_common::beginning(&bytes);
+        match version {
+            STATE_VERSION => mycel_common::beginning(&bytes),
+            1 => {
+                Event::Migrated { state_version: STATE_VERSION }.emit();
+                mycel_common::beginning::<Before>(&bytes).into()
+            }
+            _ => env::panic_str("ERR_STATE: the state is of a later version than this code"),
         }
-        Event::Migrated { state_version: STATE_VERSION }.emit();
-        mycel_common::beginning::<Before>(&bytes).into()
     }
 }

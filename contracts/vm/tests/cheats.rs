@@ -120,6 +120,22 @@ fn a_use_is_rated_once_however_the_ratings_arrive() {
 }
 
 #[test]
+fn what_was_dropped_unrated_is_rated_no_more() {
+    let mut it = collective();
+    let id = it.register(CREATOR, 1, "mail", PRICE);
+    it.buy(USER, id).value();
+    it.world.now += 31 * 86_400_000_000_000;
+    it.call(USER, "drop_receipt", json!({"id": id}), 1).value();
+    it.buy(USER, id).value();
+    assert_eq!(
+        it.rate(USER, id, 5).value(),
+        json!({"weight": 500}),
+        "its own fee, all of it, as the second of one account"
+    );
+    assert!(it.rate(USER, id, 5).error().contains("ERR_RATED"));
+}
+
+#[test]
 fn a_price_raised_after_the_purchase_makes_no_rating_heavier() {
     let mut it = collective();
     let id = it.register(MALLORY, 1, "mail", 1);
@@ -189,7 +205,7 @@ fn a_bad_name_is_not_washed_off_by_beginning_anew() {
 }
 
 #[test]
-fn a_crowd_of_patterns_hides_nobody() {
+fn a_crowd_of_patterns_of_one_creator_hides_nobody() {
     let mut it = collective();
     it.register(CREATOR, 1, "mail", 1);
     for seed in 100..130 {

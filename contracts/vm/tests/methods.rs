@@ -174,6 +174,10 @@ fn who_paid_rates_each_use_once_and_the_registry_mirrors_the_score() {
     assert_eq!(it.reputation(CREATOR)["weight"], json!(750), "half of it is left after 180 days");
     refused(&mut it, STRANGER, "sync_reputation", json!({"account": STRANGER}), 0, "ERR_UNKNOWN");
     it.call(STRANGER, "sync_reputation", json!({"account": CREATOR}), 0).value();
+    let faded = it.reputation(CREATOR)["score"].clone();
+    let found = it.view("find_patterns", json!({"domain": "mail", "min_reputation": 0, "from_index": 0, "limit": 1}));
+    assert!(faded.as_u64() < Some(score), "{faded}");
+    assert_eq!(found[0]["score"], faded, "what has faded is mirrored, too");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Random calls, with transfers that do not arrive, another contract that fails, and callbacks that fail: whatever happens, the
 //! contract has what it owes, and what it stores is paid for.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use mycel_vm::{
@@ -147,8 +146,7 @@ fn check(it: &Collective, began: (u64, u128), broken: bool) {
     assert!(account.balance >= owed, "it has {} and owes {owed}: {info}", account.balance);
     let transit = it.world.in_transit(REGISTRY);
     if !broken {
-        // what was sent has left the balance: it is there, or on its way, or the callback that books it is
-        assert!(account.balance + transit >= owed, "{info}");
+        // what was sent has left the balance: it is on its way, or the callback that books it is
         assert!(
             ledger("in_flight") >= transit || transit == 0,
             "{transit} are on their way, and the ledger says {info}"
@@ -221,16 +219,44 @@ fn stories() -> impl Strategy<Value = Vec<(Step, Fault)>> {
     })
 }
 
+/// Each method once, as it is meant to go; the creator's first share does not arrive, and is claimed.
+fn usual_story() -> Result<BTreeSet<&'static str>, TestCaseError> {
+    let steps = [
+        Step::Register(0, 1, 0, 200 * MILLI, 0),
+        Step::Contribute(1, 0, 1),
+        Step::Update(0, 0, 2),
+        Step::Price(0, 0, 210 * MILLI),
+        Step::Use(1, 0, 5, true),
+        Step::Claim(0),
+        Step::Use(1, 0, 0, true),
+        Step::Rate(1, 0, true, 5),
+        Step::Sync(0),
+        Step::Withdraw(1),
+        Step::Fee(400),
+        Step::Propose(0),
+        Step::Pause(true),
+        Step::Pause(false),
+        Step::Retire(0, 0),
+        Step::Days(31),
+        Step::Release(0, 0),
+        Step::Drop(1, 0),
+    ];
+    let faulty = |step: Step| {
+        let fault = if matches!(step, Step::Use(_, _, 5, _)) { Fault::Transfers } else { Fault::Nothing };
+        (step, fault)
+    };
+    run(&steps.map(faulty))
+}
+
 #[test]
 fn the_contract_has_what_it_owes_and_what_it_stores_is_paid() {
     let cases = std::env::var("MYCEL_CASES").map_or(64, |text| text.parse().expect("a number"));
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let done = RefCell::new(BTreeSet::new());
+    let usual = usual_story().map_or_else(|why| panic!("{why}"), |did| did);
+    assert_eq!(usual, METHODS.into(), "of a method that never succeeds, stories say nothing");
     let outcome = TestRunner::new(config).run(&stories(), |steps| {
-        done.borrow_mut().extend(run(&steps)?);
+        run(&steps)?;
         Ok(())
     });
     assert!(outcome.is_ok(), "{}", outcome.err().map_or_else(String::new, |why| why.to_string()));
-    let all: BTreeSet<_> = METHODS.into();
-    assert_eq!(done.into_inner(), all, "stories in which a method never succeeds say nothing of it");
 }

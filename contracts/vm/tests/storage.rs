@@ -79,8 +79,14 @@ fn each_record_is_paid_before_it_is_written() {
 
     let before = bytes(&it, REGISTRY);
     let args = json!({"model": "m".repeat(64), "gradient_hash": hash_of(1).0});
-    it.call(&buyer, "record_fl_contribution", args, 4 * MILLI).value();
-    println!("contribution: {} bytes, paid for 400", bytes(&it, REGISTRY) - before);
+    // with the slot for what is attached beyond the need, and does not come back
+    let refunds = {
+        let buyer = buyer.clone();
+        move |receipt: &mycel_vm::Receipt| receipt.receiver == buyer
+    };
+    it.world.fault = Box::new(refunds);
+    it.call(&buyer, "record_fl_contribution", args, 5 * MILLI).value();
+    println!("contribution and slot: {} bytes, paid for 400", bytes(&it, REGISTRY) - before);
     assert!(bytes(&it, REGISTRY) - before <= 400);
 }
 

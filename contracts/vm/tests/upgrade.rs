@@ -76,6 +76,17 @@ fn a_second_migration_does_nothing() {
 }
 
 #[test]
+fn code_before_does_not_cut_off_a_later_state() {
+    let mut it = Collective::default();
+    let storage = &mut it.world.accounts.get_mut(REGISTRY).expect("it is there").storage;
+    storage.get_mut(b"STATE".as_slice()).expect("a state")[0] = 3;
+    let stored = it.world.accounts[REGISTRY].storage.clone();
+    let again = vec![Action::Deploy(wasm("registry")), calling("migrate", Vec::new(), 0)];
+    assert!(it.world.transact(REGISTRY, REGISTRY, again).error().contains("ERR_STATE"));
+    assert!(it.world.accounts[REGISTRY].storage == stored);
+}
+
+#[test]
 fn code_comes_only_from_the_owner_announced_in_time_and_at_rest() {
     let mut it = Collective::default();
     it.world.account("stranger.test", 10 * NEAR);
