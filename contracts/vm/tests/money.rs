@@ -252,7 +252,7 @@ fn usual_story() -> Result<BTreeSet<&'static str>, TestCaseError> {
 fn the_contract_has_what_it_owes_and_what_it_stores_is_paid() {
     let cases = std::env::var("MYCEL_CASES").map_or(64, |text| text.parse().expect("a number"));
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let usual = usual_story().map_or_else(|why| panic!("{why}"), |did| did);
+    let usual = usual_story().unwrap_or_else(|why| panic!("{why}"));
     assert_eq!(usual, METHODS.into(), "of a method that never succeeds, stories say nothing");
     let outcome = TestRunner::new(config).run(&stories(), |steps| {
         run(&steps)?;
