@@ -13,6 +13,7 @@ from typing import Any, Final
 from mycelnode.chain.amounts import format_near, parse_near
 
 DAY_MS: Final = 24 * 3600 * 1000
+FREE: Final = 1  # yoctoNEAR: what a contract takes to see a full-access key; no limit on spending is about that
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ def decide(limits: Limits, payment: Payment, before: Iterable[Spent]) -> Verdict
     amount = payment.amount
     if payment.contract not in limits.contracts:
         return _no(f"{payment.contract} is none of the contracts that may be paid (near.registry, near.contracts)")
+    if amount <= FREE:
+        return Verdict(True, False, "")
     if payment.creator is not None and amount > limits.per_use:
         return _no(
             f"it costs {format_near(amount)}, and one use may cost {format_near(limits.per_use)} (near.spend_per_use)"

@@ -55,6 +55,15 @@ def test_what_is_no_use_has_no_limit_of_a_use_or_a_creator() -> None:
     assert "near.spend_per_day" in said(Payment(REGISTRY, 1_001))
 
 
+@pytest.mark.parametrize("amount", [0, 1])
+def test_what_costs_nothing_is_allowed_when_all_is_spent(amount: int) -> None:
+    nothing = replace(LIMITS, per_use=0, per_day=0, per_creator=0, ask_above=0)
+    for payment in (Payment(REGISTRY, amount), Payment(REGISTRY, amount, "alice.near")):
+        verdict = decide(nothing, payment, [Spent(5_000, "alice.near")])
+        assert (verdict.allowed, verdict.ask) == (True, False)
+    assert "near.contracts" in said(Payment("thief.near", amount))
+
+
 @given(st.lists(st.tuples(st.integers(0, 400), st.sampled_from("abc")), max_size=30))
 def test_whatever_is_wanted_in_which_order_the_limits_hold(wanted: list[tuple[int, str]]) -> None:
     spent: list[Spent] = []
@@ -62,9 +71,10 @@ def test_whatever_is_wanted_in_which_order_the_limits_hold(wanted: list[tuple[in
         if decide(LIMITS, Payment(REGISTRY, amount, creator), spent).allowed:
             spent.append(Spent(amount, creator))
     assert all(one.amount <= LIMITS.per_use for one in spent)
-    assert sum(one.amount for one in spent) <= LIMITS.per_day
+    counted = [one for one in spent if one.amount > 1]
+    assert sum(one.amount for one in counted) <= LIMITS.per_day
     for creator in "abc":
-        assert sum(one.amount for one in spent if one.creator == creator) <= LIMITS.per_creator
+        assert sum(one.amount for one in counted if one.creator == creator) <= LIMITS.per_creator
 
 
 def test_the_limits_of_the_settings() -> None:
