@@ -129,9 +129,11 @@ class Chain:
         """What the person is to be asked before this use is paid for, in sentences. What may not be paid at all, `buy` refuses."""
         verdict = self.verdict(quote.total, pattern.creator)
         asked = [verdict.said] if verdict.ask else []
-        if not any(line.entry.intent.method == "use_pattern" for line in self.journal.lines(state=State.DONE)):
+        here = ("use_pattern", self.known, self.spender)  # another account, or chain, has told nobody about this one
+        paid = (line.entry.intent for line in self.journal.lines(state=State.DONE))
+        if not any((intent.method, intent.network, intent.account) == here for intent in paid):
             asked.append(
-                f"it is the first that this device pays for: that {self.spender} has paid {pattern.creator} is public for ever,"
+                f"it is the first that this account pays for: that {self.spender} has paid {pattern.creator} is public for ever,"
                 f" linked to {self.spender} and to whoever funded it"
             )
         return asked if verdict.allowed else []

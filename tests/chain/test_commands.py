@@ -124,6 +124,15 @@ async def test_the_first_use_asks_and_says_who_will_know(tmp_path: Path, monkeyp
         await node.chain.payments.wait(entry.intent.id, SECONDS)
         entry = await use(node, market, asked=False)
         assert (await node.chain.payments.wait(entry.intent.id, SECONDS)).state is State.DONE
+        await ask(node, "chain.account.import", path=str(market.chain.key_file("carol.near")), spender=True)
+        with pytest.raises(SpendingRefused, match=r"public for ever, linked to carol\.near"):
+            await use(node, market, asked=False)
+        monkeypatch.setattr(node.chain.near.rpc, "genesis", "another")
+        await ask(node, "config.set", key="near.spender", value="bob.near")
+        pattern = await node.chain.registry.pattern(market.pattern)
+        assert pattern is not None
+        quote = await node.chain.registry.quote(market.pattern, "bob.near")
+        assert len(node.chain.questions(pattern, quote)) == 1, "on another chain nobody has paid yet"
 
 
 async def test_what_is_beyond_a_limit_is_refused_and_audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
