@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mycelnode.background import open_background
-from mycelnode.chain.amounts import account_id
+from mycelnode.chain.amounts import account_id, parse_yocto
 from mycelnode.chain.journal import Line
 from mycelnode.chain.keys import KeyFile
 from mycelnode.chain.policy import DAY_MS
@@ -20,7 +20,7 @@ from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain, open_chain
 from mycelnode.commands import Handler, Request, flag, rfc3339
 from mycelnode.deploy_commands import PLAN, DeployCommands, network_of
-from mycelnode.errors import ConfigError, ControlError, KeyFileError, NearRefused, OutcomeUnknown
+from mycelnode.errors import AmountRefused, ConfigError, ControlError, KeyFileError, NearRefused, OutcomeUnknown
 from mycelnode.mesh import Mesh
 from mycelnode.pattern_requests import amount, canonical, file_path, optional, whole
 from mycelnode.patterns.cid import Cid
@@ -291,7 +291,7 @@ def _line(chain: Chain, line: Line) -> dict[str, Any]:
 
 
 def _receipt(line: Line) -> dict[str, Any]:
-    """``price`` and ``fee`` as the contract said; None if nobody remembered what it had said."""
+    """``price`` and ``fee`` as the contract said; None if nobody remembered what it had said, or it is no amount."""
     entry = line.entry
     told: Any = None
     if entry.outcome is not None:
@@ -300,8 +300,7 @@ def _receipt(line: Line) -> dict[str, Any]:
         except (ValueError, RecursionError):
             told = None
     told = told if isinstance(told, dict) else {}
-    back = told.get("refunded")
-    back = int(back) if isinstance(back, str) and back.isdigit() and len(back) < 39 else 0
+    back = _told(told, "refunded") or "0"
     asked = json.loads(entry.intent.args)
     return {
         "time": rfc3339(line.changed),
@@ -310,13 +309,21 @@ def _receipt(line: Line) -> dict[str, Any]:
         "nth": asked["nth"],
         "creator": line.creator,
         "account": entry.intent.account,
-        "paid": str(max(0, line.amount - back)),
-        "price": told.get("price"),
-        "fee": told.get("fee"),
+        "paid": str(max(0, line.amount - int(back))),
+        "price": _told(told, "price"),
+        "fee": _told(told, "fee"),
         "gas": None if entry.outcome is None else str(entry.outcome.burnt),
         "transaction": entry.signed.hash if entry.signed else None,
         "network": entry.intent.network,
     }
+
+
+def _told(told: dict[str, Any], field: str) -> str | None:
+    """An amount of what a contract is said to have answered: a server can have made it up."""
+    try:
+        return str(parse_yocto(told.get(field)))
+    except AmountRefused:
+        return None
 
 
 async def ask_without_node(mesh: Mesh, kind: str, request: Request) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,6 +13,8 @@ import pytest
 import trio
 
 from mycelnode import audit
+from mycelnode.chain.journal import Line
+from mycelnode.chain_commands import _receipt
 from mycelnode.errors import (
     AccountRefused,
     ConfigError,
@@ -24,7 +27,7 @@ from mycelnode.errors import (
     SpendingRefused,
 )
 from mycelnode.node import Node
-from mycelnode.protocols.payment_journal import State
+from mycelnode.protocols.payment_journal import Entry, Intent, Outcome, State, json_args
 from tests.chain.faults import LOST, a_proxy
 from tests.chain.known import CID, cid_of
 from tests.chain.market import NEAR, PRICE, Market, a_market
@@ -113,6 +116,16 @@ async def test_a_use_is_paid_listed_and_counted(tmp_path: Path, monkeypatch: pyt
         assert (line["state"], line["word"], line["transaction"]) == ("done", "done", receipt["transaction"])
         kinds = [event.kind for event in node.mesh.database.look(lambda c: audit.tail(c, 10))]
         assert kinds[-2:] == ["payment.wanted", "payment.done"]
+
+
+@pytest.mark.parametrize("told", ["²", "٣", "1" * 40, "01", "-1", "", 7, None, ["1"]])
+def test_a_receipt_shows_no_amount_that_is_none(told: object) -> None:
+    answer = json.dumps({"price": told, "fee": told, "refunded": told}).encode()
+    args = json_args(id=7, nth=1)
+    intent = Intent("use", "net/1", "bob.near", "k", "registry.near", "use_pattern", args, 10, 30, 1 << 50)
+    entry = Entry(intent, State.DONE, outcome=Outcome("hash", True, answer, "", 1, 1))
+    receipt = _receipt(Line(1, CID, "alice.near", 10, 0, 0, entry))
+    assert (receipt["price"], receipt["fee"], receipt["paid"]) == (None, None, "10")
 
 
 async def test_the_first_use_asks_and_says_who_will_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
