@@ -177,7 +177,7 @@ def price_(options: Options, cid: str, price: str) -> None:
     """Ask another price for a pattern that you have registered, such as 0.02; 0 makes it free."""
     with working("asking the network"):
         answer = ask(options, "pattern.price", cid=cid, price=str(_yocto(price, "NEAR")))
-    show(options, answer, lambda found: print(f"{found['cid']} costs {_near(found['price'])} from now on"))
+    show(options, answer, _say_priced)
 
 
 @command(pattern, name="retire", short_help="Sell a pattern of yours no more.")
@@ -395,6 +395,11 @@ def _say_rated(answer: Mapping[str, Any]) -> None:
     print(f"noted: {plural(answer['uses'], 'use')}, {answer['successes']} went well, {answer['failures']} did not")
     if answer["queued"]:
         _err(f"the rating on chain: {answer['queued']}")
+
+
+def _say_priced(answer: Mapping[str, Any]) -> None:
+    word = "costs" if int(answer["price"]) else "is"  # free
+    print(f"{answer['cid']} {word} {_near(answer['price'])} from now on")
 
 
 def _say_retired(answer: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What `pattern search` prints of the registry, for people."""
+"""What `pattern search` and `pattern price` print of the registry, for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mycelnode.cli.patterns import _say_results
+from mycelnode.cli.patterns import _say_priced, _say_results
 
 FOUND: dict[str, Any] = {
     "cid": "bafyreia",
@@ -40,3 +40,9 @@ def test_a_source_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[st
     printed = capsys.readouterr()
     assert "registered by" not in printed.out
     assert f"registry: {said}" in printed.err.splitlines()
+
+
+@pytest.mark.parametrize(("price", "word"), [("0", "is free"), (str(2 * 10**22), "costs 0.02 NEAR")])
+def test_the_price_from_now_on_is_said(capsys: pytest.CaptureFixture[str], price: str, word: str) -> None:
+    _say_priced({"cid": "bafyreia", "price": price})
+    assert capsys.readouterr().out == f"bafyreia {word} from now on\n"
