@@ -38,7 +38,7 @@ class Uses:
     def find(self, cid: str, request: str | None, network: str) -> Use | None:
         """What was begun under the name of a request; without a name, what nobody has had yet, on this network.
 
-        Raises `ValueRefused` for what is no name, or is that of another request.
+        Raises `ValueRefused` for what is no name, or is that of another request: also of one on another chain.
         """
         if request is None:
             asked = f"SELECT {_COLUMNS} FROM paid_uses WHERE cid = ? AND served = 0 AND request = payment ORDER BY begun DESC"
@@ -48,6 +48,8 @@ class Uses:
         use = next(iter(self._look(f"SELECT {_COLUMNS} FROM paid_uses WHERE request = ?", request)), None)
         if use is not None and use.cid != cid:
             raise ValueRefused(f"the request {request} was for another pattern, {use.cid}")
+        if use is not None and not use.payment.startswith(network):
+            raise ValueRefused(f"the request {request} was paid on another chain; give this one another name")
         return use
 
     async def begin(self, cid: str, request: str | None, payment: str) -> None:
