@@ -140,9 +140,11 @@ class Deployer:
         """The code that this device has announced to a contract, and not put in yet; and from when on it may."""
         for line in self._lines(contract):
             intent = line.entry.intent
+            if line.entry.state is not kept.State.DONE:
+                continue  # an upgrade that failed has left what was announced as it is
             if intent.method == UPGRADE:
                 break
-            if intent.method == STAGE and line.entry.state is kept.State.DONE:
+            if intent.method == STAGE:
                 told = b"" if line.entry.outcome is None else line.entry.outcome.value.strip(b'"')
                 since = int(told) if told.isdigit() and len(told) < 20 else line.changed * 1_000_000 + WAIT_NS
                 return str(json.loads(intent.args)["code_hash"]), since
