@@ -90,6 +90,8 @@ class ChainCommands:
             raise ConfigError(
                 f"{spender} pays for this device already; `mycelnode chain account rotate` puts another in its place"
             )
+        if parent is not None and given:  # or an account would be set that has nothing, and another could not be made
+            await chain.wallet.afford(parent.account, given)
         made = await self._spender(chain)
         if parent is not None and given:
             await self._transfer(chain, parent, made.account, given)
@@ -111,6 +113,10 @@ class ChainCommands:
         before = str(chain.mesh.settings.get("near.spender"))
         if before and any(line.entry.intent.account == before for line in chain.journal.lines(ended=False)):
             raise NearRefused(f"payments of {before} are under way; wait for them, or cancel them, and then rotate")
+        if before and any(line.entry.intent.receiver == before for line in chain.journal.lines(ended=False)):
+            raise NearRefused(
+                f"money is still on its way to {before}, and would stay there; see `mycelnode chain outbox`"
+            )
         left = await chain.wallet.balance(before) if before else None
         made = await self._spender(chain)
         moved = 0 if left is None else max(0, left.spendable - LEFT_BEHIND)

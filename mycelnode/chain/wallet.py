@@ -103,12 +103,13 @@ class Wallet:
         if parent is None:
             await faucet.create_account(account, key.name, url=url)
         else:
-            await self._afford(parent.account, amount)
+            await self.afford(parent.account, amount)
             await self._act(parent, account, [CreateAccount(), AddKey(key.public), Transfer(amount)])
         await self.confirm(made)
         return made
 
-    async def _afford(self, account: str, amount: int) -> None:
+    async def afford(self, account: str, amount: int) -> None:
+        """Raise `NearRefused` unless the account has that, and what making an account with it takes."""
         has = await self.balance(account)
         needed = amount + NEW_ACCOUNT + paid_in_advance(CREATION)
         if has is None or has.spendable < needed:

@@ -244,6 +244,30 @@ async def test_with_nobody_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert (await node.chain.payments.wait(entry.intent.id, SECONDS)).state is State.DONE
 
 
+async def test_a_spender_is_not_replaced_while_money_is_on_its_way_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        a_market(tmp_path / "chain") as market,
+        a_proxy(market.chain.url) as proxy,
+        a_node(tmp_path, market, monkeypatch, url=proxy.url) as node,
+    ):
+        source = str(market.chain.key_file("carol.near"))
+        with pytest.raises(NearRefused, match=r"carol\.near has .* nothing was spent"):
+            await ask(node, "chain.account.create", **{"from": source}, amount=str(10**9 * NEAR))
+        assert (await ask(node, "chain.account"))["spender"] == "bob.near", "nobody else pays from then on"
+        spender = (await ask(node, "chain.account.create"))["account"]
+        proxy.faults["send_tx"] = [LOST] * 10_000
+        actions = await node.chain.actions("bob.near")
+        entry = await node.chain.payments.want(actions.transfer(spender, NEAR))
+        with pytest.raises(NearRefused, match=f"money is still on its way to {spender}.*chain outbox"):
+            await ask(node, "chain.account.rotate")
+        assert (await ask(node, "chain.account"))["spender"] == spender
+        proxy.faults.clear()
+        assert (await node.chain.payments.wait(entry.intent.id, SECONDS)).state is State.DONE
+        assert (await ask(node, "chain.account.rotate"))["before"] == spender
+
+
 async def test_a_creator_asks_another_price_and_retires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with (
         a_market(tmp_path / "chain") as market,
