@@ -247,7 +247,8 @@ class ChainCommands:
     async def claim(self, request: Request) -> dict[str, Any]:
         """Take what could not be paid out to our accounts."""
         chain, claimed = self._chain(), dict[str, str]()
-        for account in dict.fromkeys((chain.account, chain.spender)):
+        publishes = chain.mesh.settings.get("near.account")  # who only buys has none
+        for account in dict.fromkeys((chain.account if publishes else chain.spender, chain.spender)):
             waiting = await chain.registry.claimable(account)
             if waiting:
                 wanted = await chain.want((await chain.actions(account)).claim())

@@ -221,6 +221,11 @@ async def test_what_could_not_be_paid_out_is_claimed(tmp_path: Path, monkeypatch
         a_node(tmp_path, market, monkeypatch, account="alice.near") as node,
     ):
         assert await ask(node, "chain.claim") == {"claimed": {"alice.near": "0"}, "amount": "0"}
+        await ask(node, "config.unset", key="near.account")
+        with pytest.raises(ConfigError, match=r"near\.account is not set"):
+            await ask(node, "chain.claim")
+        await ask(node, "config.set", key="near.spender", value="bob.near")
+        assert await ask(node, "chain.claim") == {"claimed": {"bob.near": "0"}, "amount": "0"}
 
 
 async def test_with_nobody_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
