@@ -98,14 +98,23 @@ class ChainCommands:
         return _made(chain, made)
 
     async def import_(self, request: Request) -> dict[str, Any]:
-        """Take in a key file that the network knows as a full-access key; with ``spender`` its account pays for uses."""
+        """Take in a key file that the network knows as a full-access key; with ``spender`` its account pays for uses.
+
+        ``kept``: who publishes and is paid as before, as that was another account already.
+        """
         chain, path = self._chain(), Path(file_path(request))
         found = chain.credentials.read(path, optional(request, "account"))
         await chain.wallet.confirm(found)
         await chain.identify()
         taken = chain.wallet.take_in(path, found.account)
-        chain.mesh.settings.set_local("near.spender" if flag(request, "spender") else "near.account", taken.account)
-        return _made(chain, taken)
+        before, kept = str(chain.mesh.settings.get("near.account")), None
+        if flag(request, "spender"):
+            chain.mesh.settings.set_local("near.spender", taken.account)
+        elif before and before != taken.account:
+            kept = before  # a key that is only needed here, such as an owner's, must not change who is paid
+        else:
+            chain.mesh.settings.set_local("near.account", taken.account)
+        return {**_made(chain, taken), "kept": kept}
 
     async def rotate(self, request: Request) -> dict[str, Any]:
         """Another spending account, named after a new key, to which what the one before has is sent."""

@@ -70,9 +70,12 @@ def create(options: Options, name: str | None, source: str | None, amount: str |
 @click.option("--account", "name", help="Whose key it is, if neither the file nor its folder says so.")
 @click.option("--spender", is_flag=True, help="This account pays for uses; else it publishes and is paid.")
 def import_(options: Options, file: Path, name: str | None, spender: bool) -> None:
-    """Take in a key file of NEAR's tools, as it lies in ~/.near-credentials. It must be a full-access key."""
+    """Take in a key file of NEAR's tools, as it lies in ~/.near-credentials. It must be a full-access key.
+
+    An account that is set already as the one that publishes and is paid stays so.
+    """
     answer = ask(options, "chain.account.import", path=str(file.absolute()), account=name, spender=spender)
-    show(options, answer, _say_made)
+    show(options, answer, _say_taken)
 
 
 @command(account, name="rotate", short_help="Another spending account, with a new key.")
@@ -175,6 +178,13 @@ def _say_made(answer: Mapping[str, Any]) -> None:
         f"its key: {answer['file']}; whoever has that file has the money, so keep a copy, and little in the account",
         err=True,
     )
+
+
+def _say_taken(answer: Mapping[str, Any]) -> None:
+    _say_made(answer)
+    if answer["kept"]:
+        change = f"`mycelnode config set near.account {answer['account']}` changes it"
+        click.echo(f"near.account stays {answer['kept']}; {change}", err=True)
 
 
 def _say_rotated(answer: Mapping[str, Any]) -> None:

@@ -215,6 +215,23 @@ async def test_what_waits_is_shown_and_cancelled(tmp_path: Path, monkeypatch: py
         assert market.uses() == 0
 
 
+async def test_a_key_that_is_taken_in_does_not_change_who_is_paid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_market(tmp_path / "chain") as market, a_node(tmp_path, market, monkeypatch, account="") as node:
+
+        async def take(account: str, **more: object) -> Any:
+            return await ask(node, "chain.account.import", path=str(market.chain.key_file(account)), **more)
+
+        assert (await take("bob.near"))["kept"] is None
+        assert (await take("bob.near"))["kept"] is None
+        taken = await take("carol.near")
+        assert (taken["account"], taken["kept"]) == ("carol.near", "bob.near")
+        assert (await take("carol.near", spender=True))["kept"] is None
+        known = await ask(node, "chain.account")
+        assert (known["account"], known["spender"]) == ("bob.near", "carol.near")
+
+
 async def test_what_could_not_be_paid_out_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with (
         a_market(tmp_path / "chain") as market,

@@ -134,6 +134,7 @@ async def test_what_could_not_be_registered_is_public_and_told_with_status_1(str
     file.write_text(json.dumps({"account_id": spender, "public_key": key.public_text, "private_key": key.secret_text}))
     file.chmod(0o600)
     assert (await street.run(street.alice, "chain", "account", "import", str(file))).code == 0
+    assert (await street.run(street.alice, "config", "set", "near.account", spender)).code == 0
     made = await street.run(street.alice, "pattern", "publish", str(street.file), "--register", "--consent", "--json")
     assert made.code == 1
     told = json.loads(made.out)
