@@ -13,10 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 import trio
-
-pytest.importorskip("wasmtime", reason="the local chain needs wasmtime")
 
 from mycel_simnet.near.devchain import Devchain, open_devchain
 from mycelnode.chain.near import Near

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from mycel_simnet.near.devchain import NEAR, Devchain, Wallet, open_devchain
 from mycelnode.background import open_background
 from mycelnode.chain.actions import Actions, Signer
 from mycelnode.chain.journal import Journal
@@ -26,10 +25,6 @@ from mycelnode.ports import Clock
 from mycelnode.protocols.payment_journal import Entry
 from tests.chain.known import cid_of
 from tests.needs import missing
-
-pytest.importorskip("wasmtime", reason="the local chain needs wasmtime")
-
-from mycel_simnet.near.devchain import NEAR, Devchain, Wallet, open_devchain
 
 WASM = Path(__file__).parents[2] / "contracts" / "res"
 PRICE = NEAR // 100

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("wasmtime", reason="the local chain needs wasmtime")
-
 from mycel_simnet.near.devchain import NEAR, ROOT, Wallet
 from mycel_simnet.near.keys import KeyPair
 from mycelnode import audit

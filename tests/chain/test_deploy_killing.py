@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("wasmtime", reason="the local chain needs wasmtime")
-
 from tests.chain.deploy_killing import MADE_AND_LOCKED, a_deployment
 
 

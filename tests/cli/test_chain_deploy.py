@@ -10,8 +10,6 @@ import pytest
 
 from tests.cli.conftest import Program, read_line
 
-pytest.importorskip("wasmtime", reason="the local chain needs wasmtime")
-
 DEPLOY = ("chain", "deploy", "--network", "devchain", "--from")
 
 

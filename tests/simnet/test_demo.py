@@ -123,11 +123,7 @@ LOSES_A_YOCTO = """
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        pytest.param(
-            LOSES_A_YOCTO,
-            "all of it burnt as gas, to the yocto: expected",
-            marks=pytest.mark.skipif(find_spec("wasmtime") is None, reason="the local chain needs wasmtime"),
-        ),
+        (LOSES_A_YOCTO, "all of it burnt as gas, to the yocto: expected"),
         (NEVER_HEALS, "not in step after 2 s"),
         (LOSES_A_WRITE, "sim.total holds what the writes that count add up to"),
         (TELLS_THE_STRANGER_NOTHING, "it finds the pattern: expected True, found False"),
