@@ -74,7 +74,9 @@ def harm_shown(harm: Harm, victim: Victim, one: Attack, folder: Path) -> Callabl
             assert until(lambda: victim.logged > logged + harm.log, HARM_SECONDS), victim.logged - logged
         elif harm.deaf and not harm.for_good:
             # Not at once, perhaps: between two strikes of one attacker a newcomer may slip in.
-            assert until(lambda: not in_time(most_in_time(newcomer)), HARM_SECONDS), "newcomers are let in all the while"
+            assert until(lambda: not in_time(most_in_time(newcomer)), HARM_SECONDS), (
+                "newcomers are let in all the while"
+            )
         elif not harm.deaf:
             most_in_time(newcomer)  # a moment of it; how soon newcomers are in hangs on the machine here
         saw = attacker.stop(0.0 if harm.deaf and not harm.for_good else END_SECONDS)
