@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mycelnode.api import init, join, open_node
-    from mycelnode.crdt.document import Change
-    from mycelnode.errors import MycelError
-    from mycelnode.joining import Initialised, JoinedMesh
-    from mycelnode.node import Device, Node, Synced
-    from mycelnode.pattern_answers import (
+    from mycelnode.collective.answers import (
         FoundPattern,
         ImportedPattern,
         PatternContent,
@@ -32,7 +28,11 @@ if TYPE_CHECKING:
         RegisteredPattern,
         UsedPattern,
     )
-    from mycelnode.pattern_api import Patterns
+    from mycelnode.collective.api import Patterns
+    from mycelnode.crdt.document import Change
+    from mycelnode.errors import MycelError
+    from mycelnode.joining import Initialised, JoinedMesh
+    from mycelnode.node import Device, Node, Synced
     from mycelnode.patterns.pattern import Pattern
     from mycelnode.patterns.solutions import Adapter, Code, Prompt, Workflow
     from mycelnode.protocols.pairing import Invite, Joined
@@ -46,8 +46,8 @@ _HOMES = {
     "Changes": "mycelnode.shared",
     "Code": "mycelnode.patterns.solutions",
     "Device": "mycelnode.node",
-    "FoundPattern": "mycelnode.pattern_answers",
-    "ImportedPattern": "mycelnode.pattern_answers",
+    "FoundPattern": "mycelnode.collective.answers",
+    "ImportedPattern": "mycelnode.collective.answers",
     "Initialised": "mycelnode.joining",
     "Invite": "mycelnode.protocols.pairing",
     "Joined": "mycelnode.protocols.pairing",
@@ -55,18 +55,18 @@ _HOMES = {
     "MycelError": "mycelnode.errors",
     "Node": "mycelnode.node",
     "Pattern": "mycelnode.patterns.pattern",
-    "PatternContent": "mycelnode.pattern_answers",
-    "PatternInfo": "mycelnode.pattern_answers",
-    "PatternListing": "mycelnode.pattern_answers",
-    "PatternOutcomes": "mycelnode.pattern_answers",
-    "PatternPreview": "mycelnode.pattern_answers",
-    "PatternQuote": "mycelnode.pattern_answers",
-    "PatternRegistering": "mycelnode.pattern_answers",
-    "PatternSearch": "mycelnode.pattern_answers",
-    "Patterns": "mycelnode.pattern_api",
+    "PatternContent": "mycelnode.collective.answers",
+    "PatternInfo": "mycelnode.collective.answers",
+    "PatternListing": "mycelnode.collective.answers",
+    "PatternOutcomes": "mycelnode.collective.answers",
+    "PatternPreview": "mycelnode.collective.answers",
+    "PatternQuote": "mycelnode.collective.answers",
+    "PatternRegistering": "mycelnode.collective.answers",
+    "PatternSearch": "mycelnode.collective.answers",
+    "Patterns": "mycelnode.collective.api",
     "Prompt": "mycelnode.patterns.solutions",
-    "PublishedPattern": "mycelnode.pattern_answers",
-    "RegisteredPattern": "mycelnode.pattern_answers",
+    "PublishedPattern": "mycelnode.collective.answers",
+    "RegisteredPattern": "mycelnode.collective.answers",
     "SharedCounter": "mycelnode.shared",
     "SharedLog": "mycelnode.shared",
     "SharedMap": "mycelnode.shared",
@@ -74,7 +74,7 @@ _HOMES = {
     "SharedSet": "mycelnode.shared",
     "SharedVersions": "mycelnode.shared",
     "Synced": "mycelnode.node",
-    "UsedPattern": "mycelnode.pattern_answers",
+    "UsedPattern": "mycelnode.collective.answers",
     "Workflow": "mycelnode.patterns.solutions",
     "init": "mycelnode.api",
     "join": "mycelnode.api",

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mycelnode.errors import BackupError, BlockRefused, CidRefused, PatternRefused, StoreFull
-from mycelnode.indexing import OWN
+from mycelnode.keeping.indexing import OWN
+from mycelnode.keeping.showing import SWARM
 from mycelnode.patterns import stored
 from mycelnode.patterns.blockfiles import BlockReader
 from mycelnode.patterns.blockstore import Adding, Blockstore
@@ -23,7 +24,6 @@ from mycelnode.patterns.dag import MAX_BLOCK, links_of
 from mycelnode.patterns.files.folder import MAX_TOTAL_BYTES
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.schema import version
-from mycelnode.showing import SWARM
 
 BLOCK: Final = "block"
 PART_BYTES: Final = 256 << 10  # of a block in one record

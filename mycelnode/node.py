@@ -14,13 +14,14 @@ import trio
 
 from mycelnode.background import open_background
 from mycelnode.chain.service import Chain, open_chain
-from mycelnode.collective import Collective, open_collective
+from mycelnode.collective.api import Patterns
+from mycelnode.collective.service import Collective, open_collective
 from mycelnode.commands import ADDRESSES, CONFIG, MeshCommands, device_key, device_name
 from mycelnode.control import ControlServer
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import peer_id
 from mycelnode.errors import DeviceUnknown, InviteError
-from mycelnode.following import open_following
+from mycelnode.market.following import open_following
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.p2p.finding import Finder
 from mycelnode.p2p.host import Admission, Host, HostConfig
@@ -29,7 +30,6 @@ from mycelnode.p2p.pairing_driver import PairingDriver
 from mycelnode.p2p.sync_driver import SyncDriver
 from mycelnode.p2p.upkeep import Upkeep
 from mycelnode.paths import DataDir
-from mycelnode.pattern_api import Patterns
 from mycelnode.ports import Clock, Service
 from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.pairing import Invite, Joined

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from mycelnode.chain_commands import ChainCommands
+from mycelnode.collective.commands import PatternCommands, with_progress
 from mycelnode.commands import Handler, MeshCommands, Request, rfc3339
 from mycelnode.encoding import peer_id
 from mycelnode.errors import ControlError, InviteError
 from mycelnode.extensions import SERVICES, found
-from mycelnode.pattern_commands import PatternCommands, with_progress
+from mycelnode.market.commands import ChainCommands
 from mycelnode.ports import Service
 from mycelnode.protocols.pairing import Invite
 

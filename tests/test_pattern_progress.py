@@ -9,8 +9,8 @@ import trio
 import trio.testing
 
 from mycelnode.cli import _progress
+from mycelnode.collective.commands import Tell, Watcher, with_progress
 from mycelnode.errors import BlockMissing
-from mycelnode.pattern_commands import Tell, Watcher, with_progress
 
 
 async def test_an_error_is_never_lost() -> None:

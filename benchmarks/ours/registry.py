@@ -29,12 +29,12 @@ from mycelnode.chain.registry import MAX_LIMIT, Registry
 from mycelnode.chain.reputation import Standing
 from mycelnode.chain.rpc import open_rpc
 from mycelnode.clock import SystemClock
+from mycelnode.collective.searching import Searcher
 from mycelnode.database import Database, open_database
+from mycelnode.market.asking import Asked
 from mycelnode.paths import DataDir
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.search import Query
-from mycelnode.registry_asking import Asked
-from mycelnode.searching import Searcher
 
 WASM: Final = Path(__file__).parents[2] / "contracts" / "res"
 ALICE: Final = "alice.near"

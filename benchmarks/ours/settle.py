@@ -14,9 +14,9 @@ from time import perf_counter
 import trio
 
 from benchmarks.ours.world import Numbers, begin, job, opened
-from mycelnode.choices import KEPT
 from mycelnode.identity import KeyPair
-from mycelnode.keeping import Keeper
+from mycelnode.keeping.choices import KEPT
+from mycelnode.keeping.keeper import Keeper
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.folders import write_folder
 from mycelnode.patterns.manifest import Manifest

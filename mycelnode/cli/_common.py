@@ -270,15 +270,15 @@ def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[
             if kind == "status":
                 return status(mesh)
             if kind.startswith("chain.") or kind in ON_CHAIN:
-                from mycelnode.chain_commands import ask_without_node
+                from mycelnode.market.commands import ask_without_node
 
                 return await ask_without_node(mesh, kind, fields)
             if kind in TRADED and (mesh.settings.get("near.registry") or fields.get("register")):
-                from mycelnode.trading import ask_without_node as trade_without_node
+                from mycelnode.market.trading import ask_without_node as trade_without_node
 
                 return await trade_without_node(mesh, kind, fields)
             if kind.startswith("pattern."):
-                from mycelnode.pattern_commands import commands_without_node
+                from mycelnode.collective.commands import commands_without_node
 
                 return await (await commands_without_node(mesh))[kind](fields)
             return await MeshCommands(mesh).table()[kind](fields)

@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from mycelnode.errors import BlockUnavailable, CreatorBlocked, MycelError, PatternRefused
-from mycelnode.keeping import BLOCKED, SWARM, Keeper
+from mycelnode.keeping.keeper import BLOCKED, SWARM, Keeper
 from mycelnode.p2p.bitswap import Bitswap
 from mycelnode.p2p.catalogue_driver import CatalogueDriver
 from mycelnode.p2p.gossip import GossipService

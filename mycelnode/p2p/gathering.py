@@ -16,7 +16,7 @@ import trio
 
 from mycelnode.background import open_together
 from mycelnode.errors import BlockUnavailable, MycelError, NetworkError
-from mycelnode.keeping import FOLLOWED, Keeper
+from mycelnode.keeping.keeper import FOLLOWED, Keeper
 from mycelnode.p2p.bitswap import Bitswap
 from mycelnode.p2p.blocks import links
 from mycelnode.p2p.dht import Dht

@@ -14,7 +14,6 @@ import trio
 
 from mycelnode import audit
 from mycelnode.chain.journal import Line
-from mycelnode.chain_commands import _receipt
 from mycelnode.errors import (
     AccountRefused,
     ConfigError,
@@ -26,6 +25,7 @@ from mycelnode.errors import (
     OutcomeUnknown,
     SpendingRefused,
 )
+from mycelnode.market.commands import _receipt
 from mycelnode.node import Node
 from mycelnode.protocols.payment_journal import Entry, Intent, Outcome, State, json_args
 from tests.chain.faults import LOST, a_proxy
@@ -192,7 +192,7 @@ async def test_what_waits_is_shown_and_cancelled(tmp_path: Path, monkeypatch: py
         a_proxy(market.chain.url) as proxy,
         a_node(tmp_path, market, monkeypatch, url=proxy.url) as node,
     ):
-        monkeypatch.setattr("mycelnode.chain_commands.CANCEL_SECONDS", 0.3)
+        monkeypatch.setattr("mycelnode.market.commands.CANCEL_SECONDS", 0.3)
         proxy.faults["send_tx"] = [LOST] * 10_000
         entry = await use(node, market)
         with pytest.raises(OutcomeUnknown):

@@ -340,11 +340,11 @@ async def test_one_payment_is_never_for_two_requests(town: Town) -> None:
 
 async def test_a_use_in_doubt_goes_on_with_the_same_payment(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     cid, number = await town.sell()
-    monkeypatch.setattr("mycelnode.buying.WAIT_SECONDS", 0.3)
+    monkeypatch.setattr("mycelnode.market.buying.WAIT_SECONDS", 0.3)
     town.proxy.faults["send_tx"] = [LOST] * 1_000
     with pytest.raises(OutcomeUnknown, match="unknown until height"):
         await town.bob.patterns.use(cid, VARIABLES, yes=True)
-    monkeypatch.setattr("mycelnode.buying.WAIT_SECONDS", 30.0)
+    monkeypatch.setattr("mycelnode.market.buying.WAIT_SECONDS", 30.0)
     town.proxy.faults.clear()
     assert (await town.bob.patterns.use(cid, VARIABLES)).paid == FIRST
     assert uses(town.market, number) == 1
@@ -375,7 +375,7 @@ async def test_a_request_with_a_name_is_paid_once_for_ever(town: Town) -> None:
 async def test_what_was_paid_and_not_given_is_given_without_paying(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     cid, number = await town.sell()
     with monkeypatch.context() as patched:
-        patched.setattr("mycelnode.keeping.Keeper.used", _full)
+        patched.setattr("mycelnode.keeping.keeper.Keeper.used", _full)
         with pytest.raises(OSError, match="no room"):
             await town.bob.patterns.use(cid, VARIABLES, yes=True)
     assert uses(town.market, number) == 1
@@ -389,7 +389,7 @@ async def test_what_the_network_forgot_and_the_registry_has_is_not_paid_again(
 ) -> None:
     cid, number = await town.sell()
     with monkeypatch.context() as patched:
-        patched.setattr("mycelnode.keeping.Keeper.used", _full)
+        patched.setattr("mycelnode.keeping.keeper.Keeper.used", _full)
         with pytest.raises(OSError, match="no room"):
             await town.bob.patterns.use(cid, VARIABLES, yes=True)
     (line,) = town.bob.chain.journal.lines()

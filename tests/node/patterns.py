@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from mycelnode.keeping import Keeper
+from mycelnode.keeping.keeper import Keeper
 from mycelnode.node import Node
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.files import Draft

@@ -20,7 +20,7 @@ from mycelnode.backup import create, restore
 from mycelnode.backup_file import Opener
 from mycelnode.errors import BackupError, DataDirUnusable
 from mycelnode.joining import init_mesh
-from mycelnode.keeping import SWARM
+from mycelnode.keeping.keeper import SWARM
 from mycelnode.paths import DataDir
 from mycelnode.patterns import library
 from mycelnode.patterns.blockstore import Blockstore

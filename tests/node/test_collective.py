@@ -11,9 +11,9 @@ import pytest
 import trio
 
 from mycelnode import creator
-from mycelnode.choices import BLOCKED, KEPT, OPEN, PUBLISHED
 from mycelnode.errors import BlockUnavailable
 from mycelnode.joining import init_mesh
+from mycelnode.keeping.choices import BLOCKED, KEPT, OPEN, PUBLISHED
 from mycelnode.node import Node
 from mycelnode.p2p.blocks import links
 from mycelnode.p2p.gathering import ASK_SECONDS

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from mycelnode.errors import BlockRefused, BlockUnavailable, MycelError, NetworkError, PatternRefused
-from mycelnode.keeping import KEPT, PUBLISHED
+from mycelnode.keeping.keeper import KEPT, PUBLISHED
 from mycelnode.node import Node
 from mycelnode.p2p import gathering, kubo_source
 from mycelnode.p2p.host import Host, Stream

@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 import trio
 
-from mycelnode import choices, creator
-from mycelnode.choices import BLOCKED, KEPT, PUBLISHED, USES
+from mycelnode import creator
 from mycelnode.crdt import operations as ops
 from mycelnode.errors import CreatorBlocked, DiskFull
 from mycelnode.identity import KeyPair
 from mycelnode.joining import init_mesh
-from mycelnode.keeping import SWARM, Keeper
+from mycelnode.keeping import choices
+from mycelnode.keeping.choices import BLOCKED, KEPT, PUBLISHED, USES
+from mycelnode.keeping.keeper import SWARM, Keeper
 from mycelnode.mesh import open_mesh
 from mycelnode.paths import DataDir
 from mycelnode.patterns import library

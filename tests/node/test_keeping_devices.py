@@ -6,8 +6,8 @@ from pathlib import Path
 
 import trio
 
-from mycelnode.choices import KEPT
-from mycelnode.keeping import SWARM
+from mycelnode.keeping.choices import KEPT
+from mycelnode.keeping.keeper import SWARM
 from mycelnode.patterns import library
 from mycelnode.patterns.cid import DAG_CBOR, Cid
 from tests.node.nodes import SOON, let_in, running, until

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from mycelnode import kubo_pins
+from mycelnode.collective import kubo_pins
 from mycelnode.joining import init_mesh
 from mycelnode.node import Node
 from mycelnode.paths import DataDir

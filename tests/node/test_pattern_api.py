@@ -225,7 +225,7 @@ def _cids(node: mycelnode.Node) -> set[Cid]:
 
 
 async def test_a_long_list_says_that_there_is_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mycelnode.pattern_api.MAX_LISTED", 2)
+    monkeypatch.setattr("mycelnode.collective.api.MAX_LISTED", 2)
     async with founder(tmp_path) as node:
         for title in ("One", "Two", "Three"):
             assert not (await node.patterns.list()).more

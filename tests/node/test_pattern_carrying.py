@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from mycelnode.collective.carrying import read_car, write_car
 from mycelnode.errors import BlockMissing, BlockRefused, CarRefused, PatternFileRefused, PatternRefused
-from mycelnode.keeping import SWARM
-from mycelnode.pattern_carrying import read_car, write_car
+from mycelnode.keeping.keeper import SWARM
 from mycelnode.patterns import dagcbor, dagpb
 from mycelnode.patterns.cid import DAG_CBOR, DAG_PB, RAW, Cid
 from mycelnode.patterns.folders import folder_data

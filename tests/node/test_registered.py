@@ -12,13 +12,13 @@ import pytest
 import trio
 
 from mycelnode.chain import copied
+from mycelnode.collective.commands import commands_without_node
 from mycelnode.errors import BlockUnavailable, NearRpcWrong
-from mycelnode.following import Learner
 from mycelnode.joining import init_mesh
+from mycelnode.market.following import Learner
 from mycelnode.mesh import open_mesh
 from mycelnode.node import Node
 from mycelnode.p2p.gathering import Gatherer
-from mycelnode.pattern_commands import commands_without_node
 from mycelnode.patterns import library
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.manifest import Manifest
@@ -214,7 +214,7 @@ async def test_search_goes_on_from_the_copy_while_no_server_answers(
 
 
 async def test_a_server_that_is_silent_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mycelnode.registry_asking.ASK_SECONDS", 0.2)
+    monkeypatch.setattr("mycelnode.market.asking.ASK_SECONDS", 0.2)
 
     async def silence(name: str, request: dict[str, Any]) -> None:
         await trio.sleep_forever()
@@ -371,7 +371,7 @@ async def test_what_is_no_pattern_or_of_somebody_blocked_is_asked_for_once(
 async def test_what_nobody_has_is_given_up_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float, given_up: bool
 ) -> None:
-    monkeypatch.setattr("mycelnode.following.GIVE_UP_SECONDS", patience)
+    monkeypatch.setattr("mycelnode.market.following.GIVE_UP_SECONDS", patience)
     nowhere = Cid.of(0x71, b"nobody has it")
     async with a_market() as market:
         use_chain(monkeypatch, market)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 
 from mycelnode.chain.copied import MAX_OTHERS, Record, Said, State
-from mycelnode.pattern_answers import PatternInfo
+from mycelnode.collective.answers import PatternInfo
+from mycelnode.market.answers import found_pattern
+from mycelnode.market.asking import Asked, age, asked
 from mycelnode.patterns import library
 from mycelnode.patterns.ranking import Facts, explain
 from mycelnode.patterns.search import Found
-from mycelnode.registry_answers import found_pattern
-from mycelnode.registry_asking import Asked, age, asked
 from tests.patterns.known import open_library, signed
 
 COPY = State("devchain/abc", "registry.near", 7, "reputation.near", 4, 4, 100, 1_000_000)

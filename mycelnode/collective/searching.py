@@ -15,11 +15,11 @@ from mycelnode.background import open_together
 from mycelnode.chain import copied
 from mycelnode.chain.copied import Said, State
 from mycelnode.database import Database
+from mycelnode.market.asking import Asked, NoRegistry, RegistrySource
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.columns import Columns
 from mycelnode.patterns.search import Found, Outcomes, Query, search
 from mycelnode.patterns.vectors import Vectors
-from mycelnode.registry_asking import Asked, NoRegistry, RegistrySource
 
 
 @dataclass(frozen=True, slots=True)

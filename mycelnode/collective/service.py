@@ -18,10 +18,13 @@ from mycelnode.adapters.embedding import embed_missing
 from mycelnode.background import open_background
 from mycelnode.blocks import open_blocks
 from mycelnode.chain.service import Chain
+from mycelnode.collective.api import Patterns, Tell
+from mycelnode.collective.kubo_pins import KuboPins, open_kubo
+from mycelnode.collective.searching import Searcher
 from mycelnode.errors import DataDirUnusable, EmbedderUnavailable, MycelError, NetworkError
 from mycelnode.identity import swarm_seed, verify
-from mycelnode.keeping import SWARM, Keeper
-from mycelnode.kubo_pins import KuboPins, open_kubo
+from mycelnode.keeping.keeper import SWARM, Keeper
+from mycelnode.market.trading import Trade
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.bitswap import open_bitswap
 from mycelnode.p2p.blocks import ByName
@@ -33,13 +36,10 @@ from mycelnode.p2p.gossip import GossipService, open_gossip
 from mycelnode.p2p.host import Host
 from mycelnode.p2p.kubo_source import KuboSource
 from mycelnode.p2p.swarm import Swarm, open_swarm
-from mycelnode.pattern_api import Patterns, Tell
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.protocols.announce import Announcement
-from mycelnode.searching import Searcher
-from mycelnode.trading import Trade
 
 LAST_PORT = "swarm_port"  # among the facts of the database
 PROVIDE_SECONDS = 60.0  # for the peers of one DHT to be told of a pattern

@@ -18,11 +18,11 @@ from mycelnode.chain.keys import KeyFile
 from mycelnode.chain.policy import DAY_MS
 from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain, open_chain
+from mycelnode.collective.requests import amount, canonical, file_path, optional, whole
 from mycelnode.commands import Handler, Request, flag, rfc3339
-from mycelnode.deploy_commands import PLAN, DeployCommands, network_of
 from mycelnode.errors import AmountRefused, ConfigError, ControlError, KeyFileError, NearRefused, OutcomeUnknown
+from mycelnode.market.deploy_commands import PLAN, DeployCommands, network_of
 from mycelnode.mesh import Mesh
-from mycelnode.pattern_requests import amount, canonical, file_path, optional, whole
 from mycelnode.patterns.cid import Cid
 from mycelnode.protocols.payment_journal import Entry, Intent, State
 

@@ -17,14 +17,14 @@ import trio
 from mycelnode.background import open_background
 from mycelnode.chain import copied
 from mycelnode.chain.service import Chain
-from mycelnode.collective import Collective
+from mycelnode.collective.service import Collective
 from mycelnode.errors import BlockMissing, CreatorBlocked, MycelError, PatternRefused
-from mycelnode.keeping import SWARM, Keeper
+from mycelnode.keeping.keeper import SWARM, Keeper
+from mycelnode.market.asking import LiveRegistry
 from mycelnode.p2p.gathering import Gatherer
 from mycelnode.patterns import library, stored
 from mycelnode.patterns.cid import Cid
 from mycelnode.protocols.errands import Errands
-from mycelnode.registry_asking import LiveRegistry
 
 MOST: Final = 1_000  # manifests that are wanted at a time
 GIVE_UP_SECONDS: Final = 24 * 3_600.0  # after the first try that failed, until the next start

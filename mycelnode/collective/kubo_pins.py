@@ -18,10 +18,10 @@ import trio
 
 from mycelnode.adapters.kubo import open_ipfs
 from mycelnode.background import open_background
+from mycelnode.collective.carrying import export_alone
 from mycelnode.errors import BlockMissing, KuboRefused, MycelError, PatternRefused
-from mycelnode.keeping import FOLLOWED, Keeper
+from mycelnode.keeping.keeper import FOLLOWED, Keeper
 from mycelnode.mesh import Mesh
-from mycelnode.pattern_carrying import export_alone
 from mycelnode.patterns import library
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.manifest import Manifest

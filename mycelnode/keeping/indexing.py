@@ -13,14 +13,15 @@ from typing import Final
 
 import trio
 
-from mycelnode import choices, creator
-from mycelnode.catalogued import Catalogued
+from mycelnode import creator
+from mycelnode.keeping import choices
+from mycelnode.keeping.catalogued import Catalogued
+from mycelnode.keeping.showing import is_open
 from mycelnode.mesh import Mesh
 from mycelnode.patterns import library
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.cid import DAG_CBOR, Cid
 from mycelnode.patterns.manifest import Manifest
-from mycelnode.showing import is_open
 
 LOOK_AT_ONCE: Final = 500  # patterns, in one go of a thread: the disk is waited for once in each
 OWN: Final = "own"  # the source of what this person made

@@ -14,18 +14,19 @@ from typing import Any
 
 import trio
 
-from mycelnode import audit, choices, creator, making
-from mycelnode.choices import BLOCKED, FOLLOWED, KEPT, PUBLISHED, USES, Outcomes
+from mycelnode import audit, creator
 from mycelnode.crdt import operations as ops
 from mycelnode.errors import BlockMissing, CreatorBlocked, PatternRefused
-from mycelnode.indexing import DEVICES, OWN, Index, parts
+from mycelnode.keeping import choices, making
+from mycelnode.keeping.choices import BLOCKED, FOLLOWED, KEPT, PUBLISHED, USES, Outcomes
+from mycelnode.keeping.indexing import DEVICES, OWN, Index, parts
+from mycelnode.keeping.showing import SWARM, Showing
 from mycelnode.mesh import Mesh
 from mycelnode.patterns import library, stored
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.files import Draft
 from mycelnode.patterns.manifest import Manifest
-from mycelnode.showing import SWARM, Showing
 
 
 class Keeper:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from mycelnode.errors import BlockMissing, BlockRefused, CarRefused, PatternFileRefused, PatternRefused
-from mycelnode.keeping import Keeper
+from mycelnode.keeping.keeper import Keeper
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.car import export_car, import_car
 from mycelnode.patterns.cid import DAG_CBOR, Cid

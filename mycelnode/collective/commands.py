@@ -17,21 +17,21 @@ import trio
 
 from mycelnode.background import open_background
 from mycelnode.blocks import open_blocks
+from mycelnode.collective.answers import FoundPattern, PatternInfo, PatternRegistering
+from mycelnode.collective.api import FORMATS, MAX_STARS, Patterns, Tell
+from mycelnode.collective.requests import amount, canonical, file_path, optional, whole
+from mycelnode.collective.searching import Searcher
 from mycelnode.commands import Handler, Request, flag, rfc3339, text
 from mycelnode.errors import ControlError
-from mycelnode.keeping import Keeper
+from mycelnode.keeping.keeper import Keeper
+from mycelnode.market.asking import CopyAlone
 from mycelnode.mesh import Mesh
-from mycelnode.pattern_answers import FoundPattern, PatternInfo, PatternRegistering
-from mycelnode.pattern_api import FORMATS, MAX_STARS, Patterns, Tell
-from mycelnode.pattern_requests import amount, canonical, file_path, optional, whole
 from mycelnode.patterns import dagcbor
 from mycelnode.patterns.files.plain import to_plain
 from mycelnode.patterns.search import MAX_LIMIT
-from mycelnode.registry_asking import CopyAlone
-from mycelnode.searching import Searcher
 
 if TYPE_CHECKING:
-    from mycelnode.trading import Trade
+    from mycelnode.market.trading import Trade
 
 PROGRESS_SECONDS: Final = 0.2  # between two events of one transfer
 

@@ -11,8 +11,8 @@ from typing import Final
 import trio
 
 from mycelnode import creator
-from mycelnode.catalogued import Catalogued
-from mycelnode.choices import PUBLISHED
+from mycelnode.keeping.catalogued import Catalogued
+from mycelnode.keeping.choices import PUBLISHED
 from mycelnode.mesh import Mesh
 from mycelnode.patterns import library
 from mycelnode.patterns.blockstore import Blockstore

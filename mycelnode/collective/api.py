@@ -16,19 +16,9 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import trio
 
-from mycelnode import creator, pattern_texts
-from mycelnode.encoding import blake2b, encode
-from mycelnode.errors import (
-    BlockMissing,
-    ConfigError,
-    PatternRefused,
-    PaymentNeeded,
-    ValueRefused,
-)
-from mycelnode.identity import KEY_BYTES
-from mycelnode.keeping import SWARM, Keeper
-from mycelnode.mesh import Mesh
-from mycelnode.pattern_answers import (
+from mycelnode import creator
+from mycelnode.collective import texts
+from mycelnode.collective.answers import (
     ImportedPattern,
     PatternContent,
     PatternInfo,
@@ -41,8 +31,21 @@ from mycelnode.pattern_answers import (
     PublishedPattern,
     UsedPattern,
 )
-from mycelnode.pattern_carrying import read_car, size_of, write_car
-from mycelnode.pattern_texts import Source
+from mycelnode.collective.carrying import read_car, size_of, write_car
+from mycelnode.collective.searching import Searcher
+from mycelnode.collective.texts import Source
+from mycelnode.encoding import blake2b, encode
+from mycelnode.errors import (
+    BlockMissing,
+    ConfigError,
+    PatternRefused,
+    PaymentNeeded,
+    ValueRefused,
+)
+from mycelnode.identity import KEY_BYTES
+from mycelnode.keeping.keeper import SWARM, Keeper
+from mycelnode.market.answers import found_pattern
+from mycelnode.mesh import Mesh
 from mycelnode.patterns import dagcbor, library
 from mycelnode.patterns.cid import DAG_CBOR, Cid
 from mycelnode.patterns.files import Draft, write_file
@@ -53,13 +56,11 @@ from mycelnode.patterns.pattern import DOMAIN, LANGUAGE, Pattern
 from mycelnode.patterns.ranking import near
 from mycelnode.patterns.search import MAX_LIMIT, Query
 from mycelnode.patterns.solutions import READERS
-from mycelnode.registry_answers import found_pattern
-from mycelnode.searching import Searcher
 
 if TYPE_CHECKING:  # most of what patterns are used for needs no chain
-    from mycelnode.buying import Buyer
-    from mycelnode.registering import Registrar
-    from mycelnode.trading import Trade
+    from mycelnode.market.buying import Buyer
+    from mycelnode.market.registering import Registrar
+    from mycelnode.market.trading import Trade
 
 MAX_LISTED: Final = 999  # one less than a page of the library
 MAX_STARS: Final = 5
@@ -144,7 +145,7 @@ class Patterns:
 
         With ``register`` also what that would say on chain, and takes; it raises what `publish` would.
         """
-        draft = await pattern_texts.read(source, files)
+        draft = await texts.read(source, files)
         seen = self._preview(draft, new_key, register)
         if not register:
             return seen
@@ -176,7 +177,7 @@ class Patterns:
             creator=None if key is None else key.public.hex(),
             formers=tuple(former.hex() for former in formers[:MAX_SUCCESSIONS]),
             near=near_account,
-            names={str(cid): self._standing(cid) for cid in pattern_texts.named(draft)},
+            names={str(cid): self._standing(cid) for cid in texts.named(draft)},
             digest=blake2b(dagcbor.encode(draft.said) + encode(files) + encode(signer)).hex(),
         )
 
@@ -207,7 +208,7 @@ class Patterns:
         against that raises `ConfigError`, `KeyFileError`, `SpendingRefused`, `NearRefused`, `NearUnreachable` before anything is
         public; what becomes of it then, the answer says.
         """
-        draft = await pattern_texts.read(source, files)
+        draft = await texts.read(source, files)
         if digest is not None and digest != self._preview(draft, new_key, register).digest:
             raise PatternRefused(
                 "the file, or who signs it, has changed since it was shown; nothing was made public: look again"
@@ -224,7 +225,7 @@ class Patterns:
 
     async def make(self, source: Source, *, files: Mapping[str, bytes] | None = None) -> PatternInfo:
         """Make a pattern that stays among the person's devices. Raises as `publish` does."""
-        return self._info((await self._keeper.make(await pattern_texts.read(source, files), public=False)).cid)
+        return self._info((await self._keeper.make(await texts.read(source, files), public=False)).cid)
 
     # --- finding ---------------------------------------------------------------------------------------------------------
 
@@ -388,9 +389,7 @@ class Patterns:
         """
         manifest, source = await self._bring(cid, progress)
         pattern = manifest.pattern
-        output = pattern_texts.output(
-            pattern, variables or {}
-        )  # what is wrong with them is said before anything is paid
+        output = texts.output(pattern, variables or {})  # what is wrong with them is said before anything is paid
         if self._is_free(pattern):
             await self._used(manifest, source)
             return UsedPattern(str(manifest.cid), pattern.kind, output, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mycelnode.chain.copied import MAX_OTHERS, Record, Said
-from mycelnode.pattern_answers import FoundPattern, PatternInfo, RegisteredPattern
+from mycelnode.collective.answers import FoundPattern, PatternInfo, RegisteredPattern
 from mycelnode.patterns.ranking import MAX_REPUTATION, Part
 from mycelnode.patterns.search import Found
 

@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from mycelnode.background import open_background
-from mycelnode.buying import Buyer
 from mycelnode.chain.service import Chain, open_chain
+from mycelnode.collective.commands import commands_without_node
+from mycelnode.market.buying import Buyer
+from mycelnode.market.registering import Registrar
 from mycelnode.mesh import Mesh
-from mycelnode.pattern_commands import commands_without_node
-from mycelnode.registering import Registrar
 
 
 class Trade:

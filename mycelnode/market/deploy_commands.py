@@ -9,10 +9,10 @@ from mycelnode.chain.deploy import Deployer, Wanted
 from mycelnode.chain.deploy_plan import Plan, Step
 from mycelnode.chain.service import Chain
 from mycelnode.chain.shipped import NAMES
+from mycelnode.collective.requests import amount, optional
 from mycelnode.commands import Handler, Request, flag, rfc3339
 from mycelnode.config_keys import parse_value
 from mycelnode.errors import ConfigError, ControlError
-from mycelnode.pattern_requests import amount, optional
 from mycelnode.protocols.payment_journal import Entry
 
 DEPLOY: Final = "chain.deploy"

@@ -1,0 +1,1 @@
+"""What the node does with a registry: patterns are registered, found by it, bought, used and rated."""
