@@ -180,5 +180,5 @@ async def open_chain(
 ) -> AsyncIterator[Chain]:
     """The network of the settings, or another one. Nobody is asked anything yet."""
     network = network or mesh.settings.get("near.network")
-    async with open_rpc(network, mesh.settings.get("near.rpc")) as rpc:
+    async with open_rpc(network, mesh.settings.get("near.rpc"), clock=mesh.clock) as rpc:
         yield Chain(mesh, Near(rpc), credentials or Credentials(), poll)

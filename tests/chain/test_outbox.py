@@ -129,6 +129,7 @@ async def test_while_nobody_answers_it_says_until_when_that_is_unknown(tmp_path:
 
         proxy.before = go_down
         name = (await device.buy()).intent.id
+        await device.until(name, lambda entry: entry.signed)
         with pytest.raises(OutcomeUnknown, match=r"^unknown until height \d+$"):
             await device.payments.wait(name, 0.5)
         entry = device.payments.entry(name)
@@ -324,6 +325,7 @@ async def test_what_may_have_been_sent_is_cancelled_by_burning_its_nonce(tmp_pat
     ):
         await never_taken(proxy)
         name = (await device.buy()).intent.id
+        await device.until(name, lambda entry: entry.signed)
         with pytest.raises(OutcomeUnknown):
             await device.payments.wait(name, 0.3)
         entry = device.payments.entry(name)
@@ -356,6 +358,7 @@ async def test_what_was_cancelled_too_late_is_done(tmp_path: Path) -> None:
         proxy.after = lose
         proxy.faults["send_tx"] = [REPLY_LOST]
         name = (await device.buy()).intent.id
+        await device.until(name, lambda entry: entry.signed)
         with pytest.raises(OutcomeUnknown):
             await device.payments.wait(name, 0.5)
         await device.payments.cancel(name, "you cancelled it")
@@ -372,6 +375,7 @@ async def test_a_transaction_that_expired_is_signed_anew_only_then(tmp_path: Pat
     ):
         await never_taken(proxy)
         name = (await device.buy()).intent.id
+        await device.until(name, lambda entry: entry.signed)
         with pytest.raises(OutcomeUnknown):
             await device.payments.wait(name, 0.3)
         await market.chain.fast_forward(blocks=86_000)
@@ -401,6 +405,7 @@ async def test_another_program_that_uses_the_key_only_costs_time(tmp_path: Path)
 
         proxy.before = meanwhile
         name = (await device.buy()).intent.id
+        await device.until(name, lambda entry: entry.spent_at is not None, "its nonce is spent")
         with pytest.raises(OutcomeUnknown):
             await device.payments.wait(name, 0.5)
         await market.chain.fast_forward(blocks=30)

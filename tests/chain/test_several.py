@@ -83,6 +83,7 @@ async def test_what_is_not_wanted_any_more_is_burnt_by_itself(tmp_path: Path) ->
     ):
         proxy.faults["send_tx"] = [LOST] * 10_000
         name = (await device.buy()).intent.id
+        await device.until(name, lambda entry: entry.signed)
         with pytest.raises(OutcomeUnknown):
             await device.payments.wait(name, 0.3)
         clock.hours = 2
