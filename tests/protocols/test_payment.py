@@ -476,7 +476,7 @@ class Story(RuleBasedStateMachine):
                     self.outbox.answered(name, self.heard(signatures, lost))
             case Confirm(entry, sight):
                 if told:
-                    agreed = lost or self.chain.bears_out(entry, sight)  # lost: of the other one, which is then not counted
+                    agreed = lost or self.chain.bears_out(entry, sight)  # who does not answer is not counted
                     self.outbox.confirmed(name, sight, "" if agreed else "they contradict each other")
 
     def heard(self, signatures: tuple[Signature, ...], lost: bool) -> Reported | Silent:
