@@ -38,6 +38,9 @@ NOT_THERE: Final = "does not exist while viewing"  # of an account or a key, in 
 ABSENT: Final = ("UNKNOWN_ACCOUNT", "UNKNOWN_ACCESS_KEY", NOT_THERE)
 NO_CODE: Final = ("NO_CONTRACT_CODE", "CodeDoesNotExist")
 NO_METHOD: Final = ("MethodNotFound", "MethodResolveError")
+NONE_OF_OURS: Final = frozenset(
+    ("UNKNOWN_ACCOUNT", "NO_CONTRACT_CODE", "METHOD_NOT_FOUND")
+)  # as kinds of `ContractRefused`
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ from mycelnode.chain.registry import Registry
 from mycelnode.errors import ContractRefused, ContractWrong, DeployRefused
 from mycelnode.protocols.payment_journal import Intent
 
-PAUSABLE: Final = frozenset(("register_pattern", "update_pattern", "rate_pattern", "record_fl_contribution"))
+PAUSABLE: Final = frozenset(
+    ("register_pattern", "update_pattern", "set_price", "rate_pattern", "record_fl_contribution")
+)
 NOTHING: Final = "nothing was spent"
 
 

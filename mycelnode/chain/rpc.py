@@ -183,9 +183,9 @@ class Rpc:
             return NearUnreachable(f"no RPC server of {self.network} is known here; set near.rpc to the address of one")
         if last is None:
             return NearRpcWrong("; ".join(server.wrong for server in self.servers))
-        if last.kind:
-            return NearRefused(str(last), last.kind)
         whole = [f"{name} {why}" for name, why in said.items()]
+        if last.kind:
+            return NearRefused("; ".join(whole), last.kind)
         whole += [server.wrong for server in self.servers if server.wrong]
         return NearUnreachable(f"no NEAR RPC server {'keeps up' if last.behind else 'answers'}: {'; '.join(whole)}")
 
@@ -214,7 +214,10 @@ class Rpc:
             raise Passing("does not say of which network it is")
         wanted = self.network if self.network in GENESIS else self.chain_id
         if (wanted and chain_id != wanted) or (not wanted and chain_id in GENESIS):
-            raise NearRpcWrong(f"{server.name} is a server of {chain_id}, and near.network says {self.network}")
+            raise NearRpcWrong(
+                f"{server.name} is a server of {chain_id}, and near.network says {self.network}; one of the two settings,"
+                " near.rpc or near.network, is wrong"
+            )
         server.tells = genesis
         if self.genesis and genesis != self.genesis and not self._has_begun_anew(genesis):
             raise NearRpcWrong(f"{server.name} is a server of another {self.network}, which began with another block")

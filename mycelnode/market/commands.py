@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mycelnode.background import open_background
-from mycelnode.chain.amounts import account_id, parse_yocto
+from mycelnode.chain.amounts import account_id, is_implicit, parse_yocto
 from mycelnode.chain.journal import Line
 from mycelnode.chain.keys import KeyFile
 from mycelnode.chain.policy import DAY_MS
@@ -152,7 +152,8 @@ class ChainCommands:
         account = optional(request, "account") or chain.spender
         found = await chain.wallet.balance(account_id(account))
         if found is None:
-            raise NearRefused(f"there is no account {account} on {chain.network} yet: it is made by what is sent to it")
+            made = "; it is made by what is first sent to it" if is_implicit(account) else ""
+            raise NearRefused(f"there is no account {account} on {chain.network}{made}")
         return {
             "account": account,
             "balance": str(found.total),

@@ -9,7 +9,16 @@ from typing import Any, Final
 from mycelnode.chain.amounts import format_near
 from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain
-from mycelnode.errors import MycelError, NearRefused, NearUnreachable, OutcomeUnknown, PatternRefused, SpendingRefused
+from mycelnode.errors import (
+    ContractRefused,
+    MycelError,
+    NearRefused,
+    NearRpcWrong,
+    NearUnreachable,
+    OutcomeUnknown,
+    PatternRefused,
+    SpendingRefused,
+)
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.protocols.payment_journal import Entry, Intent, State
 
@@ -79,6 +88,8 @@ class Registrar:
                     f"no server says whether {replaced}, which this replaces, is registered ({error}); {NOTHING}"
                 ) from error
             asked = False
+        except (ContractRefused, NearRpcWrong) as error:
+            raise NearRefused(f"{error}; {NOTHING}") from error
         if former is not None:
             deposit = 1
         elif replaced is not None and self._is_under_way(str(replaced)):
