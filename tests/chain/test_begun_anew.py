@@ -20,7 +20,7 @@ from mycelnode.node import Node
 from mycelnode.paths import make_private_folder
 from mycelnode.protocols.payment_journal import State
 from tests.chain.faults import a_proxy
-from tests.chain.market import NEAR, PRICE, Market, a_market
+from tests.chain.market import NEAR, PRICE, Market, a_device, a_market
 from tests.chain.servers import STATUS, a_server, html
 from tests.chain.trading import a_person, outbox, set_chain
 from tests.node.nodes import until
@@ -147,3 +147,14 @@ async def test_one_of_two_servers_that_is_of_another_chain_by_now_changes_nothin
         one.acts |= {"status": other.acts["status"], "block": block}
         await rpc.final_block()
         assert await rpc.identify() == f"devchain/{'3' * 32}" != before, "now all of them are"
+
+
+async def test_what_waited_for_a_chain_that_is_gone_ends_with_the_next_start_as_well(tmp_path: Path) -> None:
+    async with a_market() as market, a_device(market, tmp_path, work=False) as device:
+        name = (await device.buy()).intent.id
+    async with a_market() as anew, a_device(anew, tmp_path) as device:
+        await device.payments.want((await device.actions()).transfer("carol.near", 1))
+        entry = await device.payments.wait(name, SECONDS)
+        assert entry.state is State.FAILED
+        assert entry.word.endswith(" is gone, and another one answers at near.rpc; nothing was spent")
+        assert anew.uses() == 0

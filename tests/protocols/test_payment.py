@@ -222,6 +222,22 @@ def test_an_outcome_that_no_final_block_bears_out_is_not_believed() -> None:
     assert driven.send() == a_signature()
 
 
+@pytest.mark.parametrize("sight", [a_sight(12, nonce=1), a_sight(10 + VALID + 1)])
+def test_what_one_server_alone_shows_gives_nothing_up(sight: Sight) -> None:
+    driven = sent()
+    driven.outbox.answered("use/7/1", failed("T"))
+    driven.look(replace(sight, confirmed=False))
+    effect = driven.next()
+    assert isinstance(effect, Confirm)
+    driven.outbox.confirmed("use/7/1", effect.sight, "they contradict each other")
+    entry = driven.entry()
+    assert (entry.state, entry.spent_at, entry.outcome) == (State.SIGNED, None, None)
+    assert entry.said == "they contradict each other"
+    driven.outbox.wake()
+    driven.look(a_sight(13))
+    assert driven.send() == a_signature()
+
+
 def test_with_no_rpc_it_says_until_when_it_is_unknown() -> None:
     again = sent().crashed()
     again.look(None)
