@@ -194,7 +194,7 @@ def run_cli(program: click.Group) -> None:
 
 
 def _interrupted() -> None:
-    """All is put away, and the process is about to end: another Ctrl-C must not change with which status, or be shown as an error."""
+    """All is put away, and the process is about to end: another Ctrl-C must not change its status, or be shown as an error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(INTERRUPTED)
 
