@@ -14,6 +14,7 @@ from mycelnode.chain.gas import (
     FREE_BYTES,
     MARGIN,
     NEW_ACCOUNT,
+    SUCCEED,
     TRANSFER,
     YOCTO_A_BYTE,
     paid_in_advance,
@@ -23,7 +24,9 @@ from mycelnode.chain.registry import Registry
 from mycelnode.errors import ContractRefused, ContractWrong, DeployRefused
 from mycelnode.protocols.payment_journal import Intent
 
-PAUSABLE: Final = frozenset(("register_pattern", "update_pattern", "rate_pattern", "record_fl_contribution"))
+PAUSABLE: Final = frozenset(
+    ("register_pattern", "update_pattern", "set_price", SUCCEED, "rate_pattern", "record_fl_contribution")
+)
 NOTHING: Final = "nothing was spent"
 
 
@@ -33,7 +36,7 @@ async def refusal(near: Near, intent: Intent, key: AccessKey, block: Block) -> s
         why = _of_key(intent, key, block) or await _of_money(near, intent, block)
     except DeployRefused as error:  # it would bring other code than was meant
         why = str(error)
-    if not why and intent.method and intent.method not in BATCHES:
+    if not why and intent.method and intent.method not in BATCHES - PAUSABLE:
         try:
             why = await _of_contract(near, intent, block)
         except (ContractRefused, ContractWrong) as error:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from mycelnode import audit
 from mycelnode.chain.actions import Actions, Signer
 from mycelnode.chain.amounts import account_id
+from mycelnode.chain.gas import calls_of
 from mycelnode.chain.indexer import Indexer
 from mycelnode.chain.journal import Journal
 from mycelnode.chain.keys import Credentials
@@ -120,9 +121,9 @@ class Chain:
 
     # --- paying ------------------------------------------------------------------------------------------------------------------
 
-    def verdict(self, amount: int, creator: str | None) -> Verdict:
+    def verdict(self, amount: int, creator: str | None, calls: int = 1) -> Verdict:
         """May that be paid to the registry now?"""
-        payment = Payment(str(self.mesh.settings.get("near.registry")), amount, creator)
+        payment = Payment(str(self.mesh.settings.get("near.registry")), amount, creator, calls)
         return decide(self.limits, payment, self.journal.spent(self.known))
 
     def questions(self, pattern: Registered, quote: Quote) -> list[str]:
@@ -158,7 +159,8 @@ class Chain:
         limits = self.limits
 
         def judge(spent: Sequence[Spent]) -> None:
-            verdict = decide(limits, Payment(intent.receiver, intent.deposit, creator), spent)
+            payment = Payment(intent.receiver, intent.deposit, creator, len(calls_of(intent.method)))
+            verdict = decide(limits, payment, spent)
             if not verdict.allowed:
                 raise SpendingRefused(verdict.said)
             if unasked:

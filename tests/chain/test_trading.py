@@ -178,8 +178,8 @@ async def test_a_pattern_that_was_replaced_is_not_bought(town: Town) -> None:
     later = said(2 * PRICE, title="Sort the post well", supersedes=cid)
     seen = await town.alice.patterns.preview(later, register=True)
     assert seen.registering is not None
-    assert (seen.registering.replaces, seen.registering.deposit) == (cid, 1)
-    made = await town.alice.patterns.publish(later, register=True, digest=seen.digest, deposit=1)
+    assert (seen.registering.replaces, seen.registering.deposit) == (cid, 2)
+    made = await town.alice.patterns.publish(later, register=True, digest=seen.digest, deposit=2)
     assert (made.id, made.registered) == (number, True), made.registration
     found = await town.alice.chain.registry.pattern(number)
     assert found is not None
