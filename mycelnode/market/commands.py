@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mycelnode.background import open_background
 from mycelnode.chain.amounts import account_id, parse_yocto
+from mycelnode.chain.gas import MARGIN, gas_of, paid_in_advance
 from mycelnode.chain.journal import Line
 from mycelnode.chain.keys import KeyFile
 from mycelnode.chain.policy import DAY_MS
@@ -128,10 +129,19 @@ class ChainCommands:
             )
         left = await chain.wallet.balance(before) if before else None
         made = await self._spender(chain)
-        moved = 0 if left is None else max(0, left.spendable - LEFT_BEHIND)
+        moved = 0 if left is None else max(0, left.spendable - self._left_behind(chain, before))
         if moved:
             await self._transfer(chain, chain.credentials.find(chain.network, before), made.account, moved)
         return {**_made(chain, made), "before": before or None, "moved": str(moved)}
+
+    def _left_behind(self, chain: Chain, account: str) -> int:
+        """yoctoNEAR that stay in an account that is replaced: for the gas of the transfer, and of a rating of what it has paid for,
+        which nobody else can give. That is paid in advance; most of it comes back, for the next one."""
+        lines = [line.entry for line in chain.journal.lines(state=State.DONE) if line.entry.intent.account == account]
+        paid, rated = (
+            sum(entry.intent.method == method for entry in lines) for method in ("use_pattern", "rate_pattern")
+        )
+        return LEFT_BEHIND + (paid_in_advance(gas_of("rate_pattern") + MARGIN) if paid > rated else 0)
 
     async def _spender(self, chain: Chain) -> KeyFile:
         made = chain.wallet.new_implicit()
