@@ -14,9 +14,25 @@ import click
 from mycelnode.cli._common import Options, ask, command, confirm, group, local_time, plural, show, table, working
 from mycelnode.cli.chain_deploy import deploy
 
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "\uff1d",
+    "\uff0b",
+    "\uff0d",
+    "\uff20",
+)  # as wide as they are written in the East, too
 RECEIPT = (
+    "no",
+    "state",
     "time",
     "cid",
+    "title",
     "pattern",
     "nth",
     "creator",
@@ -122,16 +138,27 @@ def cancel(options: Options, number: int) -> None:
 
 
 @command(chain, name="receipts", short_help="The uses that were paid for.")
-@click.option("--csv", "as_csv", is_flag=True, help="As a table for other programs; amounts in yoctoNEAR.")
-def receipts(options: Options, as_csv: bool) -> None:
-    """The uses that this device has paid for, the newest first."""
-    answer = ask(options, "chain.receipts")
+@click.option("--csv", "as_csv", is_flag=True, help="All as a table for other programs; amounts in yoctoNEAR.")
+@click.option("--limit", type=click.IntRange(1, 1_000), help="How many at most.")
+@click.option(
+    "--before", type=click.IntRange(min=1), metavar="NO", help="Only those older than the one with this number."
+)
+def receipts(options: Options, as_csv: bool, limit: int | None, before: int | None) -> None:
+    """The uses that this device has paid for, the newest first, with those of which nobody knows for sure.
+
+    At most 1,000 at once, unless --csv wants all.
+    """
+    answer = ask(options, "chain.receipts", limit=limit, before=before)
     if not as_csv or options.as_json:
         show(options, answer, _say_receipts)
         return
     writer = csv.DictWriter(sys.stdout, RECEIPT, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(answer["receipts"])
+    while True:
+        writer.writerows({name: _cell(one[name]) for name in RECEIPT} for one in answer["receipts"])
+        if limit is not None or not answer["more"]:
+            return
+        answer = ask(options, "chain.receipts", before=answer["receipts"][-1]["no"])
 
 
 @command(chain, name="claim", short_help="Take what could not be paid out to you.")
@@ -153,6 +180,18 @@ def _yocto(text: str | None) -> str | None:
     from mycelnode.chain.amounts import parse_near
 
     return None if text is None else str(parse_near(text))
+
+
+# --- for other programs ------------------------------------------------------------------------------------------------------
+
+
+def _cell(value: Any) -> Any:
+    """What is no formula in a spreadsheet, whatever strangers call what they sell."""
+    return (
+        f"'{value}"
+        if isinstance(value, str) and (value.startswith(FORMULA) or value.lstrip().startswith(FORMULA))
+        else value
+    )
 
 
 # --- for people --------------------------------------------------------------------------------------------------------------
@@ -226,13 +265,27 @@ def _say_outbox(answer: Mapping[str, Any]) -> None:
 
 
 def _say_receipts(answer: Mapping[str, Any]) -> None:
+    found = answer["receipts"]
     rows = [
-        (local_time(one["time"]), _near(one["paid"]), str(one["nth"]), one["creator"], one["cid"])
-        for one in answer["receipts"]
+        (
+            str(one["no"]),
+            local_time(one["time"]),
+            _near(one["paid"]) if one["state"] == "done" else f"{_near(one['paid'])}?",
+            str(one["nth"]),
+            one["creator"],
+            one["cid"],
+            one["title"] or "-",
+        )
+        for one in found
     ]
     if rows:
-        table(rows, ("PAID", "NEAR", "USE", "TO", "CID"))
-    print(f"{plural(len(rows), 'use')} paid for")
+        table(rows, ("NO", "PAID", "NEAR", "USE", "TO", "CID", "TITLE"))
+    paid = sum(one["state"] == "done" for one in found)
+    print(f"{plural(paid, 'use')} paid for")
+    if paid < len(found):
+        print(f"? of {len(found) - paid}: whether it was paid is not known; `mycelnode chain outbox --all` says more")
+    if answer["more"]:
+        print(f"there are older ones: --before {found[-1]['no']}")
 
 
 def _say_claimed(answer: Mapping[str, Any]) -> None:

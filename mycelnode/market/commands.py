@@ -5,14 +5,13 @@ They work with or without a running node. Amounts are yoctoNEAR in decimal digit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from mycelnode.background import open_background
-from mycelnode.chain.amounts import account_id, parse_yocto
+from mycelnode.chain.amounts import account_id
 from mycelnode.chain.gas import MARGIN, gas_of, paid_in_advance
 from mycelnode.chain.journal import Line
 from mycelnode.chain.keys import KeyFile
@@ -21,8 +20,9 @@ from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain, open_chain
 from mycelnode.collective.requests import amount, canonical, file_path, optional, whole
 from mycelnode.commands import Handler, Request, flag, rfc3339
-from mycelnode.errors import AmountRefused, ConfigError, ControlError, KeyFileError, NearRefused, OutcomeUnknown
+from mycelnode.errors import ConfigError, ControlError, KeyFileError, NearRefused, OutcomeUnknown
 from mycelnode.market.deploy_commands import PLAN, DeployCommands, network_of
+from mycelnode.market.receipts import PAGE, page
 from mycelnode.mesh import Mesh
 from mycelnode.patterns.cid import Cid
 from mycelnode.protocols.payment_journal import Entry, Intent, State
@@ -215,10 +215,11 @@ class ChainCommands:
         return _line(chain, found)
 
     async def receipts(self, request: Request) -> dict[str, Any]:
-        """The uses that were paid for, the newest first."""
-        chain = self._chain()
-        paid = [line for line in chain.journal.lines(state=State.DONE) if line.entry.intent.method == "use_pattern"]
-        return {"receipts": [_receipt(line) for line in paid]}
+        """The uses that were paid for, the newest first: at most ``limit``, of those ``before`` the number of the last one that is
+        known already. See `receipts.page`."""
+        before, limit = whole(request, "before", None, 1, 1 << 62), whole(request, "limit", PAGE, 1, PAGE)
+        assert limit is not None, "it has a default"
+        return page(self._chain(), before, limit)
 
     # --- what a creator does -----------------------------------------------------------------------------------------------------
 
@@ -314,42 +315,6 @@ def _line(chain: Chain, line: Line) -> dict[str, Any]:
         "added": rfc3339(line.added),
         "changed": rfc3339(line.changed),
     }
-
-
-def _receipt(line: Line) -> dict[str, Any]:
-    """``price`` and ``fee`` as the contract said; None if nobody remembered what it had said, or it is no amount."""
-    entry = line.entry
-    told: Any = None
-    if entry.outcome is not None:
-        try:
-            told = json.loads(entry.outcome.value)
-        except (ValueError, RecursionError):
-            told = None
-    told = told if isinstance(told, dict) else {}
-    back = _told(told, "refunded") or "0"
-    asked = json.loads(entry.intent.args)
-    return {
-        "time": rfc3339(line.changed),
-        "cid": line.about,
-        "pattern": asked["id"],
-        "nth": asked["nth"],
-        "creator": line.creator,
-        "account": entry.intent.account,
-        "paid": str(max(0, line.amount - int(back))),
-        "price": _told(told, "price"),
-        "fee": _told(told, "fee"),
-        "gas": None if entry.outcome is None else str(entry.outcome.burnt),
-        "transaction": entry.signed.hash if entry.signed else None,
-        "network": entry.intent.network,
-    }
-
-
-def _told(told: dict[str, Any], field: str) -> str | None:
-    """An amount of what a contract is said to have answered: a server can have made it up."""
-    try:
-        return str(parse_yocto(told.get(field)))
-    except AmountRefused:
-        return None
 
 
 async def ask_without_node(mesh: Mesh, kind: str, request: Request) -> dict[str, Any]:

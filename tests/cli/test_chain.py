@@ -58,7 +58,7 @@ def test_limits_receipts_and_what_is_not_set(fox: Program) -> None:
     assert fox("chain", "policy", "--json").json["per_day"] == "2500000000000000000000000"
     assert "an amount of NEAR" in fox("config", "set", "near.spend_per_day", "much").sentence
     header, *rows = fox("chain", "receipts", "--csv").out.splitlines()
-    assert header.startswith("time,cid,pattern,nth,creator,account,paid,")
+    assert header.startswith("no,state,time,cid,title,pattern,nth,creator,account,paid,")
     assert rows == []
     assert fox("chain", "receipts").out == "0 uses paid for\n"
     assert "near.account is not set" in fox("chain", "claim").sentence
