@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from mycelnode.chain.amounts import GAS_PRICE, TGAS
+from mycelnode.chain.amounts import GAS_PRICE, TGAS, is_implicit
 
 # Batches: several actions in one receipt, which `batches` makes. No method of a contract has such a name.
 CREATE: Final = "+create"  # an account, its key, its money, its code, and its beginning
@@ -45,6 +45,11 @@ FREE_BYTES: Final = 770  # an account that stores no more need keep nothing (NEP
 def gas_of(method: str) -> int:
     """Gas for a call of ``method``; without a method, none is given: a transfer takes what it takes."""
     return _METHODS.get(method, _OTHER) if method else 0
+
+
+def gas_of_transfer(receiver: str) -> int:
+    """All the gas that is bought for a transfer. An account that is named after its key is paid for as if it had to be made."""
+    return CREATION if is_implicit(receiver) else TRANSFER
 
 
 def calls_of(method: str) -> tuple[str, ...]:

@@ -136,7 +136,9 @@ class Journal:
         where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
         return self._look(f"SELECT {_COLUMNS} FROM payments {where} ORDER BY no DESC LIMIT ?", *wanted.values(), most)
 
-    def calls(self, method: str, states: Collection[State], *, before: int | None = None, most: int) -> list[Line]:
+    def calls(
+        self, method: str, states: Collection[State], *, before: int | None = None, most: int = MAX_ROWS
+    ) -> list[Line]:
         """The newest lines of a method that are in one of these states, the newest first, and ``before`` the one with a number."""
         marks = ", ".join("?" * len(states))
         asked = f"SELECT {_COLUMNS} FROM payments WHERE method = ? AND state IN ({marks}) AND no < ? ORDER BY no DESC LIMIT ?"

@@ -10,13 +10,12 @@ from mycelnode.chain.batches import gas_bought
 from mycelnode.chain.gas import (
     BATCHES,
     CREATE,
-    CREATION,
     FREE_BYTES,
     MARGIN,
     NEW_ACCOUNT,
     SUCCEED,
-    TRANSFER,
     YOCTO_A_BYTE,
+    gas_of_transfer,
     paid_in_advance,
 )
 from mycelnode.chain.near import AccessKey, Block, Near
@@ -68,11 +67,11 @@ async def _of_money(near: Near, intent: Intent, block: Block) -> str:
     if intent.method in BATCHES:
         gas, more = gas_bought(intent), NEW_ACCOUNT if intent.method == CREATE else 0
     elif not intent.method:
-        gas = TRANSFER
+        gas = gas_of_transfer(intent.receiver)
         if await near.account(intent.receiver, block.hash) is None:
             if not is_implicit(intent.receiver):
                 return f"there is no account {intent.receiver} on this network"
-            gas, more = CREATION, NEW_ACCOUNT
+            more = NEW_ACCOUNT
     kept = account.storage * YOCTO_A_BYTE if account.storage > FREE_BYTES else 0
     has = max(0, account.balance - max(0, kept - account.locked))
     needed = intent.deposit + more + paid_in_advance(gas, block.gas_price)
