@@ -340,7 +340,7 @@ async def test_one_payment_is_never_for_two_requests(town: Town) -> None:
 
 async def test_a_use_in_doubt_goes_on_with_the_same_payment(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     cid, number = await town.sell()
-    monkeypatch.setattr("mycelnode.market.buying.WAIT_SECONDS", 0.3)
+    monkeypatch.setattr("mycelnode.market.buying.WAIT_SECONDS", 3.0)
     town.proxy.faults["send_tx"] = [LOST] * 1_000
     with pytest.raises(OutcomeUnknown, match="unknown until height"):
         await town.bob.patterns.use(cid, VARIABLES, yes=True)
