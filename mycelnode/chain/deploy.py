@@ -125,14 +125,24 @@ class Deployer:
         told = Answer((await self._near.view(contract, "info", json_args(), block.hash)).value, "info")
         owner, version, paused = told.account("owner"), told.number("state_version", 1 << 16), told.flag("paused")
         staged, since = told.maybe("staged", told.hash) or "", told.maybe("staged_from", told.nanoseconds) or 0
+        left = paused and self._left_paused(contract)
         if name == REPUTATION:
-            return State(owner, told.account(REGISTRY), version, paused, staged=staged, from_ns=since)
+            return State(owner, told.account(REGISTRY), version, paused, staged=staged, from_ns=since, left=left)
         ledger = told.inside("ledger")
         at_rest = not ledger.amount("in_flight") and not told.number("pending_ratings")
         paused_since = told.maybe("paused_since", told.nanoseconds)
         at_rest = at_rest or (paused_since is not None and block.time >= paused_since + STILL_NS)
         held = sum(ledger.amount(part) for part in LEDGER)
-        return State(owner, told.account(REPUTATION), version, paused, at_rest, held, staged, since)
+        return State(owner, told.account(REPUTATION), version, paused, at_rest, held, staged, since, left)
+
+    def _left_paused(self, contract: str) -> bool:
+        """Has an earlier run on this device paused it, and not let it go on since?"""
+        for line in self._chain.journal.lines(state=kept.State.DONE):
+            intent = line.entry.intent
+            here = (line.about, intent.network, intent.receiver) == (ABOUT, self._chain.known, contract)
+            if here and intent.method in (PAUSE, RESUME):
+                return intent.method == PAUSE
+        return False
 
     async def _signers(self, found: Plan, there: Mapping[str, There]) -> None:
         """Raise unless all who sign are there, with their keys and enough money."""
