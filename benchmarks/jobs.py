@@ -69,6 +69,7 @@ def jobs(scale: Scale) -> list[Job]:
             for n in LIBRARIES
         ),  # most of the time of the largest goes into filling it
         Job("registry", ["benchmarks.ours.registry", str(REGISTERED)], rounds=1),
+        Job("finding", ["benchmarks.ours.finding", str(REGISTERED)], rounds=1),
         Job("publish", ["benchmarks.ours.publish", str(scale.times)]),
         Job("fetch", ["benchmarks.ours.fetch", str(scale.times), str(FILE_BYTES)], rounds=1),
         Job("cids", ["benchmarks.ours.cids", "3", str(LARGE_BYTES)], rounds=1),

@@ -248,6 +248,10 @@ def _chain() -> list[Spec]:
             aim=20.0,
             aim_of="ours",
         ),
+        Spec("register a pattern, gas of all receipts", "Tgas", ("finding", "register_tgas"), aim=10.0, aim_of="ours"),
+        Spec("use a pattern, gas of all receipts", "Tgas", ("finding", "use_tgas"), aim=20.0, aim_of="ours"),
+        Spec(f"a page of 50 among {REGISTERED:,}, gas", "Tgas", ("finding", "page_tgas"), aim=15.0, aim_of="ours"),
+        Spec(f"a page of 50 among {REGISTERED:,}", "ms", ("finding", "page_ms"), "view call", (near, "view_ms")),
         Spec("contract, registry", "kB", (near, "registry_kb"), aim=200.0, aim_of="ours"),
         Spec("contract, reputation", "kB", (near, "reputation_kb"), aim=200.0, aim_of="ours"),
     ]

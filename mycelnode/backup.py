@@ -1,4 +1,4 @@
-"""Backups: one encrypted file with the logs, statements, settings and own patterns of a mesh, and no key of any kind.
+"""Backups: one encrypted file with the logs, statements, settings, own patterns and payments of a mesh, and no key of any kind.
 
 How the file is sealed is in backup_file.py. Its records are ``["about", schema]`` first, ``[table, column, …]`` for a row,
 ``["piece", name, bytes]`` for a part of something longer, and those of blocks (backup_blocks.py).
@@ -22,6 +22,7 @@ from mycelnode.backup_blocks import BLOCK, Restoring, putting_back
 from mycelnode.backup_file import CHUNK_BYTES, STRENGTH, Opener, Sealer, new_file, opened, read_header
 from mycelnode.beginning import first_name
 from mycelnode.commands import RESTORED_FROM, RESTORED_NAME
+from mycelnode.config import taken_out
 from mycelnode.encoding import encode
 from mycelnode.errors import AlreadyInitialised, BackupError, MycelError, PhraseError, SchemaTooNew
 from mycelnode.identity import create_identity, mesh_id
@@ -56,7 +57,31 @@ _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "snapshots": ("no", "id", "record"),
     "audit": ("seq", "event", "hash"),
     "audit_head": ("one", "seq", "hash"),
+    "payments": (
+        "no",
+        "id",
+        "network",
+        "state",
+        "ended",
+        "method",
+        "receiver",
+        "about",
+        "creator",
+        "amount",
+        "added",
+        "changed",
+        "entry",
+    ),
+    "paid_uses": ("request", "cid", "payment", "served", "begun"),
 }
+_SINCE: Final = {"payments": 7, "paid_uses": 9}  # the first schema that has a table
+_ENDED: Final = {  # what is under way is seen to by the device that began it, or else two would
+    "payments": "WHERE ended = 1",
+    "paid_uses": "WHERE payment IN (SELECT id FROM payments WHERE ended = 1)",
+}
+SPENDER: Final = (
+    "near.spender"  # of a device alone: its key is in no backup, and two devices would disturb each other with it
+)
 _FACTS: Final = ("root", "clock", "document")
 _PIECE, _ABOUT, _CONFIG, _STATE = "piece", "about", "config.toml", "state:"
 
@@ -80,7 +105,7 @@ class Restored:
     """A folder filled from a backup: ``device`` is the peer id of its new key, which is not enrolled yet.
 
     ``patterns``: of how many it brought the blocks. ``config_aside``: where the ``config.toml`` that lay in the folder is now, if
-    the backup brought another.
+    the backup brought another. ``spender``: who paid for uses on the device that made it, and does not here; empty: nobody.
     """
 
     mesh: str
@@ -90,6 +115,7 @@ class Restored:
     created: int
     config_aside: Path | None
     patterns: int
+    spender: str = ""
 
 
 def create(
@@ -157,9 +183,10 @@ def restore(
                 write_durably(data.joining, RESTORED_MARK)
                 data.device_key.unlink(missing_ok=True)  # of a join that was never finished
                 identity = create_identity(data)
-                aside = _keep_aside(data, found.config)
-                if found.config:
-                    write_durably(data.config, found.config)
+                config, spender = taken_out(found.config, SPENDER)
+                aside = _keep_aside(data, config)
+                if config:
+                    write_durably(data.config, config)
                 new.rename(data.database)
                 sync_folder(data.path)
         except OSError as error:
@@ -168,7 +195,14 @@ def restore(
             for left in data.path.glob(f"{new.name}*"):
                 left.unlink()
     return Restored(
-        mesh_id(found.root), identity.peer_id, found.name, found.entries, found.created, aside, found.patterns
+        mesh_id(found.root),
+        identity.peer_id,
+        found.name,
+        found.entries,
+        found.created,
+        aside,
+        found.patterns,
+        spender if isinstance(spender, str) else "",
     )
 
 
@@ -188,10 +222,12 @@ def restored_from(data: DataDir, path: Path) -> bool:
 
 
 def _records(connection: sqlite3.Connection, data: DataDir, left_out: Callable[[Cid], None]) -> Iterator[list[Any]]:
-    yield [_ABOUT, version(connection)]
+    schema = version(connection)
+    yield [_ABOUT, schema]
     for table, columns in _TABLES.items():
-        for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table}"):
-            yield [table, *row]
+        if schema >= _SINCE.get(table, 0):
+            for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table} {_ENDED.get(table, '')}"):
+                yield [table, *row]
     stored = StoredLogs(connection, data.database)
     for fact in _FACTS:
         yield from _pieces(fact, stored.fact(fact) or b"")

@@ -218,6 +218,25 @@ class Settings:
         self._notify(before)
 
 
+def taken_out(content: bytes, key: str) -> tuple[bytes, Any]:
+    """What a ``config.toml`` is without a setting, comments kept, and the value of that; None if it has none, or is no TOML."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    *sections, last = key.split(".")
+    try:
+        document = tomlkit.parse(content)
+    except (TOMLKitError, ValueError, RecursionError):  # it is said to be damaged when it is read
+        return content, None
+    table: Any = document
+    for section in sections:
+        table = table.get(section) if isinstance(table, dict) else None
+    if not isinstance(table, dict) or last not in table:
+        return content, None
+    value = table.pop(last)
+    return tomlkit.dumps(document).encode(), getattr(value, "unwrap", lambda: value)()
+
+
 def _setting(key: Key, value: Any, source: str, variable: str = "") -> Setting:
     value = list(value) if isinstance(value, list | tuple) else value
     return Setting(key.name, value, source, key.scope, key.about, variable)

@@ -20,6 +20,7 @@ from nacl.pwhash import argon2id
 from mycelnode import backup, clock, joining, leaving, logstore, recovering
 from mycelnode.backup import create, list_backups, restore
 from mycelnode.backup_file import MAGIC, Opener, Sealer, new_file
+from mycelnode.config import taken_out
 from mycelnode.crdt import document as ops
 from mycelnode.encoding import decode, encode
 from mycelnode.errors import (
@@ -424,6 +425,28 @@ def test_settings_that_lie_there_are_kept_aside(
     leaving._remove(target)
     target.config.write_bytes(source[0].config.read_bytes())
     assert restore(target, file, PASSPHRASE, clock=CLOCK).config_aside is None
+
+
+def test_who_paid_there_does_not_pay_here(source: tuple[DataDir, Initialised, bytes], tmp_path: Path) -> None:
+    data, _, _ = source
+    before = data.config.read_text()
+    said = '[near]\nregistry = "registry.near" # mine\n{}account = "bob.near"\n'
+    try:
+        data.config.write_text(said.format(f'spender = "{"a" * 64}"\n'))
+        made = create(data, PASSPHRASE, tmp_path / "x.backup", clock=CLOCK, strength=CHEAP).file
+    finally:
+        data.config.write_text(before)
+    target = DataDir(tmp_path / "new")
+    assert restore(target, made, PASSPHRASE, clock=CLOCK).spender == "a" * 64
+    assert target.config.read_text() == said.format(""), "all else is as it was"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"near = 7\n", b"[near\n", b"\xff", b"[near]\naccount = 'x'\n", b"near.spender.x = 1\n"]
+)
+def test_a_config_that_names_nobody_stays_as_it_is(content: bytes) -> None:
+    kept, spender = taken_out(content, "near.spender")
+    assert (kept, spender) == (content, None) or isinstance(spender, dict)
 
 
 def test_a_last_chunk_that_claims_to_be_longer_is_refused(file: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from benchmarks.ours import (
     cids,
     crdt,
     fetch,
+    finding,
     idle,
     log,
     publish,
@@ -65,6 +66,7 @@ async def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]
     for n in jobs.LIBRARIES:
         await once(f"search.{n}", search.measure, 200)
     await once("registry", registry.measure, 60)
+    await once("finding", finding.measure, 100)
     await once("publish", publish.measure, 2)
     await once("fetch", fetch.measure, 1, 100_000)
     await once("cids", cids.measure, 1, (1 << 20) + 1)

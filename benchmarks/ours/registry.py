@@ -43,7 +43,8 @@ DEPOSIT: Final = NEAR // 8
 LOOKS: Final = 20
 
 
-async def _deploy(chain: Devchain) -> str:
+async def deploy(chain: Devchain) -> str:
+    """Both contracts, owned by the root account; the registry's name."""
     registry, reputation = [await chain.create_account(name) for name in ("registry", "reputation")]
     owner = chain.root.account_id
     code = {name: (WASM / f"{name}.wasm").read_bytes() for name in ("registry", "reputation")}
@@ -118,7 +119,7 @@ async def measure(folder: Path, n: int) -> Numbers:
     rng = np.random.default_rng(1)
     texts = texts_of(rng, n)
     async with open_devchain() as chain:
-        registry = await _deploy(chain)
+        registry = await deploy(chain)
         data = DataDir(folder)
         async with open_database(data) as database, open_rpc("devchain", [chain.url]) as rpc:
             await _fill(database, texts, n)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mycelnode.chain.gas import gas_of
+from mycelnode.chain.gas import SUCCEED, gas_of
 from mycelnode.chain.registry import Quote, Receipt, Registered
 from mycelnode.protocols.payment_journal import Check, Intent, json_args
 
 USE_MS: Final = 3600 * 1000  # then a use is wanted no more: whoever asked for it has gone
+ONE_CALL, TWO_CALLS = 1, 2  # yoctoNEAR, by each of which a contract sees a full-access key
 CHANGE_MS: Final = 30 * 24 * 3600 * 1000  # the same of what waits for a network
 
 
@@ -48,6 +49,17 @@ class Actions:
         args = json_args(id=pattern.id, pattern_hash=digest, metadata_cid=cid)
         check = Check("get_pattern", json_args(id=pattern.id), "pattern_hash", equals=digest)
         return self._call(f"update:{pattern.id}:{pattern.seq}:{digest}", "update_pattern", args, 1, check, again=True)
+
+    def succeed(self, pattern: Registered, digest: str, cid: str, price: int) -> Intent:
+        """Put another manifest in the place of a pattern's, and another price, both or neither: nobody buys one at the price of the
+        other. It is done when the manifest is there, as nothing puts that there without the price."""
+        args = json_args(
+            id=pattern.id,
+            set_price={"price_per_use": str(price)},
+            update_pattern={"pattern_hash": digest, "metadata_cid": cid},
+        )
+        check = Check("get_pattern", json_args(id=pattern.id), "pattern_hash", equals=digest)
+        return self._call(f"succeed:{pattern.id}:{pattern.seq}:{digest}", SUCCEED, args, TWO_CALLS, check, again=True)
 
     def price(self, pattern: Registered, price: int) -> Intent:
         """Ask another price."""

@@ -1,7 +1,8 @@
-"""What takes several actions in one receipt, all of which are carried out or none: an account with its contract, new code, a lock.
+"""What takes several actions in one receipt, all of which are carried out or none: an account with its contract, new code, a lock,
+a manifest together with its price.
 
-In the journal these are intents whose method begins with a sign that no method of a contract has. They carry the name and the
-checksum of the code, not the code: it is looked up when the transaction is signed.
+In the journal these are intents whose method begins with a sign that no method of a contract has. Those that bring code carry its
+name and its checksum, not the code: it is looked up when the transaction is signed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ def _batch(intent: Intent, args: dict[str, Any]) -> list[Action]:
             deploy, init = Deploy(_code(args).data), json_args(**args["init"])
             begin: list[Action] = [CreateAccount(), AddKey(parse_public(args["key"])), Transfer(intent.deposit)]
             return [*begin, deploy, Call("new", init, intent.gas, 0)]
+        case gas.SUCCEED:
+            calls = [(method, json_args(id=args["id"], **args[method])) for method in gas.SUCCESSION]
+            return [Call(method, said, gas.gas_of(method), intent.deposit // len(calls)) for method, said in calls]
         case gas.REPLACE:
             return [Deploy(_code(args).data), Call("migrate", b"", intent.gas, 0)]
         case _:
@@ -53,7 +57,7 @@ def _code(args: dict[str, Any]) -> Code:
 
 
 async def done(near: Near, intent: Intent, at: str) -> bool:
-    """Is it done at a block? The code, or that there is no key, tells: each batch is carried out as a whole."""
+    """Is it done at a block, where no check tells? The code, or that there is no key, does: a batch is carried out as a whole."""
     if intent.method == gas.LOCK:
         account = await near.account(intent.receiver, at)
         return account is not None and not await near.full_access_keys(intent.receiver, at)
@@ -63,5 +67,5 @@ async def done(near: Near, intent: Intent, at: str) -> bool:
 
 def gas_bought(intent: Intent) -> int:
     """All the gas that is bought for a batch. Raises `DeployRefused`, as `actions_of`."""
-    size = 0 if intent.method == gas.LOCK else _code(json.loads(intent.args)).size
+    size = 0 if intent.method in (gas.LOCK, gas.SUCCEED) else _code(json.loads(intent.args)).size
     return gas.gas_of_batch(intent.method, size)

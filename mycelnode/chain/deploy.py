@@ -6,7 +6,7 @@ So a crash at any point neither repeats nor loses a step: the journal knows what
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -21,7 +21,6 @@ from mycelnode.chain.deploy_plan import (
     REST,
     RESUME,
     STAGE,
-    WAIT_NS,
     Asked,
     Plan,
     Seen,
@@ -32,8 +31,7 @@ from mycelnode.chain.deploy_plan import (
     check_protocol,
     plan,
 )
-from mycelnode.chain.gas import BATCHES, CREATE, LOCK, UPGRADE, gas_of
-from mycelnode.chain.journal import Line
+from mycelnode.chain.gas import BATCHES, CREATE, LOCK, gas_of
 from mycelnode.chain.keys import KeyFile, NearKey
 from mycelnode.chain.near import Block
 from mycelnode.chain.service import Chain
@@ -50,7 +48,7 @@ REST_SECONDS: Final = 120.0
 REST_POLL: Final = 1.0
 STILL_NS: Final = (
     7 * 24 * 3600 * 10**9
-)  # of a pause, after which the contract itself takes it that nothing is under way
+)  # of a pause; then nothing is under way, whatever the books say, as the contract has it
 LEDGER: Final = ("base", "storage", "deposits", "fees", "claimable", "in_flight")
 
 
@@ -126,48 +124,25 @@ class Deployer:
     async def _state(self, name: str, contract: str, block: Block) -> State:
         told = Answer((await self._near.view(contract, "info", json_args(), block.hash)).value, "info")
         owner, version, paused = told.account("owner"), told.number("state_version", 1 << 16), told.flag("paused")
-        if name == REPUTATION:  # which does not tell what is announced
-            staged, since = self._announced(contract)
-            return State(owner, told.account(REGISTRY), version, paused, staged=staged, from_ns=since)
+        staged, since = told.maybe("staged", told.hash) or "", told.maybe("staged_from", told.nanoseconds) or 0
+        left = paused and self._left_paused(contract)
+        if name == REPUTATION:
+            return State(owner, told.account(REGISTRY), version, paused, staged=staged, from_ns=since, left=left)
         ledger = told.inside("ledger")
         at_rest = not ledger.amount("in_flight") and not told.number("pending_ratings")
-        at_rest = at_rest or (paused and self._paused_long(contract, block))
+        paused_since = told.maybe("paused_since", told.nanoseconds)
+        at_rest = at_rest or (paused_since is not None and block.time >= paused_since + STILL_NS)
         held = sum(ledger.amount(part) for part in LEDGER)
-        staged, since = told.maybe("staged", told.hash) or "", told.maybe("staged_from", told.nanoseconds) or 0
-        return State(owner, told.account(REPUTATION), version, paused, at_rest, held, staged, since)
+        return State(owner, told.account(REPUTATION), version, paused, at_rest, held, staged, since, left)
 
-    def _announced(self, contract: str) -> tuple[str, int]:
-        """The code that this device has announced to a contract, and not put in yet; and from when on it may."""
-        for line in self._lines(contract):
+    def _left_paused(self, contract: str) -> bool:
+        """Has an earlier run on this device paused it, and not let it go on since?"""
+        for line in self._chain.journal.lines(state=kept.State.DONE):
             intent = line.entry.intent
-            if line.entry.state is not kept.State.DONE:
-                continue  # an upgrade that failed has left what was announced as it is
-            if intent.method == UPGRADE:
-                break
-            if intent.method == STAGE:
-                told = b"" if line.entry.outcome is None else line.entry.outcome.value.strip(b'"')
-                since = int(told) if told.isdigit() and len(told) < 20 else line.changed * 1_000_000 + WAIT_NS
-                return str(json.loads(intent.args)["code_hash"]), since
-        return "", 0
-
-    def _paused_long(self, contract: str, block: Block) -> bool:
-        """Has this device paused it so long ago that nothing can be under way, whatever its books say?"""
-        for line in self._lines(contract):
-            if line.entry.intent.method == RESUME:
-                break
-            if line.entry.intent.method == PAUSE and line.entry.state is kept.State.DONE:
-                return block.time >= line.changed * 1_000_000 + STILL_NS
+            here = (line.about, intent.network, intent.receiver) == (ABOUT, self._chain.known, contract)
+            if here and intent.method in (PAUSE, RESUME):
+                return intent.method == PAUSE
         return False
-
-    def _lines(self, contract: str) -> Iterator[Line]:
-        """What this device has done to a contract, the last thing first."""
-        for line in self._chain.journal.lines(ended=True):
-            if (line.about, line.entry.intent.network, line.entry.intent.receiver) == (
-                ABOUT,
-                self._chain.known,
-                contract,
-            ):
-                yield line
 
     async def _signers(self, found: Plan, there: Mapping[str, There]) -> None:
         """Raise unless all who sign are there, with their keys and enough money."""
@@ -263,8 +238,7 @@ class Deployer:
             case kind if kind in (PAUSE, RESUME):
                 return json_args(), Check("info", json_args(), "paused", equals=json.dumps(kind == PAUSE)), True
             case kind if kind == STAGE:
-                told = Check("info", json_args(), "staged", equals=step.code) if step.name == REGISTRY else None
-                return json_args(code_hash=step.code), told, True
+                return json_args(code_hash=step.code), Check("info", json_args(), "staged", equals=step.code), True
             case _:
                 return b"", None, False
 

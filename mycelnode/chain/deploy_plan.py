@@ -71,7 +71,8 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class State:
     """What a contract says of itself. ``other``: the account of the other one; ``held``: yoctoNEAR that are not its own to spend;
-    ``staged``: the checksum of the code that is announced; ``from_ns``: from when on it may come.
+    ``staged``: the checksum of the code that is announced; ``from_ns``: from when on it may come. ``left``: it is paused by an
+    earlier run, which did not get to let it go on.
     """
 
     owner: str
@@ -82,6 +83,7 @@ class State:
     held: int = 0
     staged: str = ""
     from_ns: int = 0
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ def plan(asked: Asked, seen: Seen) -> Plan:
     changes, until = work.replaced() if asked.upgrade else ([], None)
     steps = [*changes, *work.made(), *(work.locked() if asked.locks else ())]
     codes = {name: there.code for name, there in seen.contracts.items()}
-    return Plan(tuple(work.funded(steps)), tuple(work.notes()), until, codes)
+    return Plan(tuple(work.funded(steps)), tuple(work.notes(until)), until, codes)
 
 
 def _judge(asked: Asked, name: str, there: There) -> None:
@@ -239,16 +241,23 @@ class _Work:
             staged = {name: self._state(name) for name in self.old}
             missing = [name for name in self.old if staged[name].staged != self.asked.codes[name][1]]
             if missing:
-                return [self._staging(name) for name in missing], self.seen.now_ns + WAIT_NS
+                return [*self._let_go_on(), *map(self._staging, missing)], self.seen.now_ns + WAIT_NS
             until = max(state.from_ns for state in staged.values())
             if self.seen.now_ns < until:
-                return [], until
+                return [*self._let_go_on()], until
         return [*self._changes()], None
 
     def _keyed(self) -> bool:
         if self.asked.locks:
             return False
         return all(self.seen.keys.get(name) in self.seen.contracts[name].keys for name in self.old)
+
+    def _let_go_on(self) -> Iterator[Step]:
+        """For the two days, what an earlier run has left paused. What the owner has paused otherwise stays so: it may be in need of
+        the very code that is announced."""
+        for name in reversed(NAMES):
+            if name in self.seen.contracts and self._state(name).paused and self._state(name).left:
+                yield self._call(RESUME, name)
 
     def _staging(self, name: str) -> Step:
         said = f"announce the new code of {self.asked.contract(name)}, which may come two days later"
@@ -314,13 +323,15 @@ class _Work:
             return 0 if name == REGISTRY else GROWTH // 2  # the registry counts all that it is made with as its base
         return max(0, there.balance - max(there.state.held, there.storage * YOCTO_A_BYTE))
 
-    def notes(self) -> Iterator[str]:
+    def notes(self, until: int | None) -> Iterator[str]:
         """What the operator should know besides."""
         if not self.asked.locks:
             yield "the keys of the contracts stay: who has them can replace the code, and take what it holds"
         for name in self.seen.contracts:
             if self._state(name).paused and not self.asked.upgrade:
                 yield f"{self.asked.contract(name)} is paused; --upgrade lets it go on"
+            if self._state(name).paused and until is not None and not self._state(name).left:
+                yield f"{self.asked.contract(name)} is paused, though not by this command, and stays so until the new code is in"
 
     def _state(self, name: str) -> State:
         state = self.seen.contracts[name].state

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from mycelnode.chain.amounts import GAS_PRICE, TGAS
+from mycelnode.chain.amounts import GAS_PRICE, TGAS, is_implicit
 
 # Batches: several actions in one receipt, which `batches` makes. No method of a contract has such a name.
 CREATE: Final = "+create"  # an account, its key, its money, its code, and its beginning
 REPLACE: Final = "+replace"  # the code, by the account's own key, and the migration of its state
 UPGRADE: Final = "+upgrade"  # the same, by a call of the owner, who has announced it
 LOCK: Final = "+lock"  # every full-access key goes
-BATCHES: Final = frozenset((CREATE, REPLACE, UPGRADE, LOCK))
+SUCCEED: Final = "+succeed"  # a price and a manifest, in the place of those that a pattern has
+BATCHES: Final = frozenset((CREATE, REPLACE, UPGRADE, LOCK, SUCCEED))
+SUCCESSION: Final = ("set_price", "update_pattern")  # what it calls
 
 _OTHER: Final = 12 * TGAS
 _METHODS: Final[Mapping[str, int]] = {
@@ -28,6 +30,7 @@ _METHODS: Final[Mapping[str, int]] = {
     CREATE: 10 * TGAS,  # of `new`
     REPLACE: 10 * TGAS,  # of `migrate`
     LOCK: 0,
+    SUCCEED: 10 * TGAS,  # of both
 }
 TRANSFER: Final = TGAS  # of a transfer, on both sides
 CREATION: Final = 10 * TGAS  # of one that makes an account, with its key
@@ -42,6 +45,16 @@ FREE_BYTES: Final = 770  # an account that stores no more need keep nothing (NEP
 def gas_of(method: str) -> int:
     """Gas for a call of ``method``; without a method, none is given: a transfer takes what it takes."""
     return _METHODS.get(method, _OTHER) if method else 0
+
+
+def gas_of_transfer(receiver: str) -> int:
+    """All the gas that is bought for a transfer. An account that is named after its key is paid for as if it had to be made."""
+    return CREATION if is_implicit(receiver) else TRANSFER
+
+
+def calls_of(method: str) -> tuple[str, ...]:
+    """What is called for an intent with this method, one after the other."""
+    return SUCCESSION if method == SUCCEED else (method,)
 
 
 def paid_in_advance(gas: int, price: int = GAS_PRICE) -> int:

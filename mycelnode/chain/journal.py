@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from mycelnode.protocols.payment_journal import Entry, Intent, State, decode_ent
 MAX_LIVE: Final = 1_000  # that wait or are under way
 MAX_TRIES: Final = 1_000  # of one intent that failed each time
 MAX_ROWS: Final = 10_000  # that are listed at once
+MAX_NO: Final = (1 << 63) - 1  # of a line
 AGAIN: Final = frozenset(
     (State.FAILED, State.CANCELLED, State.UNKNOWN)
 )  # what may be wanted once more: first its check is asked
@@ -134,6 +135,15 @@ class Journal:
             wanted["state = ?"] = state.value
         where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
         return self._look(f"SELECT {_COLUMNS} FROM payments {where} ORDER BY no DESC LIMIT ?", *wanted.values(), most)
+
+    def calls(
+        self, method: str, states: Collection[State], *, before: int | None = None, most: int = MAX_ROWS
+    ) -> list[Line]:
+        """The newest lines of a method that are in one of these states, the newest first, and ``before`` the one with a number."""
+        marks = ", ".join("?" * len(states))
+        asked = f"SELECT {_COLUMNS} FROM payments WHERE method = ? AND state IN ({marks}) AND no < ? ORDER BY no DESC LIMIT ?"
+        names = [state.value for state in states]
+        return self._look(asked, method, *names, MAX_NO if before is None else before, min(most, MAX_ROWS))
 
     def spent(self, network: str) -> list[Spent]:
         """What was spent within a day on this network, or still may be. Transfers are from one account of ours to another, and

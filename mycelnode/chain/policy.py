@@ -40,11 +40,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """``amount`` yoctoNEAR to a contract; ``creator``: whose pattern is used; None: it is no use of a pattern."""
+    """``amount`` yoctoNEAR to a contract, by so many ``calls``; ``creator``: whose pattern is used; None: it is no use of one."""
 
     contract: str
     amount: int
     creator: str | None = None
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def decide(limits: Limits, payment: Payment, before: Iterable[Spent]) -> Verdict
     amount = payment.amount
     if payment.contract not in limits.contracts:
         return _no(f"{payment.contract} is none of the contracts that may be paid (near.registry, near.contracts)")
-    if amount <= FREE:
+    if amount <= FREE * payment.calls:
         return Verdict(True, False, "")
     if payment.creator is not None and amount > limits.per_use:
         return _no(

@@ -10,12 +10,12 @@ from mycelnode.chain.batches import gas_bought
 from mycelnode.chain.gas import (
     BATCHES,
     CREATE,
-    CREATION,
     FREE_BYTES,
     MARGIN,
     NEW_ACCOUNT,
-    TRANSFER,
+    SUCCEED,
     YOCTO_A_BYTE,
+    gas_of_transfer,
     paid_in_advance,
 )
 from mycelnode.chain.near import AccessKey, Block, Near
@@ -24,7 +24,7 @@ from mycelnode.errors import ContractRefused, ContractWrong, DeployRefused
 from mycelnode.protocols.payment_journal import Intent
 
 PAUSABLE: Final = frozenset(
-    ("register_pattern", "update_pattern", "set_price", "rate_pattern", "record_fl_contribution")
+    ("register_pattern", "update_pattern", "set_price", SUCCEED, "rate_pattern", "record_fl_contribution")
 )
 NOTHING: Final = "nothing was spent"
 
@@ -35,7 +35,7 @@ async def refusal(near: Near, intent: Intent, key: AccessKey, block: Block) -> s
         why = _of_key(intent, key, block) or await _of_money(near, intent, block)
     except DeployRefused as error:  # it would bring other code than was meant
         why = str(error)
-    if not why and intent.method and intent.method not in BATCHES:
+    if not why and intent.method and intent.method not in BATCHES - PAUSABLE:
         try:
             why = await _of_contract(near, intent, block)
         except (ContractRefused, ContractWrong) as error:
@@ -67,11 +67,11 @@ async def _of_money(near: Near, intent: Intent, block: Block) -> str:
     if intent.method in BATCHES:
         gas, more = gas_bought(intent), NEW_ACCOUNT if intent.method == CREATE else 0
     elif not intent.method:
-        gas = TRANSFER
+        gas = gas_of_transfer(intent.receiver)
         if await near.account(intent.receiver, block.hash) is None:
             if not is_implicit(intent.receiver):
                 return f"there is no account {intent.receiver} on this network"
-            gas, more = CREATION, NEW_ACCOUNT
+            more = NEW_ACCOUNT
     kept = account.storage * YOCTO_A_BYTE if account.storage > FREE_BYTES else 0
     has = max(0, account.balance - max(0, kept - account.locked))
     needed = intent.deposit + more + paid_in_advance(gas, block.gas_price)

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from mycelnode import audit
+from mycelnode.chain.accounts import Accounts
 from mycelnode.chain.actions import Actions, Signer
 from mycelnode.chain.amounts import account_id
+from mycelnode.chain.gas import calls_of
 from mycelnode.chain.indexer import Indexer
 from mycelnode.chain.journal import Journal
 from mycelnode.chain.keys import Credentials
@@ -18,7 +20,7 @@ from mycelnode.chain.policy import Limits, Payment, Spent, Verdict, decide
 from mycelnode.chain.registry import Quote, Registered, Registry
 from mycelnode.chain.rpc import open_rpc
 from mycelnode.chain.wallet import Wallet
-from mycelnode.errors import ConfigError, NearUnreachable, SpendingRefused, first
+from mycelnode.errors import ConfigError, MycelError, NearUnreachable, SpendingRefused, first
 from mycelnode.mesh import Mesh
 from mycelnode.protocols.payment_journal import Entry, Intent, State
 
@@ -37,6 +39,7 @@ class Chain:
         self.journal = Journal(mesh.database, mesh.clock)
         self.payments = Payments(near, self.journal, credentials, mesh.clock, poll=poll)
         self.wallet = Wallet(near, credentials, poll=poll)
+        self.accounts = Accounts(mesh, self.journal, near.rpc.network)
         self.indexer = Indexer(near, lambda: self.registry, mesh.database, mesh.clock)
         self._problem = ""
 
@@ -120,9 +123,9 @@ class Chain:
 
     # --- paying ------------------------------------------------------------------------------------------------------------------
 
-    def verdict(self, amount: int, creator: str | None) -> Verdict:
+    def verdict(self, amount: int, creator: str | None, calls: int = 1) -> Verdict:
         """May that be paid to the registry now?"""
-        payment = Payment(str(self.mesh.settings.get("near.registry")), amount, creator)
+        payment = Payment(str(self.mesh.settings.get("near.registry")), amount, creator, calls)
         return decide(self.limits, payment, self.journal.spent(self.known))
 
     def questions(self, pattern: Registered, quote: Quote) -> list[str]:
@@ -158,7 +161,8 @@ class Chain:
         limits = self.limits
 
         def judge(spent: Sequence[Spent]) -> None:
-            verdict = decide(limits, Payment(intent.receiver, intent.deposit, creator), spent)
+            payment = Payment(intent.receiver, intent.deposit, creator, len(calls_of(intent.method)))
+            verdict = decide(limits, payment, spent)
             if not verdict.allowed:
                 raise SpendingRefused(verdict.said)
             if unasked:
@@ -179,6 +183,12 @@ async def open_chain(
     mesh: Mesh, *, network: str | None = None, credentials: Credentials | None = None, poll: float = POLL_SECONDS
 ) -> AsyncIterator[Chain]:
     """The network of the settings, or another one. Nobody is asked anything yet."""
-    network = network or mesh.settings.get("near.network")
-    async with open_rpc(network, mesh.settings.get("near.rpc"), clock=mesh.clock) as rpc:
-        yield Chain(mesh, Near(rpc), credentials or Credentials(), poll)
+    usual = mesh.settings.get("near.network")
+    async with open_rpc(network or usual, mesh.settings.get("near.rpc"), clock=mesh.clock) as rpc:
+        chain = Chain(mesh, Near(rpc), credentials or Credentials(), poll)
+        if chain.network == usual:  # of which the settings tell
+            try:
+                await chain.accounts.go_on()
+            except MycelError as error:
+                _log.warning("who is to pay from now on could not be kept, until the next start: %s", error)
+        yield chain

@@ -31,15 +31,15 @@ async def sight(near: Near, entry: Entry, block: Block, valid: int) -> Sight:
     key = await near.access_key(intent.account, intent.key, block.hash)
     done: bool | None = None
     why = ""
-    if intent.method in BATCHES:
-        done = await batches.done(near, intent, block.hash)
-    elif intent.check is not None:
+    if intent.check is not None:
         try:
             viewed = await near.view(intent.receiver, intent.check.method, intent.check.args, block.hash)
         except (ContractRefused, ContractWrong) as error:  # what is signed is decided without it
             why = f"{error}; nothing was spent"
         else:
             done = intent.check.met(viewed.value)
+    elif intent.method in BATCHES:
+        done = await batches.done(near, intent, block.hash)
     if fresh and key is not None and not done and not why:
         why = await refusal(near, intent, key, block)
     nonce = None if key is None else key.nonce

@@ -81,6 +81,7 @@ def restore(options: Options, file: Path, name: str | None) -> None:
         "created": rfc3339(made.created),
         "patterns": made.patterns,
         "config_aside": None if made.config_aside is None else str(made.config_aside),
+        "spender": made.spender or None,
     }
     show(options, answer, partial(_say_restored, options))
 
@@ -115,6 +116,16 @@ def _say_restored(options: Options, answer: Mapping[str, Any]) -> None:
         print(f"{plural(answer['patterns'], 'pattern')} came with them.")
     if answer["config_aside"]:
         print(f"The settings that lay here are in {answer['config_aside']} now.")
+    if answer["spender"]:
+        print(said_of_spender(answer["spender"]))
     print("This device has a new key and is no member yet.")
     print(f"now: {options.program('join')} INVITE, with an invite from another device;")
     print(f"  or, when there is no other: {options.program('recover')}, with the recovery phrase")
+
+
+def said_of_spender(account: str) -> str:
+    """That another account has to pay here than the one that did where the backup was made."""
+    return (
+        f"{account} paid for uses there and does not here, as its key is in no backup: `mycelnode chain account create` makes"
+        " another one; if that device is gone, and you have its key file, `chain account import FILE --spender` takes it in."
+    )

@@ -28,6 +28,7 @@ from mycelnode.cli._common import (
     working,
 )
 from mycelnode.cli._streams import OutputLost, output_missing
+from mycelnode.cli.backup import said_of_spender
 
 TELL_SECONDS = 10.0  # how long `leave` tries to reach the others, and then to tell them
 MAX_TTL_SECONDS = 7 * 86400  # as `mycelnode.node` has it, which is too heavy to import for that
@@ -178,14 +179,15 @@ def recover(
         raise click.UsageError("--since says from when on a device that --revoke names counts no more")
     since_ms = None if since is None else parse_since(since, datetime.now().astimezone())
     phrase = read_phrase(one_line=file is not None)
-    root = root_from_phrase(phrase)
+    root, spender = root_from_phrase(phrase), ""
     if file is not None:
         from mycelnode import backup
 
         passphrase = read_secret("Passphrase of the backup", PASSPHRASE)
         if not backup.restored_from(options.data, file):  # by this command, before something else of it was refused
             with working("putting the backup back"):
-                backup.restore(options.data, file, passphrase, name, clock=clock.system(), root=root.public)
+                restored = backup.restore(options.data, file, passphrase, name, clock=clock.system(), root=root.public)
+                spender = restored.spender
     with working("recovering"):
         answer = trio.run(
             partial(
@@ -200,7 +202,7 @@ def recover(
                 since_ms=since_ms,
             )
         )
-    show(options, answer, partial(_say_recovered, options))
+    show(options, {**answer, "spender": spender or None}, partial(_say_recovered, options))
 
 
 @command(name="leave", short_help="Take this device out of its mesh.")
@@ -268,6 +270,8 @@ def _say_recovered(options: Options, answer: Mapping[str, Any]) -> None:
             f"{device['name']} ({short(device['device'])}) is out by the word of a device that you have just put out."
         )
         print("If that was a thief: recover once more, with --since and the time of the theft.")
+    if answer["spender"]:
+        print(said_of_spender(answer["spender"]))
     if not answer["synced"]:
         print("What the other devices know comes as soon as they and this one run.")
     print(f"now: {options.program('run')}")

@@ -420,17 +420,17 @@ class Patterns:
     async def rate(self, cid: str, *, success: bool, stars: int | None = None) -> PatternOutcomes:
         """Note how it went, which ranks what is found, among the person's devices. ``stars`` are 1 to 5.
 
-        A use that was paid for is rated on chain, too, in public; without stars as the best or the worst.
+        A use that was paid for is rated on chain, too, in public, by the account that paid; without stars as the best or the worst.
 
         Raises `CidRefused`, `BlockMissing` for what is not in the library, `ValueRefused`, and what writing raises;
-        `PaymentNeeded` if it is registered and no paid use is left to be rated, `NearRefused`, `NearUnreachable`.
+        `PaymentNeeded` if all uses that were paid for are rated, `KeyFileError`, `NearRefused`.
         """
         named = _cid(cid)
         known = self._info(named)
         if stars is not None and not 1 <= stars <= MAX_STARS:
             raise ValueRefused(f"a rating has 1 to {MAX_STARS} stars")
         queued = None
-        if known.price and not known.mine and self.trade is not None and not self.trade.buyer.unable():
+        if known.price and not known.mine and self.trade is not None:
             manifest = await self._keeper.load(named)
             queued = await self.trade.buyer.rate(manifest, success=success, stars=stars)
         await self._keeper.rate(named, success=success, stars=stars)

@@ -34,6 +34,7 @@ from mycelnode.protocols.payment_journal import Entry, State
 
 WAIT_SECONDS: Final = 60.0  # for a payment to be final, before it is said that it goes on by itself
 RATING_SECONDS: Final = 10.0  # the same of a rating
+MAYBE_PAID: Final = frozenset((State.DONE, State.UNKNOWN))  # the chain tells of which it was
 BEST, WORST = 5, 1  # stars of a use that went well, and of one that did not, where nobody gave any
 
 Say = Callable[[str], None]
@@ -202,33 +203,38 @@ class Buyer:
     # --- rating ------------------------------------------------------------------------------------------------------------------
 
     async def rate(self, manifest: Manifest, *, success: bool, stars: int | None) -> Entry | None:
-        """Have a use rated on chain that was paid for; None: the pattern is not registered, so there is nothing to rate there.
+        """Have a use rated on chain, by the account that paid for it; None: none was paid for, so there is nothing to rate there.
 
-        What is known here is enough while no server answers. Raises `PaymentNeeded` if no use is left to be rated.
+        What is known here is enough while no server answers. Raises `PaymentNeeded` if each paid use is rated already, and
+        `KeyFileError` if the key of the account that paid is not here any more.
         """
         chain, cid = self._chain, str(manifest.cid)
-        bought = [line.entry for line in chain.journal.about(cid) if line.entry.intent.network.startswith(chain.known)]
-        paid = [entry for entry in bought if (entry.intent.method, entry.state) == ("use_pattern", State.DONE)]
-        rated = [entry for entry in bought if entry.intent.method == "rate_pattern"]
-        if paid:
-            number = int(json.loads(paid[0].intent.args)["id"])
-        elif manifest.near is None or (found := await self._registered(manifest.near, manifest.cid)) is None:
+        if not chain.mesh.settings.get("near.registry"):
             return None
-        else:
-            number = found.id
+        here = (chain.known, chain.registry.contract)
+        entries = [line.entry for line in chain.journal.about(cid)]
+        lines = [one for one in entries if (one.intent.network, one.intent.receiver) == here]
+        bought = [entry for entry in lines if entry.intent.method == "use_pattern" and entry.state in MAYBE_PAID]
+        rated = [entry for entry in lines if entry.intent.method == "rate_pattern"]
         if any(not entry.ended for entry in rated):
             raise await self._unrated(cid, "a rating of it is under way, and goes first")
-        try:
-            receipt = await chain.registry.receipt(number, chain.spender)
-        except NearUnreachable:
-            done = sum(entry.state is State.DONE for entry in rated)
-            receipt = Receipt(len(paid), done, None, None)
-        if receipt is None or receipt.rated >= receipt.uses:
+        number = await self._number(manifest, bought)
+        if number is None:
+            return None
+        payers = dict.fromkeys(entry.intent.account for entry in bought)
+        if not self.unable():
+            payers[chain.spender] = None  # which may have paid by another device, or before this folder was made
+        found = {account: await self._receipt(number, account, bought, rated) for account in payers}
+        payer = next((account for account, receipt in found.items() if receipt.rated < receipt.uses), None)
+        if payer is None:
+            used = [account for account, receipt in found.items() if receipt.uses]
+            if not used or await self._is_free_by_now(number):
+                return None
             raise await self._unrated(
-                cid, f"each use that {chain.spender} has paid for can be rated once, and none is left"
+                cid, f"each use that {' or '.join(used)} has paid for can be rated once, and none is left"
             )
-        intent = (await chain.actions(chain.spender)).rate(
-            number, receipt, success=success, rating=stars or (BEST if success else WORST)
+        intent = (await chain.actions(payer)).rate(
+            number, found[payer], success=success, rating=stars or (BEST if success else WORST)
         )
         entry = await chain.want(intent, about=cid)
         with suppress(OutcomeUnknown):
@@ -237,8 +243,37 @@ class Buyer:
             raise NearRefused(entry.word)
         return entry
 
-    async def _registered(self, creator: str, cid: Cid) -> Registered | None:
-        return await self._chain.registry.pattern_by_hash(creator, cid.digest.hex())
+    async def _number(self, manifest: Manifest, bought: Sequence[Entry]) -> int | None:
+        """Under which the registry has a pattern: that of the payments, or what a server says."""
+        if bought:
+            return int(json.loads(bought[0].intent.args)["id"])
+        if manifest.near is None:
+            return None
+        try:
+            found = await self._chain.registry.pattern_by_hash(manifest.near, manifest.cid.digest.hex())
+        except NearUnreachable:  # nobody here has paid for it, as far as is known
+            return None
+        return None if found is None else found.id
+
+    async def _receipt(self, number: int, account: str, bought: Sequence[Entry], rated: Sequence[Entry]) -> Receipt:
+        """The uses of an account; while no server answers, those that this device knows to be done."""
+        try:
+            told = await self._chain.registry.receipt(number, account)
+        except NearUnreachable:
+            done = [
+                sum((entry.intent.account, entry.state) == (account, State.DONE) for entry in entries)
+                for entries in (bought, rated)
+            ]
+            return Receipt(done[0], done[1], None, None)
+        return told or Receipt(0, 0, None, None)
+
+    async def _is_free_by_now(self, number: int) -> bool:
+        """Can its uses have been free since the last one that was paid for?"""
+        try:
+            pattern = await self._chain.registry.pattern(number)
+        except NearUnreachable:
+            return False
+        return pattern is not None and not pattern.price
 
     async def _unrated(self, cid: str, why: str) -> PaymentNeeded:
         await self._chain.audit_refusal(cid, why)

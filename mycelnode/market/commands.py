@@ -5,23 +5,21 @@ They work with or without a running node. Amounts are yoctoNEAR in decimal digit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 from mycelnode.background import open_background
-from mycelnode.chain.amounts import account_id, is_implicit, parse_yocto
 from mycelnode.chain.journal import Line
-from mycelnode.chain.keys import KeyFile
 from mycelnode.chain.policy import DAY_MS
 from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain, open_chain
-from mycelnode.collective.requests import amount, canonical, file_path, optional, whole
+from mycelnode.collective.requests import amount, canonical, whole
 from mycelnode.commands import Handler, Request, flag, rfc3339
-from mycelnode.errors import AmountRefused, ConfigError, ControlError, KeyFileError, NearRefused, OutcomeUnknown
+from mycelnode.errors import ControlError, NearRefused, OutcomeUnknown
+from mycelnode.market.account_commands import AccountCommands
 from mycelnode.market.deploy_commands import PLAN, DeployCommands, network_of
+from mycelnode.market.receipts import PAGE, page
 from mycelnode.mesh import Mesh
 from mycelnode.patterns.cid import Cid
 from mycelnode.protocols.payment_journal import Entry, Intent, State
@@ -31,7 +29,6 @@ CANCEL_SECONDS: Final = 15.0
 RELEASE_WAIT_MS: Final = (
     30 * DAY_MS
 )  # from retiring a pattern until what is held for it can be taken back, as the contract has it
-LEFT_BEHIND: Final = 2 * 10**22  # yoctoNEAR that stay in an account that is replaced, for the gas of the transfer
 SHOWN: Final = 1_000  # lines at once
 
 
@@ -44,122 +41,15 @@ class ChainCommands:
     def table(self) -> dict[str, Handler]:
         """Command name → handler."""
         return {
-            "chain.account": self.account,
-            "chain.account.create": self.create,
-            "chain.account.import": self.import_,
-            "chain.account.rotate": self.rotate,
-            "chain.balance": self.balance,
             "chain.policy": self.policy,
             "chain.outbox": self.outbox,
             "chain.outbox.cancel": self.cancel,
             "chain.receipts": self.receipts,
             "chain.claim": self.claim,
+            **AccountCommands(self._chain).table(),
             **DeployCommands(self._chain).table(),
             "pattern.price": self.price,
             "pattern.retire": self.retire,
-        }
-
-    # --- accounts ----------------------------------------------------------------------------------------------------------------
-
-    async def account(self, request: Request) -> dict[str, Any]:
-        """Who publishes and who pays, and whether their keys are here."""
-        chain = self._chain()
-        get = chain.mesh.settings.get
-        named = dict.fromkeys(account for account in (get("near.account"), get("near.spender")) if account)
-        return {
-            "network": chain.network,
-            "account": get("near.account") or None,
-            "spender": get("near.spender") or get("near.account") or None,
-            "keys": [_key(chain, account) for account in named],
-        }
-
-    async def create(self, request: Request) -> dict[str, Any]:
-        """A new account: ``name`` publishes and is paid; without a name it is named after its key, and pays for this device.
-
-        ``from``: the account, or the key file of one, that gives it ``amount``.
-        """
-        chain, name, given = self._chain(), optional(request, "name"), amount(request, "amount") or 0
-        source = optional(request, "from")
-        parent = None if source is None else chain.wallet.find(source)
-        if name is not None:
-            made = await chain.wallet.create(name, parent=parent, amount=given)
-            await chain.identify()  # from then on things can be wanted while nobody answers
-            chain.mesh.settings.set_local("near.account", made.account)
-            return _made(chain, made)
-        if spender := chain.mesh.settings.get("near.spender"):
-            raise ConfigError(
-                f"{spender} pays for this device already; `mycelnode chain account rotate` puts another in its place"
-            )
-        if parent is not None and given:  # or an account would be set that has nothing, and another could not be made
-            await chain.wallet.afford(parent.account, given)
-        made = await self._spender(chain)
-        if parent is not None and given:
-            await self._transfer(chain, parent, made.account, given)
-        return _made(chain, made)
-
-    async def import_(self, request: Request) -> dict[str, Any]:
-        """Take in a key file that the network knows as a full-access key; with ``spender`` its account pays for uses.
-
-        ``kept``: who publishes and is paid as before, as that was another account already.
-        """
-        chain, path = self._chain(), Path(file_path(request))
-        found = chain.credentials.read(path, optional(request, "account"))
-        await chain.wallet.confirm(found)
-        await chain.identify()
-        taken = chain.wallet.take_in(path, found.account)
-        before, kept = str(chain.mesh.settings.get("near.account")), None
-        if flag(request, "spender"):
-            chain.mesh.settings.set_local("near.spender", taken.account)
-        elif before and before != taken.account:
-            kept = before  # a key that is only needed here, such as an owner's, must not change who is paid
-        else:
-            chain.mesh.settings.set_local("near.account", taken.account)
-        return {**_made(chain, taken), "kept": kept}
-
-    async def rotate(self, request: Request) -> dict[str, Any]:
-        """Another spending account, named after a new key, to which what the one before has is sent."""
-        chain = self._chain()
-        before = str(chain.mesh.settings.get("near.spender"))
-        if before and any(line.entry.intent.account == before for line in chain.journal.lines(ended=False)):
-            raise NearRefused(f"payments of {before} are under way; wait for them, or cancel them, and then rotate")
-        if before and any(line.entry.intent.receiver == before for line in chain.journal.lines(ended=False)):
-            raise NearRefused(
-                f"money is still on its way to {before}, and would stay there; see `mycelnode chain outbox`"
-            )
-        left = await chain.wallet.balance(before) if before else None
-        made = await self._spender(chain)
-        moved = 0 if left is None else max(0, left.spendable - LEFT_BEHIND)
-        if moved:
-            await self._transfer(chain, chain.credentials.find(chain.network, before), made.account, moved)
-        return {**_made(chain, made), "before": before or None, "moved": str(moved)}
-
-    async def _spender(self, chain: Chain) -> KeyFile:
-        made = chain.wallet.new_implicit()
-        chain.mesh.settings.set_local("near.spender", made.account)
-        return made
-
-    async def _transfer(self, chain: Chain, source: KeyFile, receiver: str, yocto: int) -> Entry:
-        """Journalled like a payment, though no limit holds for it: the money stays with its owner."""
-        if source.account not in {chain.mesh.settings.get("near.account"), chain.mesh.settings.get("near.spender")}:
-            chain.credentials.write(chain.network, source.account, source.key)  # the outbox may have to sign later
-        actions = await chain.actions(source.account)
-        wanted = await chain.payments.want(actions.transfer(receiver, yocto))
-        return _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
-
-    async def balance(self, request: Request) -> dict[str, Any]:
-        """What an account has at the last final block."""
-        chain = self._chain()
-        account = optional(request, "account") or chain.spender
-        found = await chain.wallet.balance(account_id(account))
-        if found is None:
-            made = "; it is made by what is first sent to it" if is_implicit(account) else ""
-            raise NearRefused(f"there is no account {account} on {chain.network}{made}")
-        return {
-            "account": account,
-            "balance": str(found.total),
-            "spendable": str(found.spendable),
-            "height": found.height,
-            "network": chain.network,
         }
 
     # --- limits ------------------------------------------------------------------------------------------------------------------
@@ -206,10 +96,11 @@ class ChainCommands:
         return _line(chain, found)
 
     async def receipts(self, request: Request) -> dict[str, Any]:
-        """The uses that were paid for, the newest first."""
-        chain = self._chain()
-        paid = [line for line in chain.journal.lines(state=State.DONE) if line.entry.intent.method == "use_pattern"]
-        return {"receipts": [_receipt(line) for line in paid]}
+        """The uses that were paid for, the newest first: at most ``limit``, of those ``before`` the number of the last one that is
+        known already. See `receipts.page`."""
+        before, limit = whole(request, "before", None, 1, 1 << 62), whole(request, "limit", PAGE, 1, PAGE)
+        assert limit is not None, "it has a default"
+        return page(self._chain(), before, limit)
 
     # --- what a creator does -----------------------------------------------------------------------------------------------------
 
@@ -255,15 +146,17 @@ class ChainCommands:
         return _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
 
     async def claim(self, request: Request) -> dict[str, Any]:
-        """Take what could not be paid out to our accounts."""
+        """Take what could not be paid out to our accounts, those that were replaced among them."""
         chain, claimed = self._chain(), dict[str, str]()
         publishes = chain.mesh.settings.get("near.account")  # who only buys has none
-        for account in dict.fromkeys((chain.account if publishes else chain.spender, chain.spender)):
+        used = dict.fromkeys((chain.account if publishes else chain.spender, chain.spender))
+        for account in dict.fromkeys((*used, *chain.accounts.former)):
             waiting = await chain.registry.claimable(account)
             if waiting:
                 wanted = await chain.want((await chain.actions(account)).claim())
                 _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
-            claimed[account] = str(waiting)
+            if waiting or account in used:
+                claimed[account] = str(waiting)
         return {"claimed": claimed, "amount": str(sum(map(int, claimed.values())))}
 
 
@@ -271,18 +164,6 @@ def _ended(entry: Entry) -> Entry:
     if entry.state is not State.DONE:
         raise NearRefused(entry.word)
     return entry
-
-
-def _key(chain: Chain, account: str) -> dict[str, Any]:
-    try:
-        found = chain.credentials.find(chain.network, account)
-    except KeyFileError as error:
-        return {"account": account, "key": None, "file": None, "problem": str(error)}
-    return {"account": account, "key": found.key.name, "file": str(found.path), "problem": None}
-
-
-def _made(chain: Chain, made: KeyFile) -> dict[str, Any]:
-    return {"network": chain.network, "account": made.account, "key": made.key.name, "file": str(made.path)}
 
 
 def _line(chain: Chain, line: Line) -> dict[str, Any]:
@@ -305,42 +186,6 @@ def _line(chain: Chain, line: Line) -> dict[str, Any]:
         "added": rfc3339(line.added),
         "changed": rfc3339(line.changed),
     }
-
-
-def _receipt(line: Line) -> dict[str, Any]:
-    """``price`` and ``fee`` as the contract said; None if nobody remembered what it had said, or it is no amount."""
-    entry = line.entry
-    told: Any = None
-    if entry.outcome is not None:
-        try:
-            told = json.loads(entry.outcome.value)
-        except (ValueError, RecursionError):
-            told = None
-    told = told if isinstance(told, dict) else {}
-    back = _told(told, "refunded") or "0"
-    asked = json.loads(entry.intent.args)
-    return {
-        "time": rfc3339(line.changed),
-        "cid": line.about,
-        "pattern": asked["id"],
-        "nth": asked["nth"],
-        "creator": line.creator,
-        "account": entry.intent.account,
-        "paid": str(max(0, line.amount - int(back))),
-        "price": _told(told, "price"),
-        "fee": _told(told, "fee"),
-        "gas": None if entry.outcome is None else str(entry.outcome.burnt),
-        "transaction": entry.signed.hash if entry.signed else None,
-        "network": entry.intent.network,
-    }
-
-
-def _told(told: dict[str, Any], field: str) -> str | None:
-    """An amount of what a contract is said to have answered: a server can have made it up."""
-    try:
-        return str(parse_yocto(told.get(field)))
-    except AmountRefused:
-        return None
 
 
 async def ask_without_node(mesh: Mesh, kind: str, request: Request) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mycelnode.chain.actions import ONE_CALL, TWO_CALLS
 from mycelnode.chain.amounts import format_near
 from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain
@@ -90,18 +91,20 @@ class Registrar:
             asked = False
         except (ContractRefused, NearRpcWrong) as error:
             raise NearRefused(f"{error}; {NOTHING}") from error
+        price = int(said.get("price", 0))
         if former is not None:
-            deposit = 1
+            deposit = ONE_CALL if former.price == price else TWO_CALLS
         elif replaced is not None and self._is_under_way(str(replaced)):
             raise NearRefused(
                 f"{replaced}, which this replaces, is just being registered, and that goes first; {NOTHING}"
             )
-        plan = Plan(account, registry.contract, said["domain"], int(said.get("price", 0)), deposit, former, asked)
+        plan = Plan(account, registry.contract, said["domain"], price, deposit, former, asked)
         await self._check(plan, agreed)
         return plan
 
     async def _check(self, plan: Plan, agreed: int | None) -> None:
-        former, verdict, why = plan.former, self._chain.verdict(plan.deposit, None), ""
+        former, why = plan.former, ""
+        verdict = self._chain.verdict(plan.deposit, None, calls=1 if former is None else plan.deposit)
         if former is not None and former.retired_at is not None:
             raise NearRefused(f"{former.cid}, which this replaces, is retired for ever; {NOTHING}")
         if former is not None and former.domain != plan.domain:
@@ -121,14 +124,14 @@ class Registrar:
         """Have it done; if a server answers, wait for it a while. The outbox goes on by itself. Raises nothing of ours."""
         chain, cid = self._chain, str(manifest.cid)
         try:
-            wanted = [await chain.want(intent, about=cid) for intent in await self._intents(manifest, plan)]
-            ended = [await chain.payments.wait(entry.intent.id, WAIT_SECONDS if plan.asked else 0) for entry in wanted]
+            wanted = await chain.want(await self._intent(manifest, plan), about=cid)
+            ended = await chain.payments.wait(wanted.intent.id, WAIT_SECONDS if plan.asked else 0)
         except OutcomeUnknown as error:
             return Registration(False, False, None, str(error))
         except MycelError as error:
             return Registration(False, True, None, str(error))
-        if failed := [entry for entry in ended if entry.state is not State.DONE]:
-            return Registration(False, True, None, failed[0].word)
+        if ended.state is not State.DONE:
+            return Registration(False, True, None, ended.word)
         try:
             found = await chain.registry.pattern_by_hash(plan.account, manifest.cid.digest.hex())
         except MycelError:
@@ -140,17 +143,18 @@ class Registrar:
     def _is_under_way(self, cid: str) -> bool:
         return any(not line.entry.ended for line in self._chain.journal.about(cid))
 
-    async def _intents(self, manifest: Manifest, plan: Plan) -> list[Intent]:
+    async def _intent(self, manifest: Manifest, plan: Plan) -> Intent:
         digest, cid = manifest.cid.digest.hex(), str(manifest.cid)
         if manifest.near != plan.account:
             raise PatternRefused(f"it names {manifest.near or 'no account'}, and {plan.account} was to register it")
         actions, former = await self._chain.actions(plan.account), plan.former
         if former is None:
-            return [actions.register(digest, cid, plan.domain, plan.price, plan.deposit)]
-        intents = [actions.update(former, digest, cid)] if former.hash != digest else []
-        return intents if former.price == plan.price else [*intents, actions.price(former, plan.price)]
+            return actions.register(digest, cid, plan.domain, plan.price, plan.deposit)
+        if former.price == plan.price:
+            return actions.update(former, digest, cid)
+        return actions.succeed(former, digest, cid, plan.price)
 
 
-def _done(ended: list[Entry]) -> str:
-    burnt = sum(entry.outcome.burnt for entry in ended if entry.outcome is not None)
+def _done(ended: Entry) -> str:
+    burnt = 0 if ended.outcome is None else ended.outcome.burnt
     return f"done; the gas cost {format_near(burnt)}" if burnt else "done"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mycel_simnet.near.devchain import NEAR, Devchain, Wallet, open_devchain
 from mycelnode.background import open_background
 from mycelnode.chain.actions import Actions, Signer
@@ -20,6 +22,7 @@ from mycelnode.chain.registry import Registry
 from mycelnode.chain.rpc import Rpc, open_rpc
 from mycelnode.clock import SystemClock
 from mycelnode.database import Database, open_database
+from mycelnode.errors import OutcomeUnknown
 from mycelnode.paths import DataDir
 from mycelnode.ports import Clock
 from mycelnode.protocols.payment_journal import Entry
@@ -109,6 +112,21 @@ class Device:
         key = self.credentials.find(self.rpc.network, account).key.name
         signer = Signer(await self.rpc.identify(), account, key)
         return Actions(signer, self.registry.contract, self.clock.wall())
+
+    async def signed(self, name: str) -> None:
+        """Wait until an intent is signed; it has not ended by then."""
+        await until(lambda: self._entry(name).signed is not None, "it is signed")
+        with pytest.raises(OutcomeUnknown):
+            await self.payments.wait(name, 0)
+
+    async def spent(self, name: str) -> None:
+        """Wait until it is seen that the nonce of an intent is spent."""
+        await until(lambda: self._entry(name).spent_at is not None, "its nonce is spent")
+
+    def _entry(self, name: str) -> Entry:
+        entry = self.payments.entry(name)
+        assert entry is not None
+        return entry
 
     async def buy(self) -> Entry:
         """Have the next use bought, without waiting for it."""

@@ -24,7 +24,7 @@ from mycelnode.errors import (
     NearUnreachable,
     SpendingRefused,
 )
-from mycelnode.market.commands import _receipt
+from mycelnode.market.receipts import receipt as receipt_of
 from mycelnode.node import Node
 from mycelnode.protocols.payment_journal import Entry, Intent, Outcome, State, json_args
 from tests.chain.faults import LOST, a_proxy
@@ -123,7 +123,7 @@ def test_a_receipt_shows_no_amount_that_is_none(told: object) -> None:
     args = json_args(id=7, nth=1)
     intent = Intent("use", "net/1", "bob.near", "k", "registry.near", "use_pattern", args, 10, 30, 1 << 50)
     entry = Entry(intent, State.DONE, outcome=Outcome("hash", True, answer, "", 1, 1))
-    receipt = _receipt(Line(1, CID, "alice.near", 10, 0, 0, entry))
+    receipt = receipt_of(Line(1, CID, "alice.near", 10, 0, 0, entry))
     assert (receipt["price"], receipt["fee"], receipt["paid"]) == (None, None, "10")
 
 

@@ -145,6 +145,20 @@ def test_what_a_crash_left_paused_is_let_go_on() -> None:
     assert found.notes[1] == "registry.fox.testnet is paused; --upgrade lets it go on"
 
 
+def test_what_a_run_left_paused_goes_on_for_the_two_days_until_newer_code_may_come() -> None:
+    upgrading, since = replace(ASKED, upgrade=True), 10**18 + 5
+    for staged, announced in (("", [f"{STAGE} {name}" for name in NAMES]), (NEW, [])):
+        old = {
+            name: there(name, OLD, size=200_000, staged=staged, from_ns=since, paused=True, left=name == REGISTRY)
+            for name in NAMES
+        }
+        found = plan(upgrading, seen(contracts=old, keys={}))
+        assert kinds(found) == [f"{RESUME} {REGISTRY}", *announced]
+        assert found.until_ns is not None
+        said = "reputation.fox.testnet is paused, though not by this command, and stays so until the new code is in"
+        assert said in found.notes
+
+
 @pytest.mark.parametrize(
     ("asked", "sight", "said"),
     [

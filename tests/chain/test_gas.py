@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mycelnode.chain.amounts import TGAS
-from mycelnode.chain.gas import REPLACE, UPGRADE, gas_of
+from mycelnode.chain.gas import REPLACE, SUCCEED, UPGRADE, calls_of, gas_of
 
 TABLE = json.loads((Path(__file__).parents[2] / "contracts/res/gas.json").read_text())["methods"]
 CALLED_BY_CONTRACTS = {"get_reputation", "migrate", "on_reputation", "on_transfer", "update_reputation"}
@@ -24,3 +24,8 @@ def test_each_method_has_twice_what_it_takes(method: str) -> None:
 def test_what_a_deployment_calls_has_as_much() -> None:
     assert gas_of(UPGRADE) == gas_of("upgrade")
     assert 2 * TABLE["migrate"]["used"] <= gas_of(REPLACE) <= 12 * TGAS
+
+
+def test_what_is_called_together_has_as_much_as_each() -> None:
+    assert gas_of(SUCCEED) == sum(map(gas_of, calls_of(SUCCEED)))
+    assert calls_of("rate_pattern") == ("rate_pattern",)

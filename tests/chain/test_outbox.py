@@ -325,9 +325,7 @@ async def test_what_may_have_been_sent_is_cancelled_by_burning_its_nonce(tmp_pat
     ):
         await never_taken(proxy)
         name = (await device.buy()).intent.id
-        await device.until(name, lambda entry: entry.signed)
-        with pytest.raises(OutcomeUnknown):
-            await device.payments.wait(name, 0.3)
+        await device.signed(name)
         entry = device.payments.entry(name)
         assert entry is not None
         assert entry.signed is not None
@@ -375,9 +373,7 @@ async def test_a_transaction_that_expired_is_signed_anew_only_then(tmp_path: Pat
     ):
         await never_taken(proxy)
         name = (await device.buy()).intent.id
-        await device.until(name, lambda entry: entry.signed)
-        with pytest.raises(OutcomeUnknown):
-            await device.payments.wait(name, 0.3)
+        await device.signed(name)
         await market.chain.fast_forward(blocks=86_000)
         with pytest.raises(OutcomeUnknown):
             await device.payments.wait(name, 0.3)
@@ -405,9 +401,7 @@ async def test_another_program_that_uses_the_key_only_costs_time(tmp_path: Path)
 
         proxy.before = meanwhile
         name = (await device.buy()).intent.id
-        await device.until(name, lambda entry: entry.spent_at is not None, "its nonce is spent")
-        with pytest.raises(OutcomeUnknown):
-            await device.payments.wait(name, 0.5)
+        await device.spent(name)
         await market.chain.fast_forward(blocks=30)
         entry = await device.payments.wait(name, SECONDS)
         assert (entry.state, entry.signatures) == (State.DONE, 2)

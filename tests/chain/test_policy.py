@@ -55,6 +55,13 @@ def test_what_is_no_use_has_no_limit_of_a_use_or_a_creator() -> None:
     assert "near.spend_per_day" in said(Payment(REGISTRY, 1_001))
 
 
+def test_what_two_calls_take_to_see_a_key_costs_nothing() -> None:
+    spent = [Spent(LIMITS.per_day)]
+    assert decide(LIMITS, Payment(REGISTRY, 2, calls=2), spent).allowed
+    assert not decide(LIMITS, Payment(REGISTRY, 2), spent).allowed
+    assert not decide(LIMITS, Payment(REGISTRY, 3, calls=2), spent).allowed
+
+
 @pytest.mark.parametrize("amount", [0, 1])
 def test_what_costs_nothing_is_allowed_when_all_is_spent(amount: int) -> None:
     nothing = replace(LIMITS, per_use=0, per_day=0, per_creator=0, ask_above=0)

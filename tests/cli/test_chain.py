@@ -50,6 +50,36 @@ def test_an_account_a_spender_and_what_they_have(fox: Program) -> None:
     assert fox("status", "--json").json["services"]["near"]["state"] == "ok"
 
 
+def test_more_for_the_spender_and_what_was_replaced_is_emptied(fox: Program) -> None:
+    bob = key_file(fox, "bob.near")
+    first = fox("chain", "account", "create", "--from", bob, "--amount", "1", "--json").json["account"]
+    assert "`mycelnode chain account fund` gives it more" in fox("chain", "account", "create").sentence
+    given = fox("chain", "account", "fund", "--from", bob, "--amount", "0.5")
+    assert given.out == f"0.5 NEAR came from bob.near to {first}\n"
+    second = fox("chain", "account", "rotate", "--yes", "--json").json["account"]
+    assert fox("chain", "account", "--json").json["former"] == []
+    assert fox("chain", "account", "fund", first, "--from", bob, "--amount", "2").code == 0
+    assert f"before   {first}: was replaced, and has 2.01" in fox("chain", "account").out
+    assert "say --yes" in fox("chain", "account", "sweep", first).sentence
+    swept = fox("chain", "account", "sweep", first, "--yes").out
+    assert swept.startswith("2.0")
+    assert swept.endswith(f" NEAR came from {first} to {second}\n")
+    assert fox("chain", "account", "sweep", first, "--yes").out == f"{first} has nothing that could be moved\n"
+
+
+def test_who_is_paid_is_not_replaced_by_the_way(fox: Program) -> None:
+    create = ("chain", "account", "create", "--from", key_file(fox, "bob.near"), "--amount", "1")
+    assert fox(*create, "fox.bob.near").code == 0
+    assert "fox.bob.near publishes and is paid already" in fox(*create, "cat.bob.near").sentence
+    assert fox(*create, "cat.bob.near", "--replace").out == "cat.bob.near\n"
+    assert (
+        "before   fox.bob.near: was replaced, and has 1 NEAR; `mycelnode chain account sweep`"
+        in fox("chain", "account").out
+    )
+    assert fox("config", "set", "near.rpc", "http://127.0.0.1:9").code == 0
+    assert "before   fox.bob.near: what it has is not known, as no server answers" in fox("chain", "account").out
+
+
 def test_limits_receipts_and_what_is_not_set(fox: Program) -> None:
     policy = fox("chain", "policy")
     assert "near.spend_per_day" in policy.out
@@ -58,7 +88,7 @@ def test_limits_receipts_and_what_is_not_set(fox: Program) -> None:
     assert fox("chain", "policy", "--json").json["per_day"] == "2500000000000000000000000"
     assert "an amount of NEAR" in fox("config", "set", "near.spend_per_day", "much").sentence
     header, *rows = fox("chain", "receipts", "--csv").out.splitlines()
-    assert header.startswith("time,cid,pattern,nth,creator,account,paid,")
+    assert header.startswith("no,state,time,cid,title,pattern,nth,creator,account,paid,")
     assert rows == []
     assert fox("chain", "receipts").out == "0 uses paid for\n"
     assert "near.account is not set" in fox("chain", "claim").sentence

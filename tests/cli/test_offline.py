@@ -318,7 +318,7 @@ def test_a_backup_made_and_restored(fox: Program, program: Make) -> None:
     assert "wrong passphrase" in new("backup", "restore", made["file"], says="wrong horse\n").sentence
     assert not new.folder.exists()
     restored = new("backup", "restore", made["file"], "--name", "owl", "--json", says="correct horse\n").json
-    assert set(restored) == {"mesh", "device", "name", "entries", "created", "config_aside", "patterns"}
+    assert set(restored) == {"mesh", "device", "name", "entries", "created", "config_aside", "patterns", "spender"}
     assert new("config", "get", "assistant.tone").out == "dry\n"
     status = new("status").out
     assert status.startswith("owl (")
@@ -341,6 +341,20 @@ def test_recover_from_a_backup_puts_the_lost_device_out(fox: Program, phrase: st
     names = {device["name"]: device["revoked"] for device in new("devices", "--json").json["devices"]}
     assert names == {"fox": True, "owl": False}
     assert new("config", "get", "assistant.tone").out == "dry\n"
+
+
+def test_whoever_paid_there_does_not_pay_on_the_restored_device(fox: Program, phrase: str, program: Make) -> None:
+    spender = "ab" * 32
+    assert fox("config", "set", "near.spender", spender).code == 0
+    assert fox("config", "set", "near.spend_per_day", "0.2").code == 0
+    file = fox("backup", "create", "--json", env=PASS).json["file"]
+    new, said = program("new"), f"{spender} paid for uses there and does not here, as its key is in no backup"
+    assert said in new("backup", "restore", file, env=PASS).out
+    assert new("config", "get", "near.spender", "--json").json["source"] == "default"
+    assert new("config", "get", "near.spend_per_day").out == "0.2\n"
+    done = program("other")("recover", "--backup", file, "--name", "owl", says=f"{phrase}\ncorrect horse\n")
+    assert (done.code, done.err) == (0, ""), done
+    assert said in done.out
 
 
 def test_a_private_pattern_of_a_lost_device_comes_back_from_a_backup(

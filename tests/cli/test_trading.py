@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import signal
 import subprocess
@@ -14,10 +16,11 @@ from typing import Any
 import pytest
 import trio
 
+from mycelnode.cli.chain import _cell, _say_receipts
 from tests.chain.market import NEAR
 from tests.chain.trading import FILLED, uses
 from tests.cli.conftest import Program, environment
-from tests.cli.street import PRICE, USE, Street, a_street
+from tests.cli.street import FILE, PRICE, USE, Street, a_street
 from tests.cli.test_terminal import on_terminal
 
 PIPE = subprocess.PIPE
@@ -130,6 +133,35 @@ async def test_a_use_that_is_killed_and_asked_again_pays_once(street: Street) ->
         assert uses(street.market, number) == ("before", "after").index(when) + 1, f"killed {when} it was sent"
     receipts = (await street.run(street.bob, "chain", "receipts", "--json")).json["receipts"]
     assert [one["nth"] for one in receipts] == [2, 1]
+
+
+async def test_the_books_hold_no_formula_of_a_stranger(street: Street) -> None:
+    title = '=HYPERLINK(""x"")'
+    street.file.write_text(FILE.replace("title: Sort the post", f"title: '{title}'"))
+    cid, _ = await street.sell()
+    assert (await street.run(street.bob, "pattern", "use", cid, *USE, "--yes")).code == 0
+    (row,) = csv.DictReader(io.StringIO((await street.run(street.bob, "chain", "receipts", "--csv")).out))
+    assert (row["title"], row["state"], row["cid"], row["nth"]) == (f"'{title}", "done", cid, "1")
+    (known,) = (await street.run(street.bob, "chain", "receipts", "--json")).json["receipts"]
+    assert known["title"] == title, "what programs read is as it is"
+    shown = (await street.run(street.bob, "chain", "receipts")).out
+    assert cid in shown
+    assert "1 use paid for" in shown
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\t=1", " =1", "\r1", "\uff1d1"])
+def test_what_begins_as_a_formula_is_text(text: str) -> None:
+    assert _cell(text) == f"'{text}"
+    assert [_cell(one) for one in ("Sort = +", "", None, 7)] == ["Sort = +", "", None, 7]
+
+
+def test_what_is_not_known_for_sure_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    one = {"no": 9, "time": None, "paid": str(PRICE), "nth": 1, "creator": "alice.near", "cid": "bafy", "title": None}
+    _say_receipts({"receipts": [{**one, "state": "unknown"}, {**one, "no": 4, "state": "done"}], "more": True})
+    printed = capsys.readouterr().out
+    assert "0.01 NEAR?" in printed
+    assert "1 use paid for\n? of 1: whether it was paid is not known" in printed
+    assert "there are older ones: --before 4" in printed
 
 
 async def _nothing(name: str, request: dict[str, Any]) -> None:

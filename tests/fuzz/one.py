@@ -19,7 +19,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["mycelnode"], enable_loader_override=False):
+with atheris.instrument_imports(include=["mycelnode", "mycel_simnet"], enable_loader_override=False):
     from tests.fuzz.guard import Target
     from tests.fuzz.mutations import mutate
     from tests.fuzz.targets import TARGETS

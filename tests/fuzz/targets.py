@@ -55,6 +55,7 @@ from tests.fuzz.bitswap import BITSWAP, BITSWAP_MACHINES
 from tests.fuzz.blocks import BLOCKS
 from tests.fuzz.catalogue import CATALOGUE
 from tests.fuzz.chain import CHAIN
+from tests.fuzz.devchain import DEVCHAIN
 from tests.fuzz.embedders import EMBEDDERS
 from tests.fuzz.guard import Broken, Target, same, text, texts
 from tests.fuzz.handshakes import HANDSHAKES, IDENTITIES
@@ -511,5 +512,6 @@ DECODERS: Sequence[Target] = (
     *BITSWAP,
     *SWARM,
     *CHAIN,
+    *DEVCHAIN,
 )
 TARGETS: dict[str, Target] = {target.name: target for target in (*DECODERS, *MACHINES, *BITSWAP_MACHINES, *HANDSHAKES)}

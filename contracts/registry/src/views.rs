@@ -57,6 +57,8 @@ pub struct Info {
     pub reputation: AccountId,
     /// Is it paused?
     pub paused: bool,
+    /// Since when.
+    pub paused_since: Option<U64>,
     /// Hundredths of a percent.
     pub fee_bps: u16,
     /// To come.
@@ -177,6 +179,7 @@ impl Registry {
             owner: self.governance.owner.clone(),
             reputation: self.reputation.clone(),
             paused: self.governance.paused(),
+            paused_since: self.governance.paused_at.map(U64),
             fee_bps: self.fee.now(),
             pending_fee: self.fee.pending().map(|(bps, from)| PendingFee { bps, from: U64(from) }),
             staged: staged.map(|staged| staged.hash),

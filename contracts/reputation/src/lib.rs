@@ -4,7 +4,7 @@ mod before;
 mod decay;
 mod owner;
 
-use mycel_common::{Error, Governance, Map, Outcome, DAY_NS};
+use mycel_common::{Error, Governance, Hash, Map, Outcome, DAY_NS};
 use near_sdk::json_types::{U128, U64};
 use near_sdk::{env, near, AccountId, NearToken, PanicOnDefault, Promise};
 
@@ -97,6 +97,12 @@ pub struct Info {
     pub registry: AccountId,
     /// Is it paused?
     pub paused: bool,
+    /// Since when.
+    pub paused_since: Option<U64>,
+    /// Code that is to come.
+    pub staged: Option<Hash>,
+    /// From when on it may.
+    pub staged_from: Option<U64>,
     /// What an account costs, in yoctoNEAR.
     pub account_price: U128,
 }
@@ -209,12 +215,16 @@ impl Reputation {
 
     /// How the contract stands.
     pub fn info(&self) -> Info {
+        let staged = self.governance.staged.as_ref();
         Info {
             instance: U64(self.instance),
             state_version: self.state_version,
             owner: self.governance.owner.clone(),
             registry: self.registry.clone(),
             paused: self.governance.paused(),
+            paused_since: self.governance.paused_at.map(U64),
+            staged: staged.map(|staged| staged.hash),
+            staged_from: staged.map(|staged| U64(staged.from)),
             account_price: U128(ACCOUNT_PRICE),
         }
     }

@@ -1,12 +1,12 @@
 //! Prints what the docs say of the contracts, and what other virtual machines are compared with.
 //!
 //! `cargo run -- gas` prints the gas of each method as a table; `cargo run -- json` the same as JSON; `cargo run -- calls` each call of
-//! the sequences in `calls.json`, with all that it saw and all that came of it.
+//! the sequences in `calls.json`, with all that it saw and all that came of it, and what the world is in the end.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use mycel_vm::{amount, measured, Collective, CREATOR, REGISTRY, REPUTATION, TGAS};
+use mycel_vm::{amount, measured, Collective, REGISTRY, REPUTATION, TGAS};
 use serde_json::{json, Value};
 
 const DAY: u64 = 86_400_000_000_000;
@@ -60,27 +60,36 @@ fn print_calls() {
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned();
     it.world.trace = Some(RefCell::default());
     let began: BTreeMap<_, _> = [REGISTRY, REPUTATION].map(|id| (id, storage(&it, id))).into();
+    let mut results = Vec::new();
     for step in &steps {
         it.world.now += step["days"].as_u64().unwrap_or(0) * DAY;
         let contract =
             step["contract"].as_str().map_or(REGISTRY, |name| if name == "reputation" { REPUTATION } else { REGISTRY });
         let absent = step["absent"].as_str().and_then(|id| it.world.accounts.remove_entry(id));
         if step["view"].as_bool() == Some(true) {
-            let _ = it.world.view(contract, &text(&step["method"]), &step["args"]);
+            let found = it.world.view(contract, &text(&step["method"]), &step["args"]);
+            results.push(found.map_or_else(|why| json!({"error": why}), |(value, _)| json!({"value": value})));
         } else {
-            it.world.call(
-                &text(&step["signer"]),
-                contract,
-                &text(&step["method"]),
-                &step["args"],
-                amount(&step["deposit"]),
-            );
+            let (signer, method) = (text(&step["signer"]), text(&step["method"]));
+            let outcome = it.world.call(&signer, contract, &method, &step["args"], amount(&step["deposit"]));
+            let result = outcome.result.as_ref();
+            let told = result.map_or_else(|why| json!({"error": why}), |_| json!({"value": outcome.value()}));
+            results.push(told);
         }
         it.world.accounts.extend(absent);
     }
     let calls = it.world.trace.take().map(RefCell::into_inner).unwrap_or_default();
-    assert!(it.balance(CREATOR) > 0);
-    println!("{:#}", json!({"began": began, "calls": calls}));
+    let ended: BTreeMap<_, _> = it
+        .world
+        .accounts
+        .iter()
+        .map(|(id, account)| {
+            let held =
+                json!({"balance": account.balance.to_string(), "usage": account.usage, "storage": storage(&it, id)});
+            (id, held)
+        })
+        .collect();
+    println!("{:#}", json!({"began": began, "calls": calls, "results": results, "ended": ended}));
 }
 
 fn storage(it: &Collective, id: &str) -> Value {

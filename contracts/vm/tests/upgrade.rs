@@ -4,6 +4,7 @@ use mycel_vm::{amount, calling, wasm, Action, Collective, CREATOR, MILLI, NEAR, 
 use serde_json::json;
 
 const DAY: u64 = 86_400_000_000_000;
+// State version 1, before the contracts had maps of their own; nobody ever put it on a network.
 const BEFORE: (&[u8], &[u8]) = (include_bytes!("before/registry-1.wasm"), include_bytes!("before/reputation-1.wasm"));
 
 fn hash(code: &[u8]) -> String {

@@ -1,0 +1,109 @@
+"""A use is rated by the account that paid for it, with the key that is left of it, and else among the devices alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mycelnode.errors import KeyFileError, PaymentNeeded
+from mycelnode.protocols.payment_journal import State
+from tests.chain.market import NEAR
+from tests.chain.test_trading import FIRST, Town, a_town
+from tests.chain.trading import VARIABLES, outbox
+from tests.node.nodes import ask, until
+
+
+@pytest.fixture
+async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Town]:
+    async with a_town(tmp_path, monkeypatch) as made:
+        await ask(made.bob, "chain.account.create", **{"from": "bob.near"}, amount=str(NEAR))
+        yield made
+
+
+def receipt(town: Town, number: int, account: str) -> Any:
+    return town.market.chain.view(town.market.registry, "receipt", {"id": number, "account": account})
+
+
+async def test_what_an_account_paid_that_was_replaced_it_still_rates(town: Town) -> None:
+    cid, number = await town.sell()
+    assert (await town.bob.patterns.use(cid, VARIABLES, yes=True)).paid == FIRST
+    before = (await ask(town.bob, "chain.account.rotate"))["before"]
+    assert receipt(town, number, before)["rated"] == 0
+    rated = await town.bob.patterns.rate(cid, success=True, stars=3)
+    assert (rated.successes, rated.queued) == (1, "done")
+    assert receipt(town, number, before)["rated"] == 1
+    with pytest.raises(PaymentNeeded, match=f"each use that {before} has paid for can be rated once"):
+        await town.bob.patterns.rate(cid, success=True)
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    spender = (await ask(town.bob, "chain.account"))["spender"]
+    await town.bob.patterns.rate(cid, success=False)
+    assert (receipt(town, number, spender)["rated"], receipt(town, number, before)["rated"]) == (1, 1)
+
+
+async def test_offline_it_waits_for_the_account_that_paid(town: Town) -> None:
+    cid, number = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    before = (await ask(town.bob, "chain.account.rotate"))["before"]
+    town.proxy.down = True
+    assert (await town.bob.patterns.rate(cid, success=True)).queued.startswith("waits to be sent")
+    (line,) = await outbox(town.bob)
+    assert (line["method"], line["account"]) == ("rate_pattern", before)
+    town.proxy.down = False
+    town.bob.chain.payments._hurry()
+    await until(lambda: town.bob.chain.journal.lines(ended=False) == [], "it is rated once somebody answers")
+    assert receipt(town, number, before)["rated"] == 1
+    town.proxy.down = True
+    with pytest.raises(PaymentNeeded, match=f"each use that {before} has paid for"):
+        await town.bob.patterns.rate(cid, success=True)
+
+
+async def test_without_the_key_of_who_paid_it_is_said_and_nothing_is_noted(town: Town) -> None:
+    cid, _ = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    before = (await ask(town.bob, "chain.account.rotate"))["before"]
+    (town.bob.chain.credentials.folder / "devchain" / f"{before}.json").unlink()
+    with pytest.raises(KeyFileError, match=f"there is no key of {before}"):
+        await town.bob.patterns.rate(cid, success=True)
+    assert (await town.bob.patterns.list()).patterns[0].successes == 0
+
+
+async def test_what_became_free_is_rated_among_the_devices(town: Town) -> None:
+    cid, number = await town.sell()
+    await ask(town.alice, "pattern.price", cid=cid, price="0")
+    assert (await town.bob.patterns.use(cid, VARIABLES)).paid == 0
+    rated = await town.bob.patterns.rate(cid, success=True)
+    assert (rated.uses, rated.successes, rated.queued) == (1, 1, "")
+    assert receipt(town, number, "bob.near") is None
+
+
+async def test_what_became_free_after_it_was_paid_for_is_rated_on_chain_as_often_as_it_was_paid(town: Town) -> None:
+    cid, number = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    await ask(town.alice, "pattern.price", cid=cid, price="0")
+    await town.bob.patterns.use(cid, VARIABLES)
+    assert [(await town.bob.patterns.rate(cid, success=True)).queued for _ in range(2)] == ["done", ""]
+    assert (await town.bob.patterns.list()).patterns[0].successes == 2
+    spender = (await ask(town.bob, "chain.account"))["spender"]
+    assert receipt(town, number, spender)["rated"] == 1
+
+
+async def test_a_use_of_which_nobody_remembers_what_became_is_rated_if_the_registry_has_it(town: Town) -> None:
+    cid, number = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    line = next(one for one in town.bob.chain.journal.lines() if one.entry.intent.method == "use_pattern")
+    await town.bob.chain.journal.keep(replace(line.entry, state=State.UNKNOWN))
+    await ask(town.bob, "config.unset", key="near.spender")
+    await ask(town.bob, "config.unset", key="near.account")
+    assert (await town.bob.patterns.rate(cid, success=True)).queued == "done", "who pays from now on does not matter"
+    assert receipt(town, number, line.entry.intent.account)["rated"] == 1
+
+
+async def test_without_a_registry_it_is_noted_among_the_devices(town: Town) -> None:
+    cid, _ = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    await ask(town.bob, "config.unset", key="near.registry")
+    assert (await town.bob.patterns.rate(cid, success=True)).queued == ""
