@@ -19,7 +19,6 @@ from mycelnode.chain.copied import State
 from mycelnode.chain.near import Block, Near
 from mycelnode.chain.registry import Changes, Info, Registry
 from mycelnode.chain.reputation import Reputation
-from mycelnode.chain.rpc import GENESIS
 from mycelnode.database import Database
 from mycelnode.errors import ConfigError, ContractWrong, MycelError, NearRpcWrong, first
 from mycelnode.ports import Clock
@@ -30,7 +29,6 @@ LONGEST_PAUSE: Final = 60.0
 FRESH_MS: Final = 1_000  # after which a search has it looked at again
 MAX_PAGES: Final = 200  # of one look: its block is forgotten some time
 PATIENT_LOOKS: Final = 3  # that a server may be behind before it is believed that the chain is what it says
-MAX_LAG_MS: Final = 5 * 60_000  # of the last final block of a network that never sleeps
 SCORES: Final = 50  # that are asked for after a look
 SCORE_MS: Final = 60 * 60_000  # after which one is asked for again
 
@@ -126,8 +124,8 @@ class Indexer:
 
     async def _look(self) -> bool:
         registry = self._registry()
-        chain, block = await self._near.rpc.identify(), await self._near.block()
-        self._check_age(block)
+        block = await self._near.block()
+        chain = await self._near.rpc.identify()  # after it: the block may be the first that we see of another chain
         info = await registry.info(block.hash)
         held = self._database.look(copied.state)
         state = State(
@@ -159,11 +157,6 @@ class Indexer:
         if not state.next_seq < page.next_seq <= state.seq:
             raise ContractWrong(f"{registry.contract} does not say from where its changes go on")
         return page
-
-    def _check_age(self, block: Block) -> None:
-        lag = self._clock.wall() - block.time // copied.MS
-        if self._near.rpc.network in GENESIS and lag > MAX_LAG_MS:
-            raise NearRpcWrong(f"the RPC server is behind: its last final block is {lag // 60_000:,} minutes old")
 
     def _has_begun_anew(self, held: State, info: Info, block: Block) -> bool:
         """Are there fewer changes than we have? Of a server that is only behind that is not believed at once."""

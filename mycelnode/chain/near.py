@@ -38,6 +38,9 @@ NOT_THERE: Final = "does not exist while viewing"  # of an account or a key, in 
 ABSENT: Final = ("UNKNOWN_ACCOUNT", "UNKNOWN_ACCESS_KEY", NOT_THERE)
 NO_CODE: Final = ("NO_CONTRACT_CODE", "CodeDoesNotExist")
 NO_METHOD: Final = ("MethodNotFound", "MethodResolveError")
+NONE_OF_OURS: Final = frozenset(
+    ("UNKNOWN_ACCOUNT", "NO_CONTRACT_CODE", "METHOD_NOT_FOUND")
+)  # as kinds of `ContractRefused`
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,10 @@ class Near:
     def __init__(self, rpc: Rpc) -> None:
         self.rpc = rpc
 
+    def each(self) -> list[Near]:
+        """The same by every server alone."""
+        return [Near(one) for one in self.rpc.each()]
+
     async def protocol(self) -> tuple[int, int]:
         """The version of the protocol, and for how many blocks a transaction is valid."""
         told = Answer(
@@ -153,8 +160,8 @@ class Near:
 
     async def block(self, name: str = FINAL) -> Block:
         """The last final block, or that with a hash."""
-        asked = {"finality": FINAL} if name == FINAL else {"block_id": name}
-        header = Answer(await self.rpc.call("block", asked), "block", NearRpcWrong).inside("header")
+        told = await (self.rpc.final_block() if name == FINAL else self.rpc.call("block", {"block_id": name}))
+        header = Answer(told, "block", NearRpcWrong).inside("header")
         found = base58(header.base58("hash"))
         if name not in (FINAL, found):
             raise NearRpcWrong("an RPC server tells of another block than it was asked for")

@@ -13,22 +13,35 @@ from typing import Final
 import trio
 
 from mycelnode.chain import batches
-from mycelnode.chain.gas import BATCHES
 from mycelnode.chain.journal import Journal
 from mycelnode.chain.keys import Credentials, NearKey
 from mycelnode.chain.near import Near, Signed, Transfer, sign
 from mycelnode.chain.policy import Spent
-from mycelnode.chain.prechecks import refusal
-from mycelnode.errors import ContractRefused, ContractWrong, MycelError, NearRefused, OutcomeUnknown, first
+from mycelnode.chain.rpc import GENESIS
+from mycelnode.chain.sights import UNKNOWN_TRANSACTION, disputed, newest, sight
+from mycelnode.errors import MycelError, NearRefused, NearRpcWrong, OutcomeUnknown, first
 from mycelnode.ports import Clock
-from mycelnode.protocols.payment import Answer, Ask, Effect, Keep, Look, Outbox, Reported, Send, Sight, Sign, Silent
+from mycelnode.protocols.payment import (
+    Answer,
+    Ask,
+    Confirm,
+    Effect,
+    Keep,
+    Look,
+    Outbox,
+    Reported,
+    Send,
+    Sight,
+    Sign,
+    Silent,
+    stranded,
+)
 from mycelnode.protocols.payment_journal import Entry, Intent, Signature
 
 POLL_SECONDS: Final = (
     1.0  # until it is asked again what became of something, and twice as long each time; about that of a block
 )
 LONGEST_POLL: Final = 60.0
-UNKNOWN_TRANSACTION: Final = "UNKNOWN_TRANSACTION"
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +57,7 @@ class Payments:
         self._machine: Outbox | None = None  # until it is known which chain this is
         self._network = ""
         self._validity = 0
+        self._height = 0  # of the block of the last look
         self._pause = poll
         self._problem = ""  # why it is not known yet
         self._poked, self._changed = trio.Event(), trio.Event()
@@ -116,23 +130,26 @@ class Payments:
         """Work until cancelled. Nobody is asked anything while there is nothing to do."""
         while not self.journal.lines(ended=False, most=1):
             await self._poked.wait()
-        machine = await self._begin()
-        async with trio.open_nursery() as nursery:
-            while True:
-                poked = self._poked
-                for effect in machine.next(self._clock.wall()):
-                    nursery.start_soon(self._carry_out, machine, effect)
-                with trio.move_on_after(self._pause if machine.entries else inf) as scope:
-                    await poked.wait()
-                if scope.cancelled_caught:
-                    self._pause = min(2 * self._pause, LONGEST_POLL)
-                    machine.wake()
+        while True:
+            machine = await self._begin()
+            async with trio.open_nursery() as nursery:
+                while await self.near.rpc.identify() == self._network:
+                    poked = self._poked
+                    for effect in machine.next(self._clock.wall()):
+                        nursery.start_soon(self._carry_out, machine, effect)
+                    with trio.move_on_after(self._pause if machine.entries else inf) as scope:
+                        await poked.wait()
+                    if scope.cancelled_caught:
+                        self._pause = min(2 * self._pause, LONGEST_POLL)
+                        machine.wake()
+                nursery.cancel_scope.cancel()  # the chain was begun anew, and nothing of before goes on
 
     async def _begin(self) -> Outbox:
         """Which chain it is, and what is under way there."""
         while True:
             try:
-                self._network = await self.near.rpc.identify()
+                self._network, self._validity, self._height = await self.near.rpc.identify(), 0, 0
+                await self._end_stranded()
                 self._machine = Outbox(self.journal.live(self._network))
             except MycelError as error:
                 self._problem = str(error)
@@ -142,6 +159,16 @@ class Payments:
             else:
                 self._problem, self._pause = "", self._poll
                 return self._machine
+
+    async def _end_stranded(self) -> None:
+        """What was wanted on a chain of this name that was thrown away: never done on the one that is there now."""
+        if self.near.rpc.network in GENESIS:
+            return
+        for line in self.journal.lines(ended=False):
+            network = line.entry.intent.network
+            if network != self._network and network.startswith(f"{self.near.rpc.network}/"):
+                await self.journal.keep(stranded(line.entry))
+        self._tell()
 
     def _hurry(self) -> None:
         """Something new is wanted."""
@@ -159,6 +186,8 @@ class Payments:
             match effect:
                 case Look(entry):
                     await self._look(machine, entry)
+                case Confirm(entry, seen):
+                    await self._confirm(machine, entry, seen)
                 case Sign():
                     self._sign(machine, effect)
                 case Keep(entry):
@@ -176,35 +205,35 @@ class Payments:
 
     async def _look(self, machine: Outbox, entry: Entry) -> None:
         try:
-            sight = await self._sight(entry)
+            seen = await self._sight(entry)
         except MycelError as error:
             machine.looked(entry.intent.id, None, str(error))
         except Exception as error:
             _log.exception("a look at %s failed", entry.intent.id)
             machine.looked(entry.intent.id, None, str(error))
         else:
-            machine.looked(entry.intent.id, sight)
+            machine.looked(entry.intent.id, seen)
 
     async def _sight(self, entry: Entry) -> Sight:
-        intent, fresh = entry.intent, entry.signed is None
         if not self._validity:
             _, self._validity = await self.near.protocol()
         block = await self.near.block()
-        key = await self.near.access_key(intent.account, intent.key, block.hash)
-        done: bool | None = None
-        why = ""
-        if intent.check is not None:
-            try:
-                viewed = await self.near.view(intent.receiver, intent.check.method, intent.check.args, block.hash)
-            except (ContractRefused, ContractWrong) as error:  # what is signed is decided without it
-                why = f"{error}; nothing was spent"
-            else:
-                done = intent.check.met(viewed.value)
-        elif intent.method in BATCHES:
-            done = await batches.done(self.near, intent, block.hash)
-        if fresh and key is not None and not done and not why:
-            why = await refusal(self.near, intent, key, block)
-        return Sight(block.height, block.digest, None if key is None else key.nonce, done, self._validity, why)
+        if entry.signed is not None and block.height <= self._height:
+            block = await newest(self.near, block)
+        if await self.near.rpc.identify() != entry.intent.network:
+            raise NearRpcWrong(f"the servers of near.rpc are of another chain than {entry.intent.network} by now")
+        self._height = block.height
+        return await sight(self.near, entry, block, self._validity)
+
+    async def _confirm(self, machine: Outbox, entry: Entry, seen: Sight) -> None:
+        try:
+            said = await disputed(self.near, entry, seen)
+        except Exception as error:
+            _log.exception("what other servers show of %s could not be compared", entry.intent.id)
+            said = str(error)
+        if said:
+            self._pause = self._poll  # while whoever was contradicted is left alone, the other one is asked
+        machine.confirmed(entry.intent.id, seen, said)
 
     def _sign(self, machine: Outbox, effect: Sign) -> None:
         intent, sight = effect.entry.intent, effect.sight
@@ -237,6 +266,9 @@ class Payments:
         if entry.ended:
             machine.forget(entry.intent.id)
             self._pause = self._poll
+        self._tell()
+
+    def _tell(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
 

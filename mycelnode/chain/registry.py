@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from mycelnode.chain.amounts import account_id
 from mycelnode.chain.answers import MAX_U32, Answer
-from mycelnode.chain.near import FINAL, Near
-from mycelnode.errors import CidRefused, ContractWrong
+from mycelnode.chain.near import FINAL, NONE_OF_OURS, Near
+from mycelnode.errors import CidRefused, ContractRefused, ContractWrong
 from mycelnode.patterns.cid import Cid
 from mycelnode.protocols.payment_journal import json_args
 
@@ -187,7 +187,12 @@ class Registry:
         )
 
     async def _ask(self, method: str, at: str, **named: Any) -> Any:
-        return (await self.near.view(self.contract, method, json_args(**named), at)).value
+        try:
+            return (await self.near.view(self.contract, method, json_args(**named), at)).value
+        except ContractRefused as error:
+            if error.kind not in NONE_OF_OURS:
+                raise
+            raise ContractRefused(f"{error}; set near.registry to the account of a registry", error.kind) from None
 
     def _maybe(self, value: Any, what: str) -> Registered | None:
         return None if value is None else _registered(value, what)

@@ -23,11 +23,13 @@ BUSY: Final = frozenset((408, 425, OFTEN))
 
 
 class Passing(Exception):
-    """A server is silent, busy or broken. ``pause``: seconds that it wants to be left alone; ``kind``: the network's word."""
+    """A server is silent, busy, broken or ``behind``. ``pause``: seconds to leave it alone; ``kind``: the network's word."""
 
-    def __init__(self, said: str, *, busy: bool = False, pause: float = 0.0, kind: str = "") -> None:
+    def __init__(
+        self, said: str, *, busy: bool = False, pause: float = 0.0, kind: str = "", behind: bool = False
+    ) -> None:
         super().__init__(said)
-        self.busy, self.pause, self.kind = busy, pause, kind
+        self.busy, self.pause, self.kind, self.behind = busy, pause, kind, behind
 
 
 def read_reply(

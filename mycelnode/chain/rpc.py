@@ -1,14 +1,15 @@
 """NEAR's JSON-RPC: several servers, of which none is believed to be the right one before it has shown it.
 
-A call goes to the first server that is well; the next one is asked when it is silent, busy or broken. What the network itself says
-no to is raised as it is, by whoever says it. Cancelled, a call ends at once; the server may have acted on it all the same.
+A call goes to the first server that is well; the next one is asked when it is silent, busy, broken or behind. What the network
+itself says no to is raised as it is, by whoever says it. Cancelled, a call ends at once; the server may have acted on it all the
+same.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -16,17 +17,22 @@ from urllib.parse import urlsplit
 
 import trio
 
+from mycelnode.chain.answers import Answer
 from mycelnode.chain.replies import Passing, read_reply
+from mycelnode.clock import SystemClock
 from mycelnode.errors import MycelError, NearRefused, NearRpcWrong, NearUnreachable
 
 if TYPE_CHECKING:
     from mycelnode.chain.posting import Poster
+    from mycelnode.ports import Clock
 
 ANSWER_BYTES: Final = 4 << 20
 PATIENCE: Final = 10.0  # seconds for one answer of one server
 FIRST_PAUSE: Final = 0.5  # seconds until a server that failed is asked again
 LONGEST_PAUSE: Final = 60.0
 MAX_ROUNDS: Final = 3  # in which a busy server is asked again for the same call
+MAX_LAG_MS: Final = 5 * 60_000  # of the last final block of a network that never sleeps
+FINAL: Final = {"finality": "final"}
 WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")  # of names of networks, and of hashes
 
 # Of the networks that everybody knows; of a devchain it is what the first server says.
@@ -41,6 +47,9 @@ URLS: Final[Mapping[str, Sequence[str]]] = {
 }
 
 
+Judge = Callable[["Server", Any, float], Awaitable[None]]
+
+
 @dataclass(slots=True)
 class Server:
     """One address, and how it does. ``name`` is what may be shown of it: a path may hold a secret."""
@@ -48,10 +57,12 @@ class Server:
     url: str
     name: str
     checked: bool = False
+    tells: str = ""  # the first block of its chain
     wrong: str = ""  # why it is not asked any more
     said: str = ""  # the last thing that went wrong
     failures: int = 0
     rests_until: float = 0.0
+    aside_until: float = 0.0  # although it answers
 
     def failed(self, error: Passing) -> None:
         """It is left alone for a while, longer each time."""
@@ -61,18 +72,29 @@ class Server:
         pause = max(FIRST_PAUSE * 2 ** min(self.failures - 1, 10), error.pause)
         self.rests_until = trio.current_time() + min(pause, LONGEST_PAUSE)
 
+    def put_aside(self, why: str) -> None:
+        """It answers, and is asked last for a while all the same."""
+        self.said, self.aside_until = why, trio.current_time() + LONGEST_PAUSE
+
     def well(self) -> None:
         """It answered."""
-        self.failures, self.rests_until, self.said = 0, 0.0, ""
+        self.failures, self.rests_until = 0, 0.0
+        if self.aside_until <= trio.current_time():
+            self.said = ""
 
 
 class Rpc:
-    """The servers of one network. ``genesis``: the hash of its first block, once it is known. Made by `open_rpc`."""
+    """The servers of one network. ``genesis``: the hash of its first block, once it is known. Made by `open_rpc`.
 
-    def __init__(self, network: str, urls: Sequence[str], genesis: str) -> None:
+    Of a network that is not known to everybody, ``genesis`` becomes another one when all its servers are those of another chain, as
+    a devchain that was thrown away and begun anew. Whoever has to do with one chain looks at it after each final block.
+    """
+
+    def __init__(self, network: str, servers: Sequence[Server], genesis: str, clock: Clock) -> None:
         self._poster: Poster | None = None  # made when somebody is asked: that takes a while
         self.network, self.genesis, self.chain_id = network, genesis, ""
-        self.servers = [Server(url, _name(url)) for url in urls]
+        self.servers, self._clock = servers, clock
+        self._held = bool(genesis)  # to this very chain
         self._count = 0
 
     async def aclose(self) -> None:
@@ -86,11 +108,36 @@ class Rpc:
             await self.call("status", [])
         return f"{self.network}/{self.genesis}"
 
-    async def call(self, method: str, params: Any, *, patience: float = PATIENCE, rounds: int = MAX_ROUNDS) -> Any:
+    def each(self) -> list[Rpc]:
+        """Every server by itself, but for those that are wrong. For as long as this one is open."""
+        found = []
+        for server in self.servers:
+            if not server.wrong:
+                one = Rpc(self.network, [server], self.genesis, self._clock)
+                one.chain_id, one._poster, one._held = self.chain_id, self._post, True
+                found.append(one)
+        return found
+
+    async def final_block(self) -> Any:
+        """The last final block, of a server that is not behind, and that is one of this chain after its answer as well.
+
+        Raises as `call` does.
+        """
+        return await self.call("block", FINAL, judge=self._judge)
+
+    async def call(
+        self,
+        method: str,
+        params: Any,
+        *,
+        patience: float = PATIENCE,
+        rounds: int = MAX_ROUNDS,
+        judge: Judge | None = None,
+    ) -> Any:
         """The result, as the first server that can answers it, each within ``patience`` seconds; who is busy is asked again.
 
         Raises `NearRefused` with what the network says, `NearUnreachable` when nobody answers, `NearRpcWrong` when nobody is left
-        who could.
+        who could. ``judge`` raises `Passing` for what is not to be taken.
         """
         said: dict[str, str] = {}
         last: Passing | None = None
@@ -100,6 +147,8 @@ class Rpc:
                     if not server.checked:
                         await self._check(server, patience)
                     result = await self._ask(server, method, params, patience)
+                    if judge is not None:
+                        await judge(server, result, patience)
                 except Passing as error:
                     server.failed(error)
                     said[server.name], last = str(error), error
@@ -117,7 +166,11 @@ class Rpc:
         """Those that are well, and then those that should be left alone but are all there is."""
         now = trio.current_time()
         usable = [server for server in self.servers if not server.wrong]
-        return sorted(usable, key=lambda server: server.rests_until > now)
+        if not usable and not self._held:  # they may have come back, or be of one and the same new chain
+            usable = list(self.servers)
+            for server in usable:
+                server.wrong, server.checked = "", False
+        return sorted(usable, key=lambda server: max(server.rests_until, server.aside_until) > now)
 
     def _pause(self) -> float:
         """Seconds until a server may be asked again; 0: not soon enough."""
@@ -130,11 +183,27 @@ class Rpc:
             return NearUnreachable(f"no RPC server of {self.network} is known here; set near.rpc to the address of one")
         if last is None:
             return NearRpcWrong("; ".join(server.wrong for server in self.servers))
+        whole = [f"{name} {why}" for name, why in said.items()]
         if last.kind:
-            return NearRefused(str(last), last.kind)
-        return NearUnreachable(
-            f"no NEAR RPC server answers: {'; '.join(f'{name} {why}' for name, why in said.items())}"
-        )
+            return NearRefused("; ".join(whole), last.kind)
+        whole += [server.wrong for server in self.servers if server.wrong]
+        return NearUnreachable(f"no NEAR RPC server {'keeps up' if last.behind else 'answers'}: {'; '.join(whole)}")
+
+    async def _judge(self, server: Server, told: Any, patience: float) -> None:
+        """Raises `Passing` for a final block that is old, where blocks are made by the clock; `NearRpcWrong`."""
+        if (
+            self.network not in GENESIS
+        ):  # it stands still while there is nothing to do; but it may be another one by now
+            await self._check(server, patience)
+            return
+        try:
+            made = Answer(told, "block", NearRpcWrong).inside("header").nanoseconds("timestamp_nanosec")
+        except NearRpcWrong:  # as whoever reads it will say
+            return
+        lag = self._clock.wall() - made // 1_000_000
+        if lag > MAX_LAG_MS:
+            old = f"is behind, as its last final block is {lag // 60_000:,} minutes old (unless this device's clock is wrong)"
+            raise Passing(old, pause=LONGEST_PAUSE, behind=True)
 
     async def _check(self, server: Server, patience: float) -> None:
         """Raises `NearRpcWrong` unless it is a server of this very network."""
@@ -145,36 +214,55 @@ class Rpc:
             raise Passing("does not say of which network it is")
         wanted = self.network if self.network in GENESIS else self.chain_id
         if (wanted and chain_id != wanted) or (not wanted and chain_id in GENESIS):
-            raise NearRpcWrong(f"{server.name} is a server of {chain_id}, and near.network says {self.network}")
-        if self.genesis and genesis != self.genesis:
+            raise NearRpcWrong(
+                f"{server.name} is a server of {chain_id}, and near.network says {self.network}; one of the two settings,"
+                " near.rpc or near.network, is wrong"
+            )
+        server.tells = genesis
+        if self.genesis and genesis != self.genesis and not self._has_begun_anew(genesis):
             raise NearRpcWrong(f"{server.name} is a server of another {self.network}, which began with another block")
         self.genesis, self.chain_id, server.checked = genesis, chain_id, True
+
+    def _has_begun_anew(self, genesis: str) -> bool:
+        """Was the chain thrown away? So all servers must say: one of them may just be that of another chain."""
+        if self._held or any(server.tells != genesis for server in self.servers):
+            return False
+        for server in self.servers:
+            server.wrong = ""
+        return True
 
     async def _ask(self, server: Server, method: str, params: Any, patience: float) -> Any:
         """The result of one server. Raises `Passing`, `NearRefused`."""
         self._count += 1
         number = f"mycelnode-{self._count}"
         body = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode()
-        if self._poster is None:
-            from mycelnode.chain.posting import Poster
-
-            self._poster = Poster()
         with trio.move_on_after(patience) as scope:
-            answer = await self._poster.post(server.url, body, ANSWER_BYTES)
+            answer = await self._post.post(server.url, body, ANSWER_BYTES)
         if scope.cancelled_caught:
             raise Passing(f"did not answer within {patience:g} s")
         return read_reply(
             answer.body, number, method, status=answer.status, kind=answer.kind, retry_after=answer.retry_after
         )
 
+    @property
+    def _post(self) -> Poster:
+        if self._poster is None:
+            from mycelnode.chain.posting import Poster
+
+            self._poster = Poster()
+        return self._poster
+
 
 @asynccontextmanager
-async def open_rpc(network: str, urls: Sequence[str] = (), *, genesis: str = "") -> AsyncIterator[Rpc]:
+async def open_rpc(
+    network: str, urls: Sequence[str] = (), *, genesis: str = "", clock: Clock | None = None
+) -> AsyncIterator[Rpc]:
     """The servers of the settings ``near.network`` and ``near.rpc``; without any, the network's usual ones. None is asked yet.
 
-    ``genesis``: of a network that is not known to everybody, the hash of its first block, where that is known.
+    ``genesis``: of a network that is not known to everybody, the hash of its first block, where it must be that one.
     """
-    rpc = Rpc(network, list(dict.fromkeys(urls or URLS[network])), GENESIS.get(network, genesis))
+    servers = [Server(url, _name(url)) for url in dict.fromkeys(urls or URLS[network])]
+    rpc = Rpc(network, servers, GENESIS.get(network, genesis), clock or SystemClock())
     try:
         yield rpc
     finally:

@@ -184,7 +184,7 @@ async def open_chain(
 ) -> AsyncIterator[Chain]:
     """The network of the settings, or another one. Nobody is asked anything yet."""
     usual = mesh.settings.get("near.network")
-    async with open_rpc(network or usual, mesh.settings.get("near.rpc")) as rpc:
+    async with open_rpc(network or usual, mesh.settings.get("near.rpc"), clock=mesh.clock) as rpc:
         chain = Chain(mesh, Near(rpc), credentials or Credentials(), poll)
         if chain.network == usual:  # of which the settings tell
             try:

@@ -71,7 +71,11 @@ class Wallet:
         """Raise `NearRefused` unless the account has that key, and the key may do everything."""
         key = await self.near.access_key(found.account, found.key.name)
         if key is None:
-            raise NearRefused(f"{found.account} has no key {found.key.name} on {self.network}", "UNKNOWN_ACCESS_KEY")
+            raise NearRefused(
+                f"{found.account} has no key {found.key.name} on {self.network}: that key file is of another account or network, or"
+                " was replaced",
+                "UNKNOWN_ACCESS_KEY",
+            )
         if key.receiver is not None:
             raise NearRefused(
                 f"the key {found.key.name} of {found.account} may only call {key.receiver}: it cannot pay. Use a full-access key"

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -187,14 +188,20 @@ def run_cli(program: click.Group) -> None:
     except Exception as error:
         _fail(first(error), as_json)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
+        _interrupted()
     except BaseExceptionGroup as several:
         _fail(first(several), as_json)
 
 
+def _interrupted() -> None:
+    """All is put away, and the process is about to end: another Ctrl-C must not change its status, or be shown as an error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(INTERRUPTED)
+
+
 def _fail(error: BaseException, as_json: bool) -> None:
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        sys.exit(INTERRUPTED)
+        _interrupted()
     if isinstance(error, BrokenPipeError):  # the reader of our output went away, as `head` does
         drop(sys.stdout)
         sys.exit(FAILED)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import trio
 
-from mycelnode.chain.amounts import account_id
+from mycelnode.chain.amounts import account_id, is_implicit
 from mycelnode.chain.gas import MARGIN, NEW_ACCOUNT, gas_of, gas_of_transfer, paid_in_advance
 from mycelnode.chain.keys import KeyFile
 from mycelnode.chain.service import Chain
@@ -88,7 +88,8 @@ class AccountCommands:
         account = optional(request, "account") or chain.spender
         found = await chain.wallet.balance(account_id(account))
         if found is None:
-            raise NearRefused(f"there is no account {account} on {chain.network} yet: it is made by what is sent to it")
+            made = "; it is made by what is first sent to it" if is_implicit(account) else ""
+            raise NearRefused(f"there is no account {account} on {chain.network}{made}")
         return {
             "account": account,
             "balance": str(found.total),

@@ -19,7 +19,15 @@ from mycelnode.chain.journal import AGAIN, Line
 from mycelnode.chain.registry import Quote, Receipt, Registered
 from mycelnode.chain.service import Chain
 from mycelnode.chain.uses import Use, Uses
-from mycelnode.errors import NearRefused, NearUnreachable, OutcomeUnknown, PaymentNeeded, SpendingRefused
+from mycelnode.errors import (
+    ContractRefused,
+    NearRefused,
+    NearRpcWrong,
+    NearUnreachable,
+    OutcomeUnknown,
+    PaymentNeeded,
+    SpendingRefused,
+)
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.protocols.payment_journal import Entry, State
@@ -84,6 +92,14 @@ class Buyer:
         return await self._offer(manifest)
 
     async def _offer(self, manifest: Manifest) -> Offer:
+        try:
+            return await self._quoted(manifest)
+        except ContractRefused as error:
+            raise await self._refused(str(manifest.cid), str(error)) from None
+        except (NearUnreachable, NearRpcWrong) as error:
+            raise type(error)(f"{error}; nothing was spent") from None
+
+    async def _quoted(self, manifest: Manifest) -> Offer:
         chain, cid, digest = self._chain, str(manifest.cid), manifest.cid.digest.hex()
         if manifest.near is None:
             raise await self._refused(cid, "it names no NEAR account, so nobody can be paid for it")

@@ -10,7 +10,16 @@ from mycelnode.chain.actions import ONE_CALL, TWO_CALLS
 from mycelnode.chain.amounts import format_near
 from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain
-from mycelnode.errors import MycelError, NearRefused, NearUnreachable, OutcomeUnknown, PatternRefused, SpendingRefused
+from mycelnode.errors import (
+    ContractRefused,
+    MycelError,
+    NearRefused,
+    NearRpcWrong,
+    NearUnreachable,
+    OutcomeUnknown,
+    PatternRefused,
+    SpendingRefused,
+)
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.protocols.payment_journal import Entry, Intent, State
 
@@ -80,6 +89,8 @@ class Registrar:
                     f"no server says whether {replaced}, which this replaces, is registered ({error}); {NOTHING}"
                 ) from error
             asked = False
+        except (ContractRefused, NearRpcWrong) as error:
+            raise NearRefused(f"{error}; {NOTHING}") from error
         price = int(said.get("price", 0))
         if former is not None:
             deposit = ONE_CALL if former.price == price else TWO_CALLS

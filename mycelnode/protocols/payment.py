@@ -4,8 +4,8 @@ The machine says what to do next (`Outbox.next`), at most one thing for each key
 is kept (`Keep`) is on disk before anything else is done with that key. After a crash the machine begins with what was kept.
 
 A signature can be carried out until its nonce is spent or its blocks are over; so nothing else is signed for the same intent before
-a *final* block shows one of the two. Whether it was carried out, `Check` tells, at a final block. Silence, refusals and "unknown
-transaction" decide nothing.
+a *final* block shows one of the two, and another server shows the same, if there is one that answers. Whether it was carried out,
+`Check` tells, at a final block. Silence, refusals and "unknown transaction" decide nothing.
 """
 
 from __future__ import annotations
@@ -66,7 +66,15 @@ class Ask:
     signatures: tuple[Signature, ...]
 
 
-Effect = Look | Sign | Keep | Send | Ask
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """See whether another server shows the same; if not, what was signed is not given up. Then call `confirmed`."""
+
+    entry: Entry
+    sight: Sight
+
+
+Effect = Look | Sign | Keep | Send | Ask | Confirm
 
 
 # --- what came of it -----------------------------------------------------------------------------------------------------------
@@ -78,7 +86,7 @@ class Sight:
     none, or if the contract cannot answer it.
 
     ``valid``: for how many blocks after this one a transaction on it can be included. ``refusal``: why what was not signed yet need
-    not be signed at all, as too little money.
+    not be signed at all, as too little money. ``confirmed``: nobody else is to be asked whether that is so.
     """
 
     height: int
@@ -87,6 +95,7 @@ class Sight:
     done: bool | None
     valid: int
     refusal: str = ""
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +225,13 @@ class Outbox:
         else:
             self._todo[name] = Sign(entry, sight.nonce + 1, sight, burn=False)
 
+    def confirmed(self, name: str, sight: Sight, said: str = "") -> None:
+        """Nobody contradicts what a `Confirm` was about; or ``said``: who does. What became of it is asked anew then."""
+        if said:
+            self._rest(replace(self._free(name), outcome=None).saying(said))
+        else:
+            self.looked(name, replace(sight, confirmed=True))
+
     def _judge(self, entry: Entry, sight: Sight) -> None:
         """It is signed, and not known to be done: can that signature still be carried out?"""
         signed, burn, name = entry.signed, entry.burn, entry.intent.id
@@ -223,7 +239,8 @@ class Outbox:
         if sight.nonce is None or sight.nonce >= signed.nonce:
             self._spent(entry, signed, sight)
         elif sight.height > signed.until:
-            self._void(entry)
+            if self._is_sure(entry, sight):
+                self._void(entry)
         elif entry.outcome is not None and not entry.cancelling:
             self._rest(replace(entry, outcome=None))  # told of what no final block shows: it is looked for again, later
         elif not entry.cancelling:
@@ -235,13 +252,17 @@ class Outbox:
 
     def _spent(self, entry: Entry, signed: Signature, sight: Sight) -> None:
         """The nonce is spent: by the transaction itself, by a burn, or by something else that used the key."""
+        if entry.spent_at is None and not self._is_sure(entry, sight):
+            return
         since = sight.height if entry.spent_at is None else min(entry.spent_at, sight.height)
         entry = self._note(replace(entry, spent_at=since))
         outcome, patience = entry.outcome, self._pending if entry.outcome is None else self._settle
         if outcome is not None and outcome.hash != signed.hash:
-            self._void(entry)  # the burn has it
+            if self._is_sure(entry, sight):
+                self._void(entry)  # the burn has it
         elif outcome is not None and not outcome.success:
-            self._end(entry, State.FAILED, outcome.said)
+            if self._is_sure(entry, sight):
+                self._end(entry, State.FAILED, outcome.said)
         elif outcome is not None and sight.done is None:
             self._end(entry, State.DONE, "done")
         elif sight.height - since > patience:
@@ -253,10 +274,18 @@ class Outbox:
 
     def _gone(self, entry: Entry, signed: Signature, sight: Sight) -> None:
         """Its time is over, and nobody says what became of it; unless the check does, nobody ever will."""
+        if not self._is_sure(entry, sight):
+            return
         if sight.done is False and (entry.intent.again or entry.cancelling):
             self._void(entry)
         else:
             self._end(entry, State.UNKNOWN, f"whether it was carried out is not known: nobody remembers {signed.hash}")
+
+    def _is_sure(self, entry: Entry, sight: Sight) -> bool:
+        """May it be given up? One server's word is not enough, as it could be paid for again then."""
+        if not sight.confirmed:
+            self._todo[entry.intent.id] = Confirm(entry, sight)
+        return sight.confirmed
 
     def _void(self, entry: Entry) -> None:
         """What was signed was not carried out, and never will be."""
@@ -325,3 +354,13 @@ class Outbox:
     def _rest(self, entry: Entry) -> None:
         self._note(entry)
         self._resting.add(entry.intent.lane)
+
+
+def stranded(entry: Entry) -> Entry:
+    """An entry whose chain is gone, as a devchain that was thrown away: it ends, and is not done on another one."""
+    gone = f"the chain {entry.intent.network} is gone, and another one answers at near.rpc"
+    if entry.state is State.WAITING:
+        return replace(entry, state=State.FAILED).saying(f"{gone}; nothing was spent")
+    return replace(entry, state=State.UNKNOWN).saying(
+        f"{gone}; whether it was carried out there is not known, and it is not done again here"
+    )

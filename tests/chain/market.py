@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,12 +105,13 @@ class Device:
     payments: Payments
     registry: Registry
     credentials: Credentials
+    clock: Clock
 
     async def actions(self, wallet: Wallet | None = None) -> Actions:
         account = (wallet or self.market.buyer).account_id
-        key = self.credentials.find("devchain", account).key.name
+        key = self.credentials.find(self.rpc.network, account).key.name
         signer = Signer(await self.rpc.identify(), account, key)
-        return Actions(signer, self.registry.contract, SystemClock().wall())
+        return Actions(signer, self.registry.contract, self.clock.wall())
 
     async def signed(self, name: str) -> None:
         """Wait until an intent is signed; it has not ended by then."""
@@ -135,21 +136,38 @@ class Device:
         intent = (await self.actions()).use(pattern, quote)
         return await self.payments.want(intent, about=pattern.cid, creator=pattern.creator)
 
+    async def until(self, name: str, true: Callable[[Entry], object], what: str = "it is signed") -> Entry:
+        """Wait until something holds of an intent, and return how it stands then."""
+
+        def holds() -> bool:
+            entry = self.payments.entry(name)
+            return entry is not None and bool(true(entry))
+
+        await until(holds, what)
+        entry = self.payments.entry(name)
+        assert entry is not None
+        return entry
+
 
 @asynccontextmanager
 async def a_device(
-    market: Market, folder: Path, *urls: str, work: bool = True, clock: Clock | None = None
+    market: Market,
+    folder: Path,
+    *urls: str,
+    work: bool = True,
+    clock: Clock | None = None,
+    network: str = "devchain",
 ) -> AsyncIterator[Device]:
-    """``urls``: what it takes for servers; the chain itself, if there are none."""
+    """``urls``: what it takes for servers; the chain itself, if there are none. ``network``: what it takes that for."""
     data = DataDir(folder / "data")
     if not data.path.exists():
         data.create()
     home = folder / "home"
     for wallet in (market.buyer, market.creator):
-        credentials = keep_key(home, wallet)
+        credentials = keep_key(home, wallet, network)
     async with (
         open_database(data) as database,
-        open_rpc("devchain", urls or [market.chain.url]) as rpc,
+        open_rpc(network, urls or [market.chain.url], clock=clock) as rpc,
         open_background() as nursery,
     ):
         near = Near(rpc)
@@ -157,7 +175,8 @@ async def a_device(
         payments = Payments(near, Journal(database, clock), credentials, clock, poll=POLL)
         if work:
             nursery.start_soon(payments.run)
-        yield Device(market, database, rpc, payments, Registry(near, market.registry.account_id), credentials)
+        registry = Registry(near, market.registry.account_id)
+        yield Device(market, database, rpc, payments, registry, credentials, clock)
 
 
 __all__ = ["NEAR", "PRICE", "Device", "Market", "a_device", "a_market", "keep_key"]

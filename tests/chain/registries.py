@@ -56,7 +56,7 @@ async def a_follower(folder: Path, contract: str, *urls: str, clock: Clock | Non
     data = DataDir(folder / "data")
     if not data.path.exists():
         data.create()
-    async with open_database(data) as database, open_rpc("devchain", urls) as rpc:
+    async with open_database(data) as database, open_rpc("devchain", urls, clock=clock) as rpc:
         near, slept = Near(rpc), list[float]()
 
         async def sleep(seconds: float) -> None:

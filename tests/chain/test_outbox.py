@@ -129,6 +129,7 @@ async def test_while_nobody_answers_it_says_until_when_that_is_unknown(tmp_path:
 
         proxy.before = go_down
         name = (await device.buy()).intent.id
+        await device.until(name, lambda entry: entry.signed)
         with pytest.raises(OutcomeUnknown, match=r"^unknown until height \d+$"):
             await device.payments.wait(name, 0.5)
         entry = device.payments.entry(name)
@@ -355,6 +356,7 @@ async def test_what_was_cancelled_too_late_is_done(tmp_path: Path) -> None:
         proxy.after = lose
         proxy.faults["send_tx"] = [REPLY_LOST]
         name = (await device.buy()).intent.id
+        await device.until(name, lambda entry: entry.signed)
         with pytest.raises(OutcomeUnknown):
             await device.payments.wait(name, 0.5)
         await device.payments.cancel(name, "you cancelled it")

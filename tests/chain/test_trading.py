@@ -342,8 +342,12 @@ async def test_a_use_in_doubt_goes_on_with_the_same_payment(town: Town, monkeypa
     cid, number = await town.sell()
     monkeypatch.setattr("mycelnode.market.buying.WAIT_SECONDS", 3.0)
     town.proxy.faults["send_tx"] = [LOST] * 1_000
-    with pytest.raises(OutcomeUnknown, match="unknown until height"):
+    with pytest.raises(OutcomeUnknown):
         await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    journal = town.bob.chain.journal
+    await until(lambda: [line.entry.state for line in journal.lines()] == [State.SIGNED], "it is signed, and lost")
+    with pytest.raises(OutcomeUnknown, match="unknown until height"):
+        await town.bob.patterns.use(cid, VARIABLES)
     monkeypatch.setattr("mycelnode.market.buying.WAIT_SECONDS", 30.0)
     town.proxy.faults.clear()
     assert (await town.bob.patterns.use(cid, VARIABLES)).paid == FIRST

@@ -90,6 +90,17 @@ def test_leave_asks_and_takes_no_for_an_answer(fox: Program) -> None:
     assert not (fox.folder / "device.key").exists()
 
 
+def test_another_ctrl_c_while_it_ends_changes_nothing(fox: Program) -> None:
+    with on_terminal(fox, "leave", "--erase") as terminal:
+        terminal.wait_for("erased. [y/N]:")
+        while terminal.process.poll() is None:
+            terminal.process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                terminal.process.wait(0.01)
+        assert terminal.ended() == 130
+        assert "Traceback" not in terminal.seen
+
+
 def test_secrets_are_not_echoed_and_new_ones_are_asked_twice(fox: Program, phrase: str) -> None:
     with on_terminal(fox, "backup", "create") as terminal:
         terminal.wait_for("Passphrase for the backup:")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mycelnode.errors import EncodingError
-from mycelnode.protocols.payment import Ask, Effect, Keep, Look, Outbox, Reported, Send, Sight, Sign, Silent
+from mycelnode.protocols.payment import Ask, Confirm, Effect, Keep, Look, Outbox, Reported, Send, Sight, Sign, Silent
 from mycelnode.protocols.payment_journal import (
     Check,
     Entry,
@@ -38,7 +38,7 @@ def an_intent(
 
 
 def a_sight(height: int, nonce: int | None = 0, *, done: bool | None = False, refusal: str = "") -> Sight:
-    return Sight(height, b"block", nonce, done, VALID, refusal)
+    return Sight(height, b"block", nonce, done, VALID, refusal, confirmed=True)
 
 
 def a_signature(nonce: int = 1, base: int = 10, name: str = "T") -> Signature:
@@ -222,6 +222,22 @@ def test_an_outcome_that_no_final_block_bears_out_is_not_believed() -> None:
     assert driven.send() == a_signature()
 
 
+@pytest.mark.parametrize("sight", [a_sight(12, nonce=1), a_sight(10 + VALID + 1)])
+def test_what_one_server_alone_shows_gives_nothing_up(sight: Sight) -> None:
+    driven = sent()
+    driven.outbox.answered("use/7/1", failed("T"))
+    driven.look(replace(sight, confirmed=False))
+    effect = driven.next()
+    assert isinstance(effect, Confirm)
+    driven.outbox.confirmed("use/7/1", effect.sight, "they contradict each other")
+    entry = driven.entry()
+    assert (entry.state, entry.spent_at, entry.outcome) == (State.SIGNED, None, None)
+    assert entry.said == "they contradict each other"
+    driven.outbox.wake()
+    driven.look(a_sight(13))
+    assert driven.send() == a_signature()
+
+
 def test_with_no_rpc_it_says_until_when_it_is_unknown() -> None:
     again = sent().crashed()
     again.look(None)
@@ -382,9 +398,26 @@ class Chain:
         nonce, uses = self.final[height]
         return Sight(height, b"", nonce, uses >= 1, VALID)
 
+    def lie(self, lie: str) -> Sight:
+        """What a server makes up."""
+        nonce = 99 if lie == SPENT else 0
+        return Sight(self.height + (10 * VALID if lie == OVER else 0), lie.encode(), nonce, False, VALID)
+
+    def bears_out(self, entry: Entry, sight: Sight) -> bool:
+        """Does an honest server show the same?"""
+        if sight.hash or (sight.nonce, sight.done) != (self.final[sight.height][0], self.final[sight.height][1] >= 1):
+            return False
+        if entry.outcome is not None:
+            told = self.outcomes.get(entry.outcome.hash)
+            return told is not None and told.success == entry.outcome.success
+        return entry.spent_at is None or entry.signed is None or entry.signed.hash not in self.outcomes
+
+
+SPENT, OVER = "the nonce is spent", "its blocks are over"
+
 
 class Story(RuleBasedStateMachine):
-    """Whatever happens: at most one purchase, and the journal's last word is true."""
+    """Whatever happens: at most one purchase, and the journal's last word is true. Of two servers one may lie."""
 
     @initialize()
     def begin(self) -> None:
@@ -392,6 +425,7 @@ class Story(RuleBasedStateMachine):
         self.disk = {"use/7/1": encode_entry(Entry(an_intent()))}
         self.outbox = self.after_a_start()
         self.made = 0
+        self.lie = ""
         self.now = 0
 
     def after_a_start(self) -> Outbox:
@@ -409,13 +443,14 @@ class Story(RuleBasedStateMachine):
         lag=st.integers(0, 3),
         deliver=st.booleans(),
         ignorant=st.booleans(),
+        lie=st.sampled_from([*[""] * 6, SPENT, OVER]),
     )
-    def step(self, crash: str, more: int, lost: bool, lag: int, deliver: bool, ignorant: bool) -> None:
+    def step(self, crash: str, more: int, lost: bool, lag: int, deliver: bool, ignorant: bool, lie: str) -> None:
         """Carry out what the machine wants; ``crash`` before the last is done, or after, when nobody has heard of it.
 
-        A server may be ``lag`` blocks behind, or ``ignorant`` of what is under way.
+        A server may be ``lag`` blocks behind, or ``ignorant`` of what is under way, or ``lie``.
         """
-        self.ignorant = ignorant
+        self.ignorant, self.lie = ignorant, lie
         for _ in range(more):
             for effect in self.outbox.next(self.now):
                 self.carry_out(effect, lost, lag, deliver, told=True)
@@ -437,7 +472,8 @@ class Story(RuleBasedStateMachine):
                     self.outbox.kept(entry)
             case Look():
                 if told:
-                    self.outbox.looked(name, None if lost else self.chain.sight(lag))
+                    told_sight = self.chain.lie(self.lie) if self.lie else self.chain.sight(lag)
+                    self.outbox.looked(name, None if lost else told_sight)
             case Sign(_, nonce, sight, burn):
                 self.made += 1
                 made = f"{'B' if burn else 'T'}{self.made}"
@@ -454,10 +490,16 @@ class Story(RuleBasedStateMachine):
             case Ask(_, signatures):
                 if told:
                     self.outbox.answered(name, self.heard(signatures, lost))
+            case Confirm(entry, sight):
+                if told:
+                    agreed = lost or self.chain.bears_out(entry, sight)  # who does not answer is not counted
+                    self.outbox.confirmed(name, sight, "" if agreed else "they contradict each other")
 
     def heard(self, signatures: tuple[Signature, ...], lost: bool) -> Reported | Silent:
         if lost:
             return Silent("no answer")
+        if self.lie:
+            return failed(signatures[0].hash)
         for signature in signatures:
             if signature.hash in self.chain.outcomes:
                 return Reported(self.chain.outcomes[signature.hash])
@@ -512,7 +554,7 @@ class Story(RuleBasedStateMachine):
         """With a chain that goes on and answers, it comes to an end."""
         if not hasattr(self, "chain"):
             return
-        self.ignorant = False
+        self.ignorant, self.lie = False, ""
         for _ in range(200):
             self.chain.block(0, True)
             self.outbox.wake()
