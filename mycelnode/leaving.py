@@ -28,12 +28,13 @@ async def leave_mesh(data: DataDir, *, clock: Clock, erase: bool, wait: float) -
 
     ``wait``: seconds for reaching the others, and again for telling them. A folder that is damaged, or not enrolled yet, is put
     aside without telling anybody: ``mesh`` is None then. ``others`` is how many devices could be told, ``kept`` what was put aside
-    in this folder before. Raises `NodeRunning`, `NotInitialised`, `DataDirUnusable`.
+    in this folder before, ``spender`` who paid for uses from here, if anybody, and may have money left. Raises `NodeRunning`,
+    `NotInitialised`, `DataDirUnusable`.
     """
     data.check_begun()
     with alone(data):
         pass
-    left: dict[str, object] = {"mesh": None, "device": None, "told": [], "others": 0}
+    left: dict[str, object] = {"mesh": None, "device": None, "told": [], "others": 0, "spender": None}
     if not data.joining.exists():
         with suppress(DatabaseDamaged, KeyFileError, SchemaTooNew, ConfigError, NotInitialised, sqlite3.Error):
             left = await _tell_and_leave(data, clock, wait)
@@ -47,7 +48,13 @@ async def leave_mesh(data: DataDir, *, clock: Clock, erase: bool, wait: float) -
 async def _tell_and_leave(data: DataDir, clock: Clock, wait: float) -> dict[str, object]:
     async with open_mesh(data, clock=clock) as mesh:
         members = mesh.replica.membership.members
-        left: dict[str, object] = {"mesh": mesh.id, "device": mesh.device, "told": [], "others": len(members) - 1}
+        left: dict[str, object] = {
+            "mesh": mesh.id,
+            "device": mesh.device,
+            "told": [],
+            "others": len(members) - 1,
+            "spender": mesh.settings.get("near.spender") or None,
+        }
         if mesh.identity.device not in members:
             return left
         if len(members) == 1:  # there is nobody to tell

@@ -291,5 +291,10 @@ def _say_left(answer: Mapping[str, Any]) -> None:
             "This device is out, but none of the others could be told: put it out there too, `mycelnode devices revoke`."
         )
     print("Its keys and data are erased." if answer["erased"] else f"Its data lie in {answer['aside']}.")
+    if answer["spender"]:
+        print(
+            f"{answer['spender']} paid for uses from here and may have money left: its key stays where NEAR's tools look for it,"
+            " in ~/.near-credentials."
+        )
     for folder in answer["kept"]:
         print(f"Put aside before, and still there: {folder}")

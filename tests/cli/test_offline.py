@@ -153,11 +153,17 @@ def test_names_are_shown_whole_or_refused(fox: Program, program: Make) -> None:
     assert not program("new").folder.exists()
 
 
+SPENDER = "0" * 64
+
+
 def test_a_question_without_a_terminal_needs_yes(fox: Program) -> None:
     assert "say --yes" in fox("leave", says="y\n").sentence
     left = fox("leave", "--yes", "--json").json
-    assert (left["erased"], left["told"]) == (False, [])
+    assert (left["erased"], left["told"], left["spender"]) == (False, [], None)
     assert (Path(left["aside"]) / "mycel.db").exists()
+    assert fox("init").code == 0
+    assert fox("config", "set", "near.spender", SPENDER).code == 0
+    assert f"{SPENDER} paid for uses from here" in fox("leave", "--yes").out
     assert fox("init").code == 0
     assert fox("leave", "--yes", "--erase", "--json").json["erased"] is True
     assert [name for name in os.listdir(fox.folder) if not name.startswith("left-")] == ["lock"]
