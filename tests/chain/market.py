@@ -119,6 +119,10 @@ class Device:
         with pytest.raises(OutcomeUnknown):
             await self.payments.wait(name, 0)
 
+    async def burning(self, name: str) -> None:
+        """Wait until what gives an intent up is signed."""
+        await until(lambda: self._entry(name).burn is not None, "its nonce is to be burnt")
+
     async def spent(self, name: str) -> None:
         """Wait until it is seen that the nonce of an intent is spent."""
         await until(lambda: self._entry(name).spent_at is not None, "its nonce is spent")

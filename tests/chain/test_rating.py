@@ -44,7 +44,8 @@ async def test_what_an_account_paid_that_was_replaced_it_still_rates(town: Town)
     assert (receipt(town, number, spender)["rated"], receipt(town, number, before)["rated"]) == (1, 1)
 
 
-async def test_offline_it_waits_for_the_account_that_paid(town: Town) -> None:
+async def test_offline_it_waits_for_the_account_that_paid(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mycelnode.market.buying.RATING_SECONDS", 0.3)
     cid, number = await town.sell()
     await town.bob.patterns.use(cid, VARIABLES, yes=True)
     before = (await ask(town.bob, "chain.account.rotate"))["before"]
