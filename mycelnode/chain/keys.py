@@ -223,9 +223,10 @@ def _json(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _holds(path: Path, key: NearKey) -> bool:
-    """Does a file, whatever it is, hold this key?"""
+    """Does a file, whatever it is, hold this key, by its public name or its private half?"""
     try:
         with open(path, "rb") as file:
-            return key.name.encode() in file.read(MAX_FILE_BYTES)
+            content = file.read(MAX_FILE_BYTES)
     except OSError:
         return False
+    return any(CURVE.encode() + base58(half).encode() in content for half in (key.public, key.secret, key.seed))

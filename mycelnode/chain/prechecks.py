@@ -20,11 +20,13 @@ from mycelnode.chain.gas import (
 )
 from mycelnode.chain.near import AccessKey, Block, Near
 from mycelnode.chain.registry import Registry
+from mycelnode.chain.reputation import Reputation
 from mycelnode.errors import ContractRefused, ContractWrong, DeployRefused
 from mycelnode.protocols.payment_journal import Intent
 
+RATE: Final = "rate_pattern"
 PAUSABLE: Final = frozenset(
-    ("register_pattern", "update_pattern", "set_price", SUCCEED, "rate_pattern", "record_fl_contribution")
+    ("register_pattern", "update_pattern", "set_price", SUCCEED, RATE, "record_fl_contribution")
 )
 NOTHING: Final = "nothing was spent"
 
@@ -83,7 +85,12 @@ async def _of_money(near: Near, intent: Intent, block: Block) -> str:
 async def _of_contract(near: Near, intent: Intent, block: Block) -> str:
     registry = Registry(near, intent.receiver)
     if intent.method in PAUSABLE:
-        return f"{intent.receiver} is paused" if (await registry.info(block.hash)).paused else ""
+        info = await registry.info(block.hash)
+        if info.paused:
+            return f"{intent.receiver} is paused"
+        # it would take the rating, and take it back when the other one refuses it
+        paused = intent.method == RATE and await Reputation(near, info.reputation).paused(block.hash)
+        return f"{info.reputation} is paused" if paused else ""
     if intent.method != "use_pattern":
         return ""
     args: dict[str, Any] = json.loads(intent.args)

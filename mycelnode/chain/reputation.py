@@ -34,3 +34,7 @@ class Reputation:
         told = Answer((await self.near.view(self.contract, METHOD, args, at)).value, METHOD)
         ratings = told.number("successes", MAX_U64) + told.number("failures", MAX_U64)
         return Standing(told.number("score", MAX_SCORE), ratings)
+
+    async def paused(self, at: str = FINAL) -> bool:
+        """Does it take no ratings now?"""
+        return Answer((await self.near.view(self.contract, "info", json_args(), at)).value, "info").flag("paused")

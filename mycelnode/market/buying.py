@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
@@ -237,8 +237,10 @@ class Buyer:
             number, found[payer], success=success, rating=stars or (BEST if success else WORST)
         )
         entry = await chain.want(intent, about=cid)
-        with suppress(OutcomeUnknown):
+        try:
             entry = await chain.payments.wait(entry.intent.id, RATING_SECONDS)
+        except OutcomeUnknown:  # by now it may be signed, or sent
+            entry = chain.payments.entry(entry.intent.id) or entry
         if entry.ended and entry.state is not State.DONE:
             raise NearRefused(entry.word)
         return entry

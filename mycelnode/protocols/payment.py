@@ -278,6 +278,8 @@ class Outbox:
             return
         if sight.done is False and (entry.intent.again or entry.cancelling):
             self._void(entry)
+        elif sight.done is False and entry.outcome is not None and entry.outcome.success:
+            self._end(entry, State.FAILED, f"the contract took it back; {BUT_GAS}")
         else:
             self._end(entry, State.UNKNOWN, f"whether it was carried out is not known: nobody remembers {signed.hash}")
 

@@ -143,6 +143,14 @@ def test_a_key_under_two_networks_is_refused(home: Path, key: NearKey) -> None:
     assert Credentials(home).find("testnet", "alice.testnet").key == key
 
 
+@pytest.mark.parametrize("half", ["private_key", "secret_key"])
+def test_a_file_that_does_not_name_its_key_is_seen_there_as_well(home: Path, key: NearKey, half: str) -> None:
+    put(home, "testnet/alice.testnet.json", said(key))
+    put(home, "mainnet/alice.near.json", {half: said(key)["private_key"]})
+    with pytest.raises(KeyFileError, match="under two networks, testnet and mainnet"):
+        Credentials(home).find("testnet", "alice.testnet")
+
+
 def test_no_key_and_several_keys(home: Path, key: NearKey) -> None:
     credentials = Credentials(home)
     with pytest.raises(KeyFileError, match=r"no key of alice\.testnet"):

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from mycelnode.errors import KeyFileError, PaymentNeeded
+from mycelnode.errors import KeyFileError, NearRefused, PaymentNeeded
 from mycelnode.protocols.payment_journal import State
+from tests.chain.faults import LOST
 from tests.chain.market import NEAR
 from tests.chain.test_trading import FIRST, Town, a_town
 from tests.chain.trading import VARIABLES, outbox
@@ -108,3 +109,26 @@ async def test_without_a_registry_it_is_noted_among_the_devices(town: Town) -> N
     await town.bob.patterns.use(cid, VARIABLES, yes=True)
     await ask(town.bob, "config.unset", key="near.registry")
     assert (await town.bob.patterns.rate(cid, success=True)).queued == ""
+
+
+async def test_what_was_sent_is_not_said_to_wait(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    cid, _ = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    monkeypatch.setattr("mycelnode.market.buying.RATING_SECONDS", 3.0)
+    town.proxy.faults["send_tx"] = [LOST] * 10_000
+    assert (await town.bob.patterns.rate(cid, success=True)).queued.startswith("unknown until height")
+    (line,) = await outbox(town.bob)
+    assert (line["method"], line["state"]) == ("rate_pattern", "signed")
+
+
+async def test_what_the_other_contract_would_refuse_is_not_sent(town: Town) -> None:
+    cid, number = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    chain = town.market.chain
+    reputation = chain.view(town.market.registry, "info")["reputation"]
+    await chain.call(chain.root, reputation, "pause", deposit=1)
+    with pytest.raises(NearRefused, match=f"{reputation} is paused; nothing was spent"):
+        await town.bob.patterns.rate(cid, success=True)
+    await chain.call(chain.root, reputation, "resume", deposit=1)
+    assert (await town.bob.patterns.rate(cid, success=True)).queued == "done"
+    assert receipt(town, number, (await ask(town.bob, "chain.account"))["spender"])["rated"] == 1

@@ -22,6 +22,14 @@ def test_it_is_that_of_the_checkout() -> None:
         assert shipped(name).data == (RES / f"{name}.wasm").read_bytes()
 
 
+def test_the_operators_guide_is_of_this_code() -> None:
+    guide = (ROOT / "docs" / "operators.md").read_text()
+    for name in NAMES:
+        code = shipped(name)
+        assert f"sha256 {code.sha256[:8]}…{code.sha256[-8:]}" in guide, name
+        assert guide.count(f"{len(code.data):,} bytes") == 2, name  # in the plan and in the table of costs
+
+
 def test_damage_and_absence_are_told(tmp_path: Path) -> None:
     shutil.copytree(RES, tmp_path, dirs_exist_ok=True)
     wasm = tmp_path / "registry.wasm"

@@ -187,6 +187,17 @@ def test_what_the_contract_would_do_twice_is_not_signed_anew_when_nobody_knows(c
     assert "T" in kept.word
 
 
+def test_what_was_carried_out_and_taken_back_has_failed() -> None:
+    """As a rating, when the contract that is told of it refuses: the first call succeeds, and its callback undoes it."""
+    driven = Driven(Entry(an_intent(again=False), State.SIGNED, a_signature(), spent_at=12))
+    driven.look(a_sight(13, nonce=1, done=False))
+    assert isinstance(driven.next(), Ask)
+    driven.outbox.answered("use/7/1", Reported(Outcome("T", True, b"{}", "", 5, 5)))
+    driven.look(a_sight(12 + SETTLE + 1, nonce=1, done=False))
+    kept = driven.keep()
+    assert (kept.state, kept.word) == (State.FAILED, "the contract took it back; nothing was spent but gas")
+
+
 def test_a_contract_that_cannot_answer_any_more_leaves_nothing_undecided() -> None:
     told = Driven(Entry(an_intent(), State.SIGNED, a_signature(), spent_at=12))
     told.look(a_sight(13, nonce=1, done=None))
