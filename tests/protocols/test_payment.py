@@ -9,7 +9,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mycelnode.errors import EncodingError
 from mycelnode.protocols.payment import Ask, Confirm, Effect, Keep, Look, Outbox, Reported, Send, Sight, Sign, Silent
 from mycelnode.protocols.payment_journal import (
     Check,
@@ -334,36 +333,6 @@ def test_one_key_does_one_thing_at_a_time_and_keys_do_not_wait_for_each_other() 
 def test_the_same_intent_twice_is_one() -> None:
     outbox = Outbox()
     assert outbox.add(an_intent()) is outbox.add(replace(an_intent(), deposit=99))
-
-
-def test_a_check_reads_numbers_texts_and_nothing_else() -> None:
-    least = Check("receipt", b"", "uses", least=2)
-    assert [
-        least.met(answer)
-        for answer in ({"uses": 2}, {"uses": "3"}, {"uses": 1}, None, [], {"uses": True}, {"uses": 2.5})
-    ] == [
-        True,
-        True,
-        *[False] * 5,
-    ]
-    assert Check("claimable", b"", "", equals="0").met("0")
-    assert not Check("claimable", b"", "", equals="0").met({"": "0"})
-    assert Check("info", b"", "paused", equals="true").met({"paused": True})
-    assert not Check("info", b"", "paused", equals="true").met({"paused": False})
-    assert not Check("info", b"", "paused", least=1).met({"paused": True}), "true is no number"
-    assert not Check("get_pattern", b"", "retired_at", least=0).met({"retired_at": None})
-    assert not Check("x", b"", "y", least=0).met({"y": "٣"}), "digits of another script are no number"
-
-
-def test_an_entry_comes_back_from_its_bytes_and_nothing_else_does() -> None:
-    outcome = Outcome("T", True, b"{}", "", 1 << 50, 1 << 120)
-    entry = Entry(an_intent(), State.SIGNED, a_signature(), a_signature(1, 12, "B"), 7, outcome, True, "why", "said", 3)
-    assert decode_entry(encode_entry(entry)) == entry
-    for cut in range(len(encode_entry(entry))):
-        with pytest.raises(EncodingError):
-            decode_entry(encode_entry(entry)[:cut])
-    with pytest.raises(EncodingError):
-        encode_entry(Entry(replace(an_intent(), deposit=1 << 128)))
 
 
 # --- any order of everything ---------------------------------------------------------------------------------------------------
