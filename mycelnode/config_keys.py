@@ -277,7 +277,7 @@ KEYS: Mapping[str, Key] = {
             as_accounts,
             (),
             "device",
-            "contracts that may be paid besides near.registry",
+            "the only contracts that may be called and paid, whatever near.registry says; empty: the one it says",
         ),
         Key("near.network", one_of("mainnet", "testnet", "devchain"), "testnet", "device", "which NEAR network"),
         Key("near.registry", as_account, "", "device", "the contract with the registry of patterns"),

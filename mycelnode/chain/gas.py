@@ -17,6 +17,7 @@ BATCHES: Final = frozenset((CREATE, REPLACE, UPGRADE, LOCK, SUCCEED))
 SUCCESSION: Final = ("set_price", "update_pattern")  # what it calls
 
 _OTHER: Final = 12 * TGAS
+USE_BURNS: Final = 5 * TGAS  # of the gas of a use, at its dearest; the rest of what is bought for it comes back
 _METHODS: Final[Mapping[str, int]] = {
     "update_pattern": 5 * TGAS,
     "set_price": 5 * TGAS,

@@ -15,7 +15,7 @@ from typing import Any, Final
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from mycelnode.chain.amounts import GAS_PRICE, MAX_YOCTO, account_id
+from mycelnode.chain.amounts import MAX_YOCTO, account_id
 from mycelnode.chain.answers import MAX_U64, Answer
 from mycelnode.chain.keys import NearKey
 from mycelnode.chain.outcomes import error_code, panic, read_outcome
@@ -45,7 +45,7 @@ NONE_OF_OURS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A final block: its hash in base58, and its time in nanoseconds."""
+    """A final block: its hash in base58, its time in nanoseconds, and the yoctoNEAR at which it burns a gas."""
 
     height: int
     hash: str
@@ -165,7 +165,7 @@ class Near:
         found = base58(header.base58("hash"))
         if name not in (FINAL, found):
             raise NearRpcWrong("an RPC server tells of another block than it was asked for")
-        price = max(header.amount("gas_price"), GAS_PRICE)
+        price = header.amount("gas_price")
         return Block(header.number("height", MAX_HEIGHT), found, header.nanoseconds("timestamp_nanosec"), price)
 
     async def account(self, account: str, at: str = FINAL) -> AccountView | None:

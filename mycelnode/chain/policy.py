@@ -1,7 +1,7 @@
 """What may be spent: a decision made of the person's limits, of a payment, and of what was spent before. Pure.
 
 The balance of the spending account is the only limit that the chain itself keeps; these are kept here. Gas is not counted: it is a
-few thousandths of a NEAR for each payment.
+few ten-thousandths of a NEAR for each payment.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ FREE: Final = 1  # yoctoNEAR: what a contract takes to see a full-access key; no
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In yoctoNEAR: of one use, of a day, of a day for one creator; above ``ask_above`` the person is asked first."""
+    """In yoctoNEAR: of one use, of a day, of a day for one creator; above ``ask_above`` the person is asked first.
+
+    ``contracts``: which may be called and paid. Those that are named, whatever else is set; where none are, the registry alone.
+    """
 
     per_use: int
     per_day: int
@@ -34,7 +37,7 @@ class Limits:
             per_day=parse_near(get("near.spend_per_day")),
             per_creator=parse_near(get("near.spend_per_creator")),
             ask_above=parse_near(get("near.ask_above")),
-            contracts=frozenset({get("near.registry"), *get("near.contracts")} - {""}),
+            contracts=frozenset(get("near.contracts") or ({get("near.registry")} - {""})),
         )
 
 
@@ -72,7 +75,7 @@ def decide(limits: Limits, payment: Payment, before: Iterable[Spent]) -> Verdict
     to_creator = sum(one.amount for one in spent if payment.creator is not None and one.creator == payment.creator)
     amount = payment.amount
     if payment.contract not in limits.contracts:
-        return _no(f"{payment.contract} is none of the contracts that may be paid (near.registry, near.contracts)")
+        return _no(f"{payment.contract} is none of the contracts that may be paid (near.contracts)")
     if amount <= FREE * payment.calls:
         return Verdict(True, False, "")
     if payment.creator is not None and amount > limits.per_use:

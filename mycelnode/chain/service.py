@@ -128,10 +128,13 @@ class Chain:
         payment = Payment(str(self.mesh.settings.get("near.registry")), amount, creator, calls)
         return decide(self.limits, payment, self.journal.spent(self.known))
 
-    def questions(self, pattern: Registered, quote: Quote) -> list[str]:
-        """What the person is to be asked before this use is paid for, in sentences. What may not be paid at all, `buy` refuses."""
+    def questions(self, pattern: Registered, quote: Quote, *, priced: bool = False) -> list[str]:
+        """What the person is to be asked before this use is paid for, in sentences. What may not be paid at all, `buy` refuses.
+
+        ``priced``: how much it may cost has been said already; that it is public, and for ever, is another matter.
+        """
         verdict = self.verdict(quote.total, pattern.creator)
-        asked = [verdict.said] if verdict.ask else []
+        asked = [verdict.said] if verdict.ask and not priced else []
         here = ("use_pattern", self.known, self.spender)  # another account, or chain, has told nobody about this one
         paid = (line.entry.intent for line in self.journal.lines(state=State.DONE))
         if not any((intent.method, intent.network, intent.account) == here for intent in paid):
@@ -166,9 +169,8 @@ class Chain:
             if not verdict.allowed:
                 raise SpendingRefused(verdict.said)
             if unasked:
-                raise SpendingRefused(
-                    f"{unasked[0]}; you have to say yes to it (--yes, or --max-price). Nothing was spent"
-                )
+                them = "it" if len(unasked) == 1 else "them"
+                raise SpendingRefused(f"{'; '.join(unasked)}; you have to say yes to {them} (--yes). Nothing was spent")
 
         return await self.payments.want(intent, about=about, creator=creator, judge=judge)
 

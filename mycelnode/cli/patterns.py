@@ -124,8 +124,8 @@ def list_(options: Options, seen: bool) -> None:
 @command(pattern, name="use", short_help="Print what a pattern gives; code is not run.")
 @click.argument("cid", shell_complete=kept_patterns)
 @click.option("--var", "variables", metavar="NAME=VALUE", multiple=True, help="Fill in a variable of the template.")
-@click.option("--max-price", metavar="NEAR", help="Pay at most so much for this use, such as 0.1, and do not ask.")
-@click.option("--yes", is_flag=True, help="Pay what it costs, within your limits, and do not ask.")
+@click.option("--max-price", metavar="NEAR", help="Pay at most so much for this use, such as 0.1, without being asked.")
+@click.option("--yes", is_flag=True, help="Say yes to what you would be asked; your limits hold.")
 @click.option("--request", metavar="NAME", help="Made again under the same name, a use is never paid twice.")
 @click.option(
     "--no-wait", is_flag=True, help="Leave the payment in the outbox; the same command again gives the pattern."
@@ -145,14 +145,16 @@ def use(
     """
     fields = {"variables": dict(map(_variable, variables)), "request": request, "no_wait": no_wait}
     price = None if max_price is None else str(_yocto(max_price))
-    if price is None and not yes and sys.stdin.isatty():
-        quote = ask_with_progress(options, "pattern.quote", cid=cid, request=request)
+    if not yes and sys.stdin.isatty():
+        quote = ask_with_progress(options, "pattern.quote", cid=cid, max_price=price, request=request)
         if quote["questions"]:
-            for question in quote["questions"]:
-                _err(question[0].upper() + question[1:] + ".")
-            if not click.confirm(f"Pay {_near(quote['total'])} to {quote['creator']} for this use?", err=True):
+            for sentence in (*quote["questions"], _costs(quote)):
+                _err(sentence[0].upper() + sentence[1:] + ".")
+            if not click.confirm(
+                f"Pay {_near(quote['total'])} for this use of what {quote['creator']} sells?", err=True
+            ):
                 raise Declined("nothing was paid")
-            price = quote["total"]
+            price, yes = price or quote["total"], True
     answer = ask_with_progress(options, "pattern.use", cid=cid, max_price=price, yes=yes, **fields)
     show(options, answer, _say_used)
 
@@ -272,6 +274,13 @@ def _near(yocto: str) -> str:
     """A price for people, exactly."""
     whole, part = divmod(int(yocto), YOCTO)
     return "free" if not int(yocto) else f"{whole}{f'.{part:024d}'.rstrip('0').rstrip('.')} NEAR"
+
+
+def _costs(quote: Mapping[str, Any]) -> str:
+    record = int(quote["total"]) - int(quote["price"])
+    once = f", and {_near(str(record))} for the record of a first use" if record else ""
+    gas = f"{_near(quote['gas_in_advance'])} more have to be there for gas, and come back but for about {_near(quote['gas_burnt'])}"
+    return f"it costs {_near(quote['price'])}{once}; {gas}"
 
 
 def _err(line: str) -> None:

@@ -210,11 +210,12 @@ class PatternQuote:
     """What the next use costs in yoctoNEAR: ``total`` is the price, and what the record of a first use takes.
 
     ``creator``: the account that is paid. ``questions``: what the person is to be asked before; whoever calls `Patterns.use` with
-    ``yes``, or ``max_price``, has asked. A use that is free, or paid already, costs 0.
+    ``yes`` has asked. ``gas_in_advance`` has to be there besides, and comes back but for about ``gas_burnt``. A use that is
+    free, or paid already, costs 0.
 
     >>> quote = await node.patterns.quote(cid)
     >>> if not quote.questions or input(quote.questions) == "yes":
-    ...     await node.patterns.use(cid, max_price=quote.total)
+    ...     await node.patterns.use(cid, max_price=quote.total, yes=True)
     """
 
     cid: str
@@ -222,6 +223,8 @@ class PatternQuote:
     total: int
     creator: str | None
     questions: list[str]
+    gas_in_advance: int = 0
+    gas_burnt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

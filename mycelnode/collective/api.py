@@ -354,17 +354,27 @@ class Patterns:
 
     # --- using -----------------------------------------------------------------------------------------------------------
 
-    async def quote(self, cid: str, *, request: str | None = None, progress: Tell | None = None) -> PatternQuote:
+    async def quote(
+        self, cid: str, *, max_price: int | None = None, request: str | None = None, progress: Tell | None = None
+    ) -> PatternQuote:
         """What the next use costs, and what is to be asked before; fetched if it is not here. Nothing is paid.
 
-        Raises as `use` does.
+        With ``max_price`` (yoctoNEAR) what it may cost is not asked. Raises as `use` does.
         """
         manifest, _ = await self._bring(cid, progress)
         free = self._is_free(manifest.pattern)
-        offer = None if free else await self._buyer(manifest.pattern).offer(manifest, request)
+        offer = None if free else await self._buyer(manifest.pattern).offer(manifest, request, max_price)
         if offer is None:
             return PatternQuote(str(manifest.cid), 0, 0, manifest.near, [])
-        return PatternQuote(str(manifest.cid), offer.quote.price, offer.total, manifest.near, offer.questions)
+        return PatternQuote(
+            str(manifest.cid),
+            offer.quote.price,
+            offer.total,
+            manifest.near,
+            offer.questions,
+            offer.gas_in_advance,
+            offer.gas_burnt,
+        )
 
     async def use(
         self,
@@ -381,8 +391,9 @@ class Patterns:
         """What a pattern gives, from then on kept; fetched if it is not here. Code is given, and never run.
 
         What costs something is paid for first, within the limits, once a request: interrupted and made again, by its ``request``
-        (any name) or by none, it is not paid again. ``max_price`` (yoctoNEAR, all that is attached) or ``yes`` say that the person
-        agrees to it, ``say`` is told what is waited for; without ``wait`` the payment goes on by itself.
+        (any name) or by none, it is not paid again. ``max_price`` (yoctoNEAR, all that is attached) says what it may cost, ``yes``
+        that the person has agreed to all that there is to be asked, ``say`` is told what is waited for; without ``wait`` the
+        payment goes on by itself.
 
         Raises as `get` does; `PatternRefused` names a variable that is missing or unknown; `PaymentNeeded` for what must not or
         cannot be paid, `SpendingRefused`, `NearUnreachable`, `NearRefused`; `OutcomeUnknown` if it is not known yet whether it was.

@@ -172,13 +172,20 @@ class PatternCommands:
 
     async def quote(self, request: Request, tell: Tell) -> dict[str, Any]:
         """What the next use costs, and what is to be asked before."""
-        found = await self._patterns().quote(text(request, "cid"), request=optional(request, "request"), progress=tell)
+        found = await self._patterns().quote(
+            text(request, "cid"),
+            max_price=amount(request, "max_price"),
+            request=optional(request, "request"),
+            progress=tell,
+        )
         return {
             "cid": found.cid,
             "price": str(found.price),
             "total": str(found.total),
             "creator": found.creator,
             "questions": found.questions,
+            "gas_in_advance": str(found.gas_in_advance),
+            "gas_burnt": str(found.gas_burnt),
         }
 
     async def use(self, request: Request, tell: Watcher) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from mycelnode.chain.amounts import format_near
+from mycelnode.chain.gas import MARGIN, USE_BURNS, gas_of, paid_in_advance
 from mycelnode.chain.journal import AGAIN, Line
 from mycelnode.chain.registry import Quote, Receipt, Registered
 from mycelnode.chain.service import Chain
@@ -32,6 +33,7 @@ from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.protocols.payment_journal import Entry, State
 
+USE: Final = "use_pattern"
 WAIT_SECONDS: Final = 60.0  # for a payment to be final, before it is said that it goes on by itself
 RATING_SECONDS: Final = 10.0  # the same of a rating
 MAYBE_PAID: Final = frozenset((State.DONE, State.UNKNOWN))  # the chain tells of which it was
@@ -42,16 +44,30 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the next use costs, and what the person is to be asked before it is paid for."""
+    """What the next use costs, and what the person is to be asked before it is paid for.
+
+    ``gas_price``: yoctoNEAR a gas, as it is burnt now.
+    """
 
     pattern: Registered
     quote: Quote
     questions: list[str]
+    gas_price: int
 
     @property
     def total(self) -> int:
         """yoctoNEAR to be paid; what is free is not called on chain."""
         return self.quote.total if self.quote.price else 0
+
+    @property
+    def gas_in_advance(self) -> int:
+        """yoctoNEAR that have to be there for gas besides, most of which come back."""
+        return paid_in_advance(gas_of(USE) + MARGIN, self.gas_price) if self.total else 0
+
+    @property
+    def gas_burnt(self) -> int:
+        """yoctoNEAR of them that are expected not to come back."""
+        return USE_BURNS * self.gas_price if self.total else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +97,27 @@ class Buyer:
             return "near.registry is not set"
         return "" if get("near.spender") or get("near.account") else "neither near.spender nor near.account is set"
 
-    async def offer(self, manifest: Manifest, request: str | None) -> Offer | None:
+    async def offer(self, manifest: Manifest, request: str | None, max_price: int | None) -> Offer | None:
         """What the next use costs; None: that is paid already, or being paid, for a request that was interrupted.
+
+        ``max_price``: yoctoNEAR to be paid at most, of which the person is not asked.
 
         Raises `PaymentNeeded` for what must not be bought, and what asking raises.
         """
         line = self._line(self._uses.find(str(manifest.cid), request, self._chain.known))
         if line is not None and line.entry.state not in AGAIN:
             return None
-        return await self._offer(manifest)
+        return await self._offer(manifest, max_price)
 
-    async def _offer(self, manifest: Manifest) -> Offer:
+    async def _offer(self, manifest: Manifest, max_price: int | None) -> Offer:
         try:
-            return await self._quoted(manifest)
+            return await self._quoted(manifest, priced=max_price is not None)
         except ContractRefused as error:
             raise await self._refused(str(manifest.cid), str(error)) from None
         except (NearUnreachable, NearRpcWrong) as error:
             raise type(error)(f"{error}; nothing was spent") from None
 
-    async def _quoted(self, manifest: Manifest) -> Offer:
+    async def _quoted(self, manifest: Manifest, *, priced: bool) -> Offer:
         chain, cid, digest = self._chain, str(manifest.cid), manifest.cid.digest.hex()
         if manifest.near is None:
             raise await self._refused(cid, "it names no NEAR account, so nobody can be paid for it")
@@ -120,12 +138,13 @@ class Buyer:
             raise await self._refused(cid, f"{manifest.near} has retired it")
         if quote.hash != digest:
             raise await self._refused(cid, f"{manifest.near} has just put another in its place")
-        return Offer(pattern, quote, self._questions(manifest, pattern, quote))
+        gas_price = (await chain.near.block()).gas_price
+        return Offer(pattern, quote, self._questions(manifest, pattern, quote, priced), gas_price)
 
-    def _questions(self, manifest: Manifest, pattern: Registered, quote: Quote) -> list[str]:
-        asked = self._chain.questions(pattern, quote) if quote.price else []
+    def _questions(self, manifest: Manifest, pattern: Registered, quote: Quote, priced: bool) -> list[str]:
+        asked = self._chain.questions(pattern, quote, priced=priced) if quote.price else []
         said = manifest.pattern.price
-        if quote.price > said:
+        if quote.price > said and not priced:
             asked.insert(
                 0, f"it costs {format_near(quote.price)} by now, and not {format_near(said)} as it says itself"
             )
@@ -139,7 +158,8 @@ class Buyer:
     ) -> AsyncIterator[Paid]:
         """Have a use paid for; left without an error, whoever asked has had it, and the next request pays anew.
 
-        ``max_price``: yoctoNEAR to be paid at most, without being asked; ``yes``: to all questions; ``request``: its name.
+        ``max_price``: yoctoNEAR to be paid at most, of which the person is not asked; ``yes``: to all questions; ``request``: its
+        name.
 
         Raises `PaymentNeeded`, `SpendingRefused`, `NearRefused` if it failed, and `OutcomeUnknown` while that is not known: then
         the same request again goes on with it.
@@ -149,13 +169,12 @@ class Buyer:
             use = self._uses.find(cid, request, self._chain.known)
             line = self._line(use)
             if line is None or line.entry.state in AGAIN:
-                offer = await self._offer(manifest)
+                offer = await self._offer(manifest, max_price)
                 if not offer.total:
                     yield Paid()
                     return
                 if line is None or not _was_done(line, offer.quote):
-                    unasked = [] if yes or max_price is not None else offer.questions
-                    use = await self._buy(cid, offer, max_price, unasked, request)
+                    use = await self._buy(cid, offer, max_price, [] if yes else offer.questions, request)
                     line = self._line(use)
             assert use is not None, "it has begun"
             assert line is not None, "it is in the journal"
@@ -214,7 +233,7 @@ class Buyer:
         here = (chain.known, chain.registry.contract)
         entries = [line.entry for line in chain.journal.about(cid)]
         lines = [one for one in entries if (one.intent.network, one.intent.receiver) == here]
-        bought = [entry for entry in lines if entry.intent.method == "use_pattern" and entry.state in MAYBE_PAID]
+        bought = [entry for entry in lines if entry.intent.method == USE and entry.state in MAYBE_PAID]
         rated = [entry for entry in lines if entry.intent.method == "rate_pattern"]
         if any(not entry.ended for entry in rated):
             raise await self._unrated(cid, "a rating of it is under way, and goes first")

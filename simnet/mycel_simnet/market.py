@@ -62,7 +62,7 @@ async def _play(
     quote = await buyer.call("pattern.quote", cid=cid)
     story.say(f"{BUYER} is asked: {quote['questions'][0]}")
     used = await buyer.command(
-        "pattern", "use", cid, "--var", "people=3", "--var", "leftovers=rice", "--max-price", "0.03"
+        "pattern", "use", cid, "--var", "people=3", "--var", "leftovers=rice", "--max-price", "0.03", "--yes"
     )
     wanted = f"Cook {dish} for 3 people, of rice, and say how."
     story.promise(f"{BUYER} pays {format_near(int(used['paid']))} and gets it", wanted, used["output"].strip())

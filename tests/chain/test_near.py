@@ -213,7 +213,7 @@ async def test_an_account_and_none() -> None:
 async def test_a_block_and_one_that_was_not_asked_for() -> None:
     async with a_near(block={"header": HEADER}) as (near, _):
         block = await near.block()
-        assert (block.height, block.hash, block.digest, block.gas_price) == (100, HASH, bytes(range(32)), 10**9)
+        assert (block.height, block.hash, block.digest, block.gas_price) == (100, HASH, bytes(range(32)), 10**8)
         with pytest.raises(NearRpcWrong, match="another block"):
             await near.block(base58(bytes(32)))
 

@@ -90,7 +90,8 @@ def test_the_limits_of_the_settings() -> None:
     limits = Limits.of(values.__getitem__)
     assert limits.per_use == YOCTO // 4
     assert limits.per_day == YOCTO
-    assert limits.contracts == {REGISTRY, "other.near"}
+    assert limits.contracts == {"other.near"}, "what is named is all, whatever the registry is set to"
+    assert Limits.of((values | {"near.contracts": ()}).__getitem__).contracts == {REGISTRY}
     assert Limits.of({name: key.default for name, key in KEYS.items()}.__getitem__).contracts == frozenset()
 
 

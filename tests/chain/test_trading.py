@@ -82,16 +82,18 @@ async def test_registered_bought_used_and_rated(town: Town) -> None:
     assert (quote.price, quote.total, quote.creator) == (PRICE, FIRST, "alice.near")
     (question,) = quote.questions
     assert "alice.near is public for ever, linked to bob.near and to whoever funded it" in question
-    used = await town.bob.patterns.use(cid, VARIABLES, max_price=quote.total)
+    used = await town.bob.patterns.use(cid, VARIABLES, max_price=quote.total, yes=True)
     assert (used.output, used.paid, used.pending) == (FILLED, FIRST, "")
     assert uses(town.market, number) == 1
+    (receipt,) = (await ask(town.bob, "chain.receipts"))["receipts"]
+    assert quote.gas_burnt / 2 < int(receipt["gas"]) <= quote.gas_burnt < quote.gas_in_advance
     again = await town.bob.patterns.use(cid, VARIABLES)
     assert (again.output, again.paid) == (FILLED, PRICE), "the second needs no question, and no storage"
     assert uses(town.market, number) == 2
     rated = await town.bob.patterns.rate(cid, success=True, stars=4)
     assert (rated.uses, rated.successes, rated.queued) == (2, 1, "done")
-    receipt = town.market.chain.view(town.market.registry, "receipt", {"id": number, "account": "bob.near"})
-    assert receipt["rated"] == 1
+    told = town.market.chain.view(town.market.registry, "receipt", {"id": number, "account": "bob.near"})
+    assert told["rated"] == 1
     await town.bob.patterns.rate(cid, success=False)
     with pytest.raises(
         PaymentNeeded, match=r"each use that bob\.near has paid for can be rated once, and none is left"
@@ -127,14 +129,19 @@ async def test_what_is_wrong_with_the_variables_is_said_before_anything_is_paid(
 
 async def test_without_a_yes_nothing_is_paid(town: Town) -> None:
     cid, number = await town.sell()
-    with pytest.raises(SpendingRefused, match=r"public for ever.*you have to say yes to it \(--yes, or --max-price\)"):
-        await town.bob.patterns.use(cid, VARIABLES)
+    for price in (None, FIRST):  # what it may cost is one thing, that it is public another
+        with pytest.raises(SpendingRefused, match=r"public for ever.*you have to say yes to it \(--yes\)"):
+            await town.bob.patterns.use(cid, VARIABLES, max_price=price)
     with pytest.raises(SpendingRefused, match=r"it costs 0\.014 NEAR, and at most 0\.01 NEAR were to be paid"):
-        await town.bob.patterns.use(cid, VARIABLES, max_price=PRICE)
+        await town.bob.patterns.use(cid, VARIABLES, max_price=PRICE, yes=True)
     await ask(town.bob, "config.set", key="near.spend_per_use", value="0.01")
     with pytest.raises(SpendingRefused, match=r"near\.spend_per_use"):
         await town.bob.patterns.use(cid, VARIABLES, yes=True)
-    assert len(refusals(town.bob)) == 3, "each is audited"
+    await ask(town.bob, "config.set", key="near.spend_per_use", value="1")
+    await ask(town.bob, "config.set", key="near.contracts", value=["other.near"])
+    with pytest.raises(SpendingRefused, match=r"is none of the contracts that may be paid \(near\.contracts\)"):
+        await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    assert len(refusals(town.bob)) == 5, "each is audited"
     assert (uses(town.market, number), await outbox(town.bob, all=True)) == (0, [])
 
 
@@ -146,6 +153,7 @@ async def test_what_costs_more_than_its_limit_is_asked_for(town: Town) -> None:
     assert "near.ask_above" in question
     with pytest.raises(SpendingRefused, match=r"near\.ask_above"):
         await town.bob.patterns.use(cid, VARIABLES)
+    assert (await town.bob.patterns.quote(cid, max_price=PRICE)).questions == [], "that is what was asked"
     assert (await town.bob.patterns.use(cid, VARIABLES, max_price=PRICE)).paid == PRICE
 
 

@@ -26,6 +26,19 @@ price: 0.01 NEAR
 USE = ("--var", "letters=a bill")
 
 
+async def run(program: Program, *arguments: str, **settings: str) -> Done:
+    """The program to its end, with settings by environment, while what this process serves goes on."""
+    done = await trio.run_process(
+        program.command(*arguments),
+        stdin=b"",
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+        env=environment(settings),
+    )
+    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
 @dataclass
 class Street:
     """``alice`` and ``bob``: the program on their data folders."""
@@ -37,26 +50,16 @@ class Street:
     file: Path
 
     async def run(self, program: Program, *arguments: str, url: str = "") -> Done:
-        """The program to its end, while the chain goes on in this process."""
-        done = await trio.run_process(
-            program.command(*arguments),
-            stdin=b"",
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-            env=self.environment(url),
-        )
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        """The program to its end, with the chain, or what answers at ``url`` in its place."""
+        return await run(program, *arguments, **self.settings(url))
 
-    def environment(self, url: str = "") -> dict[str, str]:
-        return environment(
-            {
-                "MYCEL_NEAR_NETWORK": "devchain",
-                "MYCEL_NEAR_RPC": url or self.market.chain.url,
-                "MYCEL_NEAR_REGISTRY": self.market.registry.account_id,
-                "MYCEL_MESH_LAN": "false",
-            }
-        )
+    def settings(self, url: str = "") -> dict[str, str]:
+        return {
+            "MYCEL_NEAR_NETWORK": "devchain",
+            "MYCEL_NEAR_RPC": url or self.market.chain.url,
+            "MYCEL_NEAR_REGISTRY": self.market.registry.account_id,
+            "MYCEL_MESH_LAN": "false",
+        }
 
     async def sell(self) -> tuple[str, int]:
         """A pattern that Alice has registered and Bob has got; its CID, and its number."""

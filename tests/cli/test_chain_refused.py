@@ -27,6 +27,7 @@ from tests.chain.known import cid_of
 from tests.chain.market import NEAR
 from tests.chain.servers import STATUS, Answer, a_server, endless, html, http, refusal, silent
 from tests.chain.trading import uses
+from tests.cli import street as people
 from tests.cli.conftest import Done, Program, environment
 from tests.cli.street import USE, Street, a_street
 
@@ -38,15 +39,7 @@ ACCOUNT = {"amount": "1", "locked": "0", "code_hash": "1" * 32, "storage_usage":
 async def run(program: Program, *arguments: str, url: str = "", **settings: str) -> Done:
     """The program to its end, with a chain that is taken for the one at ``url``."""
     named = {"MYCEL_NEAR_NETWORK": "devchain", "MYCEL_NEAR_RPC": url, **settings}
-    done = await trio.run_process(
-        program.command(*arguments),
-        stdin=b"",
-        capture_stdout=True,
-        capture_stderr=True,
-        check=False,
-        env=environment({key: value for key, value in named.items() if value}),
-    )
-    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return await people.run(program, *arguments, **{key: value for key, value in named.items() if value})
 
 
 # --- without a chain -----------------------------------------------------------------------------------------------------------
@@ -316,7 +309,7 @@ async def test_what_expires_before_it_is_carried_out(street: Street) -> None:
     street.proxy.before = kill
     street.proxy.faults["send_tx"] = ["lost"]
     order = street.bob.command("pattern", "use", cid, *USE, "--yes")
-    env = street.environment(street.proxy.url)
+    env = environment(street.settings(street.proxy.url))
     process.append(await trio.lowlevel.open_process(order, stdin=subprocess.DEVNULL, stdout=PIPE, stderr=PIPE, env=env))
     async with process[0].stdout, process[0].stderr:  # type: ignore[union-attr]
         await process[0].wait()

@@ -37,7 +37,7 @@ async def test_sold_and_bought_without_a_node(street: Street) -> None:
     refused = (await street.run(street.bob, "pattern", "use", cid, *USE, "--json")).failed("SpendingRefused")
     assert "public for ever, linked to bob.near and to whoever funded it; you have to say yes to it" in refused
     assert uses(street.market, number) == 0
-    used = (await street.run(street.bob, "pattern", "use", cid, *USE, "--max-price", "0.02", "--json")).json
+    used = (await street.run(street.bob, "pattern", "use", cid, *USE, "--max-price", "0.02", "--yes", "--json")).json
     assert used == {
         "cid": cid,
         "output": FILLED,
@@ -101,10 +101,14 @@ async def test_a_payment_is_asked_for_on_a_terminal(street: Street, monkeypatch:
     _set(monkeypatch, street)
     use = partial(_answer, street.bob)
     seen = await trio.to_thread.run_sync(partial(use, "n\n", "pattern", "use", cid, *USE))
-    assert "Pay 0.014 NEAR to alice.near for this use? [y/N]:" in seen
+    assert (
+        "It costs 0.01 NEAR, and 0.004 NEAR for the record of a first use; 0.024 NEAR more have to be there for gas,"
+        " and come back but for about 0.0005 NEAR." in " ".join(seen.split())
+    )
+    assert "Pay 0.014 NEAR for this use of what alice.near sells? [y/N]:" in seen
     assert "nothing was paid" in seen
     assert uses(street.market, number) == 0
-    seen = await trio.to_thread.run_sync(partial(use, "y\n", "pattern", "use", cid, *USE))
+    seen = await trio.to_thread.run_sync(partial(use, "y\n", "pattern", "use", cid, *USE, "--max-price", "0.02"))
     assert "public for ever, linked to bob.near and to whoever funded it." in seen
     assert FILLED in seen
     assert uses(street.market, number) == 1
@@ -123,7 +127,11 @@ async def test_a_use_that_is_killed_and_asked_again_pays_once(street: Street) ->
         setattr(street.proxy, when, kill)
         command = street.bob.command("pattern", "use", cid, *USE, "--yes", "--json")
         process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.DEVNULL, env=street.environment(street.proxy.url), stdout=PIPE, stderr=PIPE
+            command,
+            stdin=subprocess.DEVNULL,
+            env=environment(street.settings(street.proxy.url)),
+            stdout=PIPE,
+            stderr=PIPE,
         )
         assert await process.wait() == -signal.SIGKILL
         await _close(process)
