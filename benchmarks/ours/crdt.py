@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.data import Sizes, element, key, value
+from benchmarks.data import Sizes, element, key, now_swept, value
 from benchmarks.ours.memory_link import connected
 from benchmarks.ours.world import Numbers, at_once, begin, job, opened
 from mycelnode.mesh import Mesh
@@ -24,11 +24,11 @@ async def w1(folder: Path, sizes: Sizes) -> Numbers:
         async def put(number: int) -> None:
             await notes.put(key(number), value(number))
 
-        started = perf_counter()
+        started = now_swept()
         await at_once(put, range(sizes.n))
         numbers: Numbers = {"build_s": perf_counter() - started}
 
-        started = perf_counter()
+        started = now_swept()
         async with connected(here, newcomer, rest=True) as link:
             await link.until(lambda: len(SharedMap(newcomer, "m")) > sizes.n)
             numbers["state_s"], numbers["state_bytes"] = perf_counter() - started, link.bytes(entries=False)
@@ -36,7 +36,7 @@ async def w1(folder: Path, sizes: Sizes) -> Numbers:
                 raise AssertionError("the newcomer did not begin with a state")
         check(newcomer, sizes)
 
-        started = perf_counter()
+        started = now_swept()
         async with connected(here, old) as link:
             await link.until(link.in_step)
             numbers["entries_s"], numbers["entries_bytes"] = perf_counter() - started, link.bytes()
@@ -65,7 +65,7 @@ async def w2(folder: Path, sizes: Sizes) -> Numbers:
         for number in range(sizes.changed):
             await mine.put(key(number), value(number, 1))
             await theirs.put(key(sizes.changed + number), value(sizes.changed + number, 1))
-        started = perf_counter()
+        started = now_swept()
         async with connected(one, other) as link:
             await link.until(link.in_step)
             numbers: Numbers = {"sync_s": perf_counter() - started, "sync_bytes": link.bytes()}
@@ -91,7 +91,7 @@ async def w3(folder: Path, sizes: Sizes) -> Numbers:
         for side, (added, removed) in ((mine, sizes.one_side()), (theirs, sizes.other_side())):
             await side.add(*added)
             await side.remove(*removed)
-        started = perf_counter()
+        started = now_swept()
         async with connected(one, other) as link:
             await link.until(link.in_step)
             numbers: Numbers = {"sync_s": perf_counter() - started, "sync_bytes": link.bytes()}
@@ -100,7 +100,7 @@ async def w3(folder: Path, sizes: Sizes) -> Numbers:
             raise AssertionError("W3: the replicas differ")
         numbers["add_wins"] = 100 * sum(probed) / len(probed)
 
-        started = perf_counter()
+        started = now_swept()
         async with connected(one, newcomer, rest=True) as link:
             await link.until(lambda: len(SharedSet(newcomer, "s")) == len(mine))
             numbers["state_s"], numbers["state_bytes"] = perf_counter() - started, link.bytes(entries=False)
