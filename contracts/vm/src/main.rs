@@ -6,10 +6,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use mycel_vm::{amount, measured, Collective, REGISTRY, REPUTATION, TGAS};
+use mycel_vm::{amount, measured, Collective, DAY, REGISTRY, REPUTATION, TGAS};
 use serde_json::{json, Value};
-
-const DAY: u64 = 86_400_000_000_000;
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
