@@ -113,8 +113,9 @@ impl Collective {
         let shown = args.iter().take(200).copied().collect::<Vec<_>>();
         let said = format!("{contract}.{method}({}) with {deposit} and {gas} gas", String::from_utf8_lossy(&shown));
         let before = self.world.accounts.clone();
-        let outcome = self.world.transact(signer, contract, vec![call]);
-        assert!(outcome.error().contains(why), "{said}: {}", outcome.error());
+        let told = self.world.transact(signer, contract, vec![call]).result.err();
+        let told = told.unwrap_or_else(|| panic!("{said}: it is not refused, which should be told: {why}"));
+        assert!(told.contains(why), "{said}: {told}");
         for (id, known) in &before {
             let now = &self.world.accounts[id];
             assert_eq!(now.balance, known.balance, "{said}: what was attached did not come back, {id} sees");
