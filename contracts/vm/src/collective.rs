@@ -38,6 +38,12 @@ pub fn wasm(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
 }
 
+/// The wasm of state version 1, before the contracts had maps of their own; nobody ever put it on a network.
+pub fn wasm_before(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/before").join(format!("{name}-1.wasm"));
+    std::fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
 /// The hash of a wasm, as `stage_upgrade` takes it.
 pub fn sha256(code: &[u8]) -> String {
     hex::encode(near_primitives_core::hash::hash(code).0)

@@ -1,16 +1,14 @@
 //! An upgrade: from the wasm before, with state in it, by the owner alone, announced two days ahead, at rest.
 
 use mycel_vm::{
-    amount, calling, sha256, wasm, Action, Collective, CREATOR, DAY, MILLI, NEAR, OWNER, REGISTRY, REPUTATION, USER,
+    amount, calling, sha256, wasm, wasm_before, Action, Collective, CREATOR, DAY, MILLI, NEAR, OWNER, REGISTRY,
+    REPUTATION, USER,
 };
 use serde_json::json;
 
-// State version 1, before the contracts had maps of their own; nobody ever put it on a network.
-const BEFORE: (&[u8], &[u8]) = (include_bytes!("before/registry-1.wasm"), include_bytes!("before/reputation-1.wasm"));
-
 /// A world with the contracts of before, in which things have happened.
 fn before() -> (Collective, u64) {
-    let mut it = Collective::new(BEFORE.0, BEFORE.1);
+    let mut it = Collective::new(&wasm_before("registry"), &wasm_before("reputation"));
     let id = it.register(CREATOR, 1, "mail", 200 * MILLI);
     it.buy(USER, id).value();
     it.rate(USER, id, 4).value();
@@ -99,7 +97,7 @@ fn code_comes_only_from_the_owner_announced_in_time_and_at_rest() {
     it.world.now += 2 * DAY - 1;
     refused(&mut it, OWNER, &code, "ERR_EARLY");
     it.world.now += 1;
-    refused(&mut it, OWNER, BEFORE.0, "ERR_CHANGED");
+    refused(&mut it, OWNER, &wasm_before("registry"), "ERR_CHANGED");
     it.call(OWNER, "resume", json!({}), 1).value();
     refused(&mut it, OWNER, &code, "ERR_NOT_AT_REST");
 }
