@@ -65,7 +65,7 @@ fn what_would_change_or_cost_anything_waits_for_the_end_of_the_pause() {
 }
 
 #[test]
-fn whoever_has_something_here_gets_it_back_during_a_pause() {
+fn everything_else_goes_on_and_whoever_has_something_here_gets_it_back() {
     let mut it = collective();
     let gone = it.world.accounts.remove(CREATOR).expect("it was there");
     it.buy(USER, 0).value();
@@ -80,6 +80,7 @@ fn whoever_has_something_here_gets_it_back_during_a_pause() {
         (CREATOR, "release_deposit", json!({"id": 1}), 1, 100 * MILLI),
         (USER, "drop_receipt", json!({"id": 0}), 1, MILLI / 2),
         (STRANGER, "sync_reputation", json!({"account": CREATOR}), 0, 0),
+        (USER, "record_fl_contribution", json!({"model": "m", "gradient_hash": hash_of(1).0}), 4 * MILLI, 0),
         (OWNER, "withdraw_fees", json!({"amount": "1000", "to": OWNER}), 1, 1_000),
         (OWNER, "set_fee_rate", json!({"bps": 400}), 1, 0),
         (OWNER, "stage_upgrade", json!({"code_hash": "00".repeat(32)}), 1, 0),
