@@ -38,6 +38,17 @@ pub fn wasm(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
 }
 
+/// The wasm of state version 1, before the contracts had maps of their own; nobody ever put it on a network.
+pub fn wasm_before(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/before").join(format!("{name}-1.wasm"));
+    std::fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+/// The hash of a wasm, as `stage_upgrade` takes it.
+pub fn sha256(code: &[u8]) -> String {
+    hex::encode(near_primitives_core::hash::hash(code).0)
+}
+
 /// A manifest's hash, and its CID.
 pub fn hash_of(seed: u64) -> (String, String) {
     let digest = near_primitives_core::hash::hash(&seed.to_le_bytes());
@@ -95,6 +106,27 @@ impl Collective {
     /// A call of the registry.
     pub fn call(&mut self, signer: &str, method: &str, args: Value, deposit: u128) -> Outcome {
         self.world.call(signer, REGISTRY, method, &args, deposit)
+    }
+
+    /// A call of the registry that is refused, with `why`: it costs nothing, and leaves nothing behind.
+    pub fn refused(&mut self, signer: &str, method: &str, args: Value, deposit: u128, why: &str) {
+        self.refused_by(REGISTRY, signer, calling(method, args.to_string().into_bytes(), deposit), why);
+    }
+
+    /// The same of either contract, and of a call as it comes.
+    pub fn refused_by(&mut self, contract: &str, signer: &str, call: Action, why: &str) {
+        let Action::Call { method, args, deposit, gas, .. } = &call else { panic!("{call:?} calls nothing") };
+        let shown = args.iter().take(200).copied().collect::<Vec<_>>();
+        let said = format!("{contract}.{method}({}) with {deposit} and {gas} gas", String::from_utf8_lossy(&shown));
+        let before = self.world.accounts.clone();
+        let told = self.world.transact(signer, contract, vec![call]).result.err();
+        let told = told.unwrap_or_else(|| panic!("{said}: it is not refused, which should be told: {why}"));
+        assert!(told.contains(why), "{said}: {told}");
+        for (id, known) in &before {
+            let now = &self.world.accounts[id];
+            assert_eq!(now.balance, known.balance, "{said}: what was attached did not come back, {id} sees");
+            assert!(now.storage == known.storage && now.usage == known.usage, "{said}: something was stored in {id}");
+        }
     }
 
     /// A view of the registry.

@@ -3,13 +3,8 @@
 //! `cargo run -- gas` prints the gas of each method as a table; `cargo run -- json` the same as JSON; `cargo run -- calls` each call of
 //! the sequences in `calls.json`, with all that it saw and all that came of it, and what the world is in the end.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
-use mycel_vm::{amount, measured, Collective, REGISTRY, REPUTATION, TGAS};
-use serde_json::{json, Value};
-
-const DAY: u64 = 86_400_000_000_000;
+use mycel_vm::{measured, played, Collective, TGAS};
+use serde_json::{json, Map, Value};
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
@@ -21,7 +16,7 @@ fn main() {
                 .0
                 .iter()
                 .map(|(method, most)| (method.clone(), json!({"own": most.own, "used": most.used, "all": most.all})));
-            println!("{:#}", json!({"fees": fees, "methods": rows.collect::<serde_json::Map<_, _>>()}));
+            println!("{:#}", json!({"fees": fees, "methods": rows.collect::<Map<_, _>>()}));
         }
         Some("calls") => print_calls(),
         _ => {
@@ -51,52 +46,11 @@ fn print_table() {
     );
 }
 
-/// Each transaction of `calls.json`: `{signer, contract, method, args, deposit, days, absent, view}`.
+/// By the names of the sequences.
 fn print_calls() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/calls.json");
     let text = std::fs::read_to_string(path).unwrap_or_else(|why| panic!("{path}: {why}"));
-    let steps: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|why| panic!("{path}: {why}"));
-    let mut it = Collective::default();
-    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned();
-    it.world.trace = Some(RefCell::default());
-    let began: BTreeMap<_, _> = [REGISTRY, REPUTATION].map(|id| (id, storage(&it, id))).into();
-    let mut results = Vec::new();
-    for step in &steps {
-        it.world.now += step["days"].as_u64().unwrap_or(0) * DAY;
-        let contract =
-            step["contract"].as_str().map_or(REGISTRY, |name| if name == "reputation" { REPUTATION } else { REGISTRY });
-        let absent = step["absent"].as_str().and_then(|id| it.world.accounts.remove_entry(id));
-        if step["view"].as_bool() == Some(true) {
-            let found = it.world.view(contract, &text(&step["method"]), &step["args"]);
-            results.push(found.map_or_else(|why| json!({"error": why}), |(value, _)| json!({"value": value})));
-        } else {
-            let (signer, method) = (text(&step["signer"]), text(&step["method"]));
-            let outcome = it.world.call(&signer, contract, &method, &step["args"], amount(&step["deposit"]));
-            let result = outcome.result.as_ref();
-            let told = result.map_or_else(|why| json!({"error": why}), |_| json!({"value": outcome.value()}));
-            results.push(told);
-        }
-        it.world.accounts.extend(absent);
-    }
-    let calls = it.world.trace.take().map(RefCell::into_inner).unwrap_or_default();
-    let ended: BTreeMap<_, _> = it
-        .world
-        .accounts
-        .iter()
-        .map(|(id, account)| {
-            let held =
-                json!({"balance": account.balance.to_string(), "usage": account.usage, "storage": storage(&it, id)});
-            (id, held)
-        })
-        .collect();
-    println!("{:#}", json!({"began": began, "calls": calls, "results": results, "ended": ended}));
-}
-
-fn storage(it: &Collective, id: &str) -> Value {
-    it.world.accounts[id]
-        .storage
-        .iter()
-        .map(|(key, value)| (hex::encode(key), json!(hex::encode(value))))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+    let stories: Map<String, Value> = serde_json::from_str(&text).unwrap_or_else(|why| panic!("{path}: {why}"));
+    let played: Map<_, _> = stories.iter().map(|(name, story)| (name.clone(), played(story))).collect();
+    println!("{:#}", Value::Object(played));
 }

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{json, Value};
 
-use crate::collective::{amount, hash_of, wasm, Collective, DEPOSIT, MILLI, NEAR, OWNER, REGISTRY, REPUTATION};
-use crate::world::{calling, Outcome};
-
-const DAY: u64 = 86_400_000_000_000;
+use crate::collective::{amount, hash_of, sha256, wasm, Collective, DEPOSIT, MILLI, NEAR, OWNER, REGISTRY, REPUTATION};
+use crate::world::{calling, Outcome, DAY};
 
 /// The most that was seen of a method, in gas.
 #[derive(Default, Clone, Copy)]
@@ -132,7 +130,7 @@ pub fn measured(it: &mut Collective) -> Table {
     }
     table.view(it, REPUTATION, "get_reputation", &json!({"account": creator}));
     let code = wasm("registry");
-    let staged = json!({"code_hash": hex::encode(near_primitives_core::hash::hash(&code).0)});
+    let staged = json!({"code_hash": sha256(&code)});
     table.add(&it.call(OWNER, "stage_upgrade", staged, 1));
     table.add(&it.call(OWNER, "pause", json!({}), 1));
     it.world.now += 3 * DAY;

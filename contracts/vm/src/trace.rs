@@ -1,5 +1,6 @@
 //! A call with all that it saw and all that came of it, for another virtual machine to do the same.
 
+use near_primitives_core::account::AccountContract;
 use near_vm_runner::logic::types::PromiseResult;
 use near_vm_runner::logic::{ReturnData, VMContext, VMOutcome};
 use serde_json::{json, Value};
@@ -17,6 +18,7 @@ pub fn call(context: &VMContext, method: &str, host: &Host, outcome: &VMOutcome)
     let changed = host.changed().iter().map(|(key, value)| (hex::encode(key), json!(value.as_ref().map(hex::encode))));
     json!({
         "account": context.current_account_id,
+        "code": code(&context.account_contract),
         "signer": context.signer_account_id,
         "predecessor": context.predecessor_account_id,
         "method": method,
@@ -41,6 +43,14 @@ pub fn call(context: &VMContext, method: &str, host: &Host, outcome: &VMOutcome)
         "writes": if failed { json!({}) } else { Value::Object(changed.collect()) },
         "receipts": if failed { json!([]) } else { host.made().map(made).collect() },
     })
+}
+
+/// The hash of what runs.
+fn code(contract: &AccountContract) -> String {
+    match contract {
+        AccountContract::Local(hash) => hex::encode(hash.0),
+        other => panic!("{other:?} is not the code of an account's own"),
+    }
 }
 
 fn made(made: &Made) -> Value {

@@ -1,6 +1,6 @@
 //! What cheats try, and what they get.
 
-use mycel_vm::{amount, calling, hash_of, Collective, BYTE, CREATOR, DEPOSIT, MILLI, NEAR, OWNER, REGISTRY, USER};
+use mycel_vm::{amount, calling, hash_of, Collective, BYTE, CREATOR, DAY, DEPOSIT, MILLI, NEAR, OWNER, REGISTRY, USER};
 use serde_json::{json, Value};
 
 const MALLORY: &str = "mallory.test";
@@ -106,7 +106,7 @@ fn a_use_is_rated_once_however_the_ratings_arrive() {
     while it.world.step().is_some() {}
     assert_eq!(it.reputation(CREATOR)["successes"], json!(1));
     it.buy(USER, id).value();
-    it.world.now += 40 * 86_400_000_000_000;
+    it.world.now += 40 * DAY;
     it.rate(USER, id, 5).value();
     it.call(USER, "drop_receipt", json!({"id": id}), 1).value();
     assert!(it.rate(USER, id, 5).result.is_err(), "a dropped receipt rates nothing");
@@ -124,7 +124,7 @@ fn what_was_dropped_unrated_is_rated_no_more() {
     let mut it = collective();
     let id = it.register(CREATOR, 1, "mail", PRICE);
     it.buy(USER, id).value();
-    it.world.now += 31 * 86_400_000_000_000;
+    it.world.now += 31 * DAY;
     it.call(USER, "drop_receipt", json!({"id": id}), 1).value();
     it.buy(USER, id).value();
     assert_eq!(

@@ -1,24 +1,14 @@
 //! Each method does what docs/contracts.md says, and refuses the rest with a sentence; what was attached comes back.
 
-use mycel_vm::{amount, hash_of, Collective, CREATOR, DEPOSIT, MILLI, NEAR, OWNER, REGISTRY, REPUTATION, USER};
+use mycel_vm::{amount, hash_of, Collective, CREATOR, DAY, DEPOSIT, MILLI, NEAR, OWNER, REPUTATION, USER};
 use serde_json::{json, Value};
 
-const DAY: u64 = 86_400_000_000_000;
 const STRANGER: &str = "stranger.test";
 
 fn collective() -> Collective {
     let mut it = Collective::default();
     it.world.account(STRANGER, 10 * NEAR);
     it
-}
-
-/// A refused call costs nothing, and leaves nothing behind.
-fn refused(it: &mut Collective, signer: &str, method: &str, args: Value, deposit: u128, why: &str) {
-    let (before, stored) = (it.balance(signer), it.world.accounts[REGISTRY].storage.clone());
-    let outcome = it.call(signer, method, args.clone(), deposit);
-    assert!(outcome.error().contains(why), "{method} {args}: {}", outcome.error());
-    assert_eq!(it.balance(signer), before, "{method} {args}: what was attached did not come back");
-    assert!(it.world.accounts[REGISTRY].storage == stored, "{method} {args}: something was stored");
 }
 
 #[test]
@@ -40,8 +30,8 @@ fn a_pattern_is_registered_changed_priced_and_retired() {
     assert_eq!(it.view("pattern_by_hash", json!({"creator": CREATOR, "hash": hash})), pattern);
     assert_eq!(it.view("pattern_by_hash", json!({"creator": USER, "hash": hash})), Value::Null);
 
-    refused(&mut it, CREATOR, "register_pattern", args.clone(), DEPOSIT, "ERR_EXISTS: registered as 0 already");
-    refused(&mut it, USER, "register_pattern", args.clone(), DEPOSIT - 1, "ERR_DEPOSIT");
+    it.refused(CREATOR, "register_pattern", args.clone(), DEPOSIT, "ERR_EXISTS: registered as 0 already");
+    it.refused(USER, "register_pattern", args.clone(), DEPOSIT - 1, "ERR_DEPOSIT");
     let (_, other) = hash_of(2);
     for (field, wrong) in [
         ("metadata_cid", json!(other)),
@@ -51,21 +41,20 @@ fn a_pattern_is_registered_changed_priced_and_retired() {
     ] {
         let mut args = args.clone();
         args[field] = wrong;
-        refused(&mut it, USER, "register_pattern", args, DEPOSIT, "ERR_FIELD");
+        it.refused(USER, "register_pattern", args, DEPOSIT, "ERR_FIELD");
     }
     let mut args = args;
     args["pattern_hash"] = json!(hash.to_uppercase());
-    refused(&mut it, USER, "register_pattern", args, DEPOSIT, "64 lower-case hex digits");
+    it.refused(USER, "register_pattern", args, DEPOSIT, "64 lower-case hex digits");
 
     let (hash, cid) = hash_of(2);
     let update = json!({"id": 0, "pattern_hash": hash, "metadata_cid": cid});
-    refused(&mut it, USER, "update_pattern", update.clone(), 1, "ERR_NOT_ALLOWED: only the creator");
-    refused(&mut it, CREATOR, "update_pattern", update.clone(), 0, "ERR_ONE_YOCTO");
-    refused(&mut it, CREATOR, "update_pattern", update.clone(), 2, "ERR_ONE_YOCTO");
+    it.refused(USER, "update_pattern", update.clone(), 1, "ERR_NOT_ALLOWED: only the creator");
+    it.refused(CREATOR, "update_pattern", update.clone(), 0, "ERR_ONE_YOCTO");
+    it.refused(CREATOR, "update_pattern", update.clone(), 2, "ERR_ONE_YOCTO");
     assert_eq!(it.call(CREATOR, "update_pattern", update.clone(), 1).value(), json!(2));
-    refused(&mut it, CREATOR, "update_pattern", update, 1, "ERR_EXISTS");
-    refused(
-        &mut it,
+    it.refused(CREATOR, "update_pattern", update, 1, "ERR_EXISTS");
+    it.refused(
         CREATOR,
         "update_pattern",
         json!({"id": 9, "pattern_hash": hash, "metadata_cid": cid}),
@@ -78,17 +67,17 @@ fn a_pattern_is_registered_changed_priced_and_retired() {
     assert_eq!(it.call(CREATOR, "set_price", json!({"id": 0, "price_per_use": "20"}), 1).value(), json!(2));
     assert_eq!(it.view("get_pattern", json!({"id": 0}))["price_per_use"], json!("20"));
 
-    refused(&mut it, CREATOR, "release_deposit", json!({"id": 0}), 1, "not retired");
+    it.refused(CREATOR, "release_deposit", json!({"id": 0}), 1, "not retired");
     it.call(CREATOR, "retire_pattern", json!({"id": 0}), 1).value();
-    refused(&mut it, CREATOR, "retire_pattern", json!({"id": 0}), 1, "ERR_RETIRED");
-    refused(&mut it, CREATOR, "set_price", json!({"id": 0, "price_per_use": "1"}), 1, "ERR_RETIRED");
-    refused(&mut it, CREATOR, "release_deposit", json!({"id": 0}), 1, "ERR_EARLY");
+    it.refused(CREATOR, "retire_pattern", json!({"id": 0}), 1, "ERR_RETIRED");
+    it.refused(CREATOR, "set_price", json!({"id": 0, "price_per_use": "1"}), 1, "ERR_RETIRED");
+    it.refused(CREATOR, "release_deposit", json!({"id": 0}), 1, "ERR_EARLY");
     it.world.now += 30 * DAY;
-    refused(&mut it, USER, "release_deposit", json!({"id": 0}), 1, "ERR_NOT_ALLOWED");
+    it.refused(USER, "release_deposit", json!({"id": 0}), 1, "ERR_NOT_ALLOWED");
     let before = it.balance(CREATOR);
     assert_eq!(amount(&it.call(CREATOR, "release_deposit", json!({"id": 0}), 1).value()), 100 * MILLI);
     assert_eq!(it.balance(CREATOR) + 1 - before, 100 * MILLI);
-    refused(&mut it, CREATOR, "release_deposit", json!({"id": 0}), 1, "given back");
+    it.refused(CREATOR, "release_deposit", json!({"id": 0}), 1, "given back");
     assert_eq!(
         it.view("find_patterns", json!({"domain": "mail", "min_reputation": 0, "from_index": 0, "limit": 50})),
         json!([])
@@ -104,11 +93,11 @@ fn a_use_pays_the_creator_and_leaves_a_receipt() {
     let (hash, total) = (quote["hash"].clone(), amount(&quote["total"]));
     let using =
         |hash: &Value, max: &str, nth: u32| json!({"id": id, "expected_hash": hash, "max_price": max, "nth": nth});
-    refused(&mut it, USER, "use_pattern", using(&hash, "999998", 1), total, "ERR_PRICE: the price is 999999");
-    refused(&mut it, USER, "use_pattern", using(&json!(hash_of(9).0), "999999", 1), total, "ERR_CHANGED");
-    refused(&mut it, USER, "use_pattern", using(&hash, "999999", 2), total, "ERR_NTH: the next use is number 1");
-    refused(&mut it, USER, "use_pattern", using(&hash, "999999", 1), total - 1, "ERR_DEPOSIT");
-    refused(&mut it, CREATOR, "use_pattern", using(&hash, "999999", 1), total, "ERR_NOT_ALLOWED");
+    it.refused(USER, "use_pattern", using(&hash, "999998", 1), total, "ERR_PRICE: the price is 999999");
+    it.refused(USER, "use_pattern", using(&json!(hash_of(9).0), "999999", 1), total, "ERR_CHANGED");
+    it.refused(USER, "use_pattern", using(&hash, "999999", 2), total, "ERR_NTH: the next use is number 1");
+    it.refused(USER, "use_pattern", using(&hash, "999999", 1), total - 1, "ERR_DEPOSIT");
+    it.refused(CREATOR, "use_pattern", using(&hash, "999999", 1), total, "ERR_NOT_ALLOWED");
     let (user, creator) = (it.balance(USER), it.balance(CREATOR));
     let outcome = it.call(USER, "use_pattern", using(&hash, "999999", 1), total + 5);
     assert_eq!(outcome.value(), json!({"nth": 1, "version": 1, "price": "999999", "fee": "49999", "refunded": "5"}));
@@ -120,37 +109,37 @@ fn a_use_pays_the_creator_and_leaves_a_receipt() {
         (&receipt["uses"], &receipt["rated"], &receipt["paid"], &receipt["hash"]),
         (&json!(1), &json!(0), &json!("999999"), &hash)
     );
-    refused(&mut it, USER, "use_pattern", using(&hash, "999999", 1), total, "ERR_NTH: the next use is number 2");
+    it.refused(USER, "use_pattern", using(&hash, "999999", 1), total, "ERR_NTH: the next use is number 2");
     let before = it.balance(USER);
     it.buy(USER, id).value();
     assert_eq!(before - it.balance(USER), 999_999, "the storage of a receipt is paid once");
 
-    refused(&mut it, USER, "drop_receipt", json!({"id": id}), 1, "ERR_EARLY");
+    it.refused(USER, "drop_receipt", json!({"id": id}), 1, "ERR_EARLY");
     it.world.now += 30 * DAY;
-    refused(&mut it, STRANGER, "drop_receipt", json!({"id": id}), 1, "ERR_UNKNOWN");
+    it.refused(STRANGER, "drop_receipt", json!({"id": id}), 1, "ERR_UNKNOWN");
     let back = amount(&it.call(USER, "drop_receipt", json!({"id": id}), 1).value());
     assert_eq!(it.view("receipt", json!({"id": id, "account": USER}))["uses"], json!(2), "the counts stay");
-    refused(&mut it, USER, "use_pattern", using(&hash, "999999", 1), total, "ERR_NTH: the next use is number 3");
+    it.refused(USER, "use_pattern", using(&hash, "999999", 1), total, "ERR_NTH: the next use is number 3");
     assert_eq!(
         amount(&it.view("quote", json!({"id": id, "account": USER}))["storage"]),
         back,
         "and is bought again for what came back"
     );
     it.call(CREATOR, "retire_pattern", json!({"id": id}), 1).value();
-    refused(&mut it, USER, "use_pattern", using(&hash, "999999", 3), total, "ERR_RETIRED");
+    it.refused(USER, "use_pattern", using(&hash, "999999", 3), total, "ERR_RETIRED");
 }
 
 #[test]
 fn who_paid_rates_each_use_once_and_the_registry_mirrors_the_score() {
     let mut it = collective();
     let id = it.register(CREATOR, 1, "mail", 200 * MILLI); // 5 % of it are 0.01 N: the full weight
-    refused(&mut it, USER, "rate_pattern", json!({"id": id, "success": true, "rating": 5}), 0, "ERR_UNKNOWN");
+    it.refused(USER, "rate_pattern", json!({"id": id, "success": true, "rating": 5}), 0, "ERR_UNKNOWN");
     it.buy(USER, id).value();
     for rating in [0, 6] {
-        refused(&mut it, USER, "rate_pattern", json!({"id": id, "success": true, "rating": rating}), 0, "ERR_FIELD");
+        it.refused(USER, "rate_pattern", json!({"id": id, "success": true, "rating": rating}), 0, "ERR_FIELD");
     }
     assert_eq!(it.rate(USER, id, 5).value(), json!({"weight": 1_000}));
-    refused(&mut it, USER, "rate_pattern", json!({"id": id, "success": true, "rating": 5}), 0, "ERR_RATED");
+    it.refused(USER, "rate_pattern", json!({"id": id, "success": true, "rating": 5}), 0, "ERR_RATED");
     let score = (5 * 500 + 1_000) / 6;
     let known = it.reputation(CREATOR);
     assert_eq!((&known["score"], &known["successes"], &known["version"]), (&json!(score), &json!(1), &json!(1)));
@@ -172,7 +161,7 @@ fn who_paid_rates_each_use_once_and_the_registry_mirrors_the_score() {
 
     it.world.now += 180 * DAY;
     assert_eq!(it.reputation(CREATOR)["weight"], json!(750), "half of it is left after 180 days");
-    refused(&mut it, STRANGER, "sync_reputation", json!({"account": STRANGER}), 0, "ERR_UNKNOWN");
+    it.refused(STRANGER, "sync_reputation", json!({"account": STRANGER}), 0, "ERR_UNKNOWN");
     it.call(STRANGER, "sync_reputation", json!({"account": CREATOR}), 0).value();
     let faded = it.reputation(CREATOR)["score"].clone();
     let found = it.view("find_patterns", json!({"domain": "mail", "min_reputation": 0, "from_index": 0, "limit": 1}));
@@ -203,7 +192,7 @@ fn what_cannot_be_paid_is_claimed() {
     let before = it.balance(CREATOR);
     it.call(CREATOR, "claim", json!({}), 0).value();
     assert_eq!(it.balance(CREATOR) - before, NEAR * 95 / 100);
-    refused(&mut it, CREATOR, "claim", json!({}), 0, "ERR_UNKNOWN");
+    it.refused(CREATOR, "claim", json!({}), 0, "ERR_UNKNOWN");
     let ledger = it.view("info", json!({}))["ledger"].clone();
     assert_eq!((&ledger["claimable"], &ledger["in_flight"]), (&json!("0"), &json!("0")));
 }
@@ -212,9 +201,8 @@ fn what_cannot_be_paid_is_claimed() {
 fn contributions_are_counted() {
     let mut it = collective();
     let args = json!({"model": "llama3.2:3b", "gradient_hash": hash_of(1).0});
-    refused(&mut it, USER, "record_fl_contribution", args.clone(), 0, "ERR_DEPOSIT");
-    refused(
-        &mut it,
+    it.refused(USER, "record_fl_contribution", args.clone(), 0, "ERR_DEPOSIT");
+    it.refused(
         USER,
         "record_fl_contribution",
         json!({"model": "a b", "gradient_hash": hash_of(1).0}),
@@ -232,62 +220,54 @@ fn the_owner_pauses_sets_fees_a_week_ahead_and_hands_over() {
     let id = it.register(CREATOR, 1, "mail", NEAR);
     it.buy(USER, id).value();
     for method in ["pause", "resume"] {
-        refused(&mut it, USER, method, json!({}), 1, "ERR_NOT_ALLOWED: only the owner");
-        refused(&mut it, OWNER, method, json!({}), 0, "ERR_ONE_YOCTO");
+        it.refused(USER, method, json!({}), 1, "ERR_NOT_ALLOWED: only the owner");
+        it.refused(OWNER, method, json!({}), 0, "ERR_ONE_YOCTO");
     }
     it.call(OWNER, "pause", json!({}), 1).value();
     let (hash, cid) = hash_of(2);
     let registering = json!({"pattern_hash": hash, "metadata_cid": cid, "domain": "mail", "price_per_use": "0"});
-    refused(&mut it, CREATOR, "register_pattern", registering, DEPOSIT, "ERR_PAUSED");
-    refused(
-        &mut it,
+    it.refused(CREATOR, "register_pattern", registering, DEPOSIT, "ERR_PAUSED");
+    it.refused(
         CREATOR,
         "update_pattern",
         json!({"id": id, "pattern_hash": hash, "metadata_cid": cid}),
         1,
         "ERR_PAUSED",
     );
-    refused(&mut it, USER, "rate_pattern", json!({"id": id, "success": true, "rating": 5}), 0, "ERR_PAUSED");
+    it.refused(USER, "rate_pattern", json!({"id": id, "success": true, "rating": 5}), 0, "ERR_PAUSED");
     let quote = it.view("quote", json!({"id": id, "account": USER}));
     assert_eq!(quote["paused"], json!(true));
     let using = json!({"id": id, "expected_hash": quote["hash"], "max_price": quote["price"], "nth": quote["nth"]});
-    refused(&mut it, USER, "use_pattern", using, amount(&quote["total"]), "ERR_PAUSED");
+    it.refused(USER, "use_pattern", using, amount(&quote["total"]), "ERR_PAUSED");
     it.call(CREATOR, "retire_pattern", json!({"id": id}), 1).value(); // never paused
     it.call(OWNER, "resume", json!({}), 1).value();
 
-    refused(&mut it, OWNER, "set_fee_rate", json!({"bps": 1_001}), 1, "ERR_FIELD");
+    it.refused(OWNER, "set_fee_rate", json!({"bps": 1_001}), 1, "ERR_FIELD");
     it.call(OWNER, "set_fee_rate", json!({"bps": 1_000}), 1).value();
     assert_eq!(it.view("info", json!({}))["fee_bps"], json!(500));
     it.world.now += 7 * DAY;
     assert_eq!(it.view("info", json!({}))["fee_bps"], json!(1_000));
 
-    refused(
-        &mut it,
-        OWNER,
-        "withdraw_fees",
-        json!({"amount": (NEAR / 20 + 1).to_string(), "to": OWNER}),
-        1,
-        "ERR_FIELD",
-    );
-    refused(&mut it, USER, "withdraw_fees", json!({"amount": "1", "to": USER}), 1, "ERR_NOT_ALLOWED");
+    it.refused(OWNER, "withdraw_fees", json!({"amount": (NEAR / 20 + 1).to_string(), "to": OWNER}), 1, "ERR_FIELD");
+    it.refused(USER, "withdraw_fees", json!({"amount": "1", "to": USER}), 1, "ERR_NOT_ALLOWED");
     let before = it.balance(STRANGER);
     it.call(OWNER, "withdraw_fees", json!({"amount": (NEAR / 20).to_string(), "to": STRANGER}), 1).value();
     assert_eq!(it.balance(STRANGER) - before, NEAR / 20);
 
     it.call(OWNER, "propose_owner", json!({"account": USER}), 1).value();
-    refused(&mut it, STRANGER, "accept_owner", json!({}), 1, "ERR_NOT_ALLOWED");
+    it.refused(STRANGER, "accept_owner", json!({}), 1, "ERR_NOT_ALLOWED");
     it.call(USER, "accept_owner", json!({}), 1).value();
     assert_eq!(it.view("info", json!({}))["owner"], json!(USER));
-    refused(&mut it, OWNER, "pause", json!({}), 1, "ERR_NOT_ALLOWED");
+    it.refused(OWNER, "pause", json!({}), 1, "ERR_NOT_ALLOWED");
 }
 
 #[test]
 fn nobody_calls_what_is_private_or_begins_twice() {
     let mut it = collective();
     for method in ["migrate", "on_transfer", "on_reputation"] {
-        refused(&mut it, OWNER, method, json!({}), 0, "is private");
+        it.refused(OWNER, method, json!({}), 0, "is private");
     }
-    refused(&mut it, OWNER, "new", json!({"owner": USER, "reputation": USER}), 0, "already been initialized");
+    it.refused(OWNER, "new", json!({"owner": USER, "reputation": USER}), 0, "already been initialized");
     let rating = json!({"account": CREATOR, "pattern_id": 0, "outcome": {"Success": {"rating": 5}}, "weight": 1_000});
     let outcome = it.world.call(USER, REPUTATION, "update_reputation", &rating, 3 * MILLI);
     assert!(outcome.error().contains("ERR_NOT_ALLOWED: only the registry"), "{}", outcome.error());

@@ -4,13 +4,12 @@
 use std::collections::BTreeSet;
 
 use mycel_vm::{
-    amount, calling, hash_of, Collective, BYTE, CREATOR, DEPOSIT, MILLI, NEAR, OWNER, REGISTRY, REPUTATION, USER,
+    amount, calling, hash_of, Collective, BYTE, CREATOR, DAY, DEPOSIT, MILLI, NEAR, OWNER, REGISTRY, REPUTATION, USER,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{json, Value};
 
-const DAY: u64 = 86_400_000_000_000;
 const PEOPLE: [&str; 3] = [CREATOR, USER, "carol.test"];
 /// What the owner does is written into the contract's own state, which the deploy pays for.
 const STATE_GROWS: u64 = 400;

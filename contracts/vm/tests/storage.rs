@@ -1,6 +1,6 @@
 //! What a kind of record may cost in storage is paid before it is written, with the longest names that there are.
 
-use mycel_vm::{amount, hash_of, Collective, BYTE, CREATOR, DEPOSIT, MILLI, NEAR, REGISTRY, REPUTATION};
+use mycel_vm::{amount, hash_of, Collective, BYTE, CREATOR, DAY, DEPOSIT, MILLI, NEAR, REGISTRY, REPUTATION};
 use serde_json::json;
 
 fn longest(first: char) -> String {
@@ -71,7 +71,7 @@ fn each_record_is_paid_before_it_is_written() {
     assert!(u128::from(grown) * BYTE <= sent);
 
     // a receipt that is dropped gives back no more than it frees
-    it.world.now += 30 * 86_400_000_000_000;
+    it.world.now += 30 * DAY;
     let before = bytes(&it, REGISTRY);
     let back = amount(&it.call(&buyer, "drop_receipt", json!({"id": 0}), 1).value());
     println!("dropped: {} bytes, {} given back", before - bytes(&it, REGISTRY), back / BYTE);

@@ -1,20 +1,14 @@
 //! An upgrade: from the wasm before, with state in it, by the owner alone, announced two days ahead, at rest.
 
-use mycel_vm::{amount, calling, wasm, Action, Collective, CREATOR, MILLI, NEAR, OWNER, REGISTRY, REPUTATION, USER};
+use mycel_vm::{
+    amount, calling, sha256, wasm, wasm_before, Action, Collective, CREATOR, DAY, MILLI, NEAR, OWNER, REGISTRY,
+    REPUTATION, USER,
+};
 use serde_json::json;
-
-const DAY: u64 = 86_400_000_000_000;
-// State version 1, before the contracts had maps of their own; nobody ever put it on a network.
-const BEFORE: (&[u8], &[u8]) = (include_bytes!("before/registry-1.wasm"), include_bytes!("before/reputation-1.wasm"));
-
-fn hash(code: &[u8]) -> String {
-    let bytes: [u8; 32] = near_primitives_core::hash::hash(code).0;
-    hex::encode(bytes)
-}
 
 /// A world with the contracts of before, in which things have happened.
 fn before() -> (Collective, u64) {
-    let mut it = Collective::new(BEFORE.0, BEFORE.1);
+    let mut it = Collective::new(&wasm_before("registry"), &wasm_before("reputation"));
     let id = it.register(CREATOR, 1, "mail", 200 * MILLI);
     it.buy(USER, id).value();
     it.rate(USER, id, 4).value();
@@ -25,7 +19,7 @@ fn before() -> (Collective, u64) {
 fn upgrade(it: &mut Collective) {
     for (id, name) in [(REGISTRY, "registry"), (REPUTATION, "reputation")] {
         let code = wasm(name);
-        it.world.call(OWNER, id, "stage_upgrade", &json!({"code_hash": hash(&code)}), 1).value();
+        it.world.call(OWNER, id, "stage_upgrade", &json!({"code_hash": sha256(&code)}), 1).value();
         it.world.call(OWNER, id, "pause", &json!({}), 1).value();
         it.world.now += 2 * DAY;
         let outcome = it.world.transact(OWNER, id, vec![calling("upgrade", code, 1)]);
@@ -93,20 +87,17 @@ fn code_comes_only_from_the_owner_announced_in_time_and_at_rest() {
     it.world.account("stranger.test", 10 * NEAR);
     let code = wasm("registry");
     let refused = |it: &mut Collective, signer: &str, code: &[u8], why: &str| {
-        let stored = it.world.accounts[REGISTRY].storage.clone();
-        let outcome = it.world.transact(signer, REGISTRY, vec![calling("upgrade", code.to_vec(), 1)]);
-        assert!(outcome.error().contains(why), "{}", outcome.error());
-        assert!(it.world.accounts[REGISTRY].storage == stored);
+        it.refused_by(REGISTRY, signer, calling("upgrade", code.to_vec(), 1), why);
     };
     refused(&mut it, "stranger.test", &code, "ERR_NOT_ALLOWED");
     refused(&mut it, OWNER, &code, "ERR_NOT_AT_REST");
     it.call(OWNER, "pause", json!({}), 1).value();
     refused(&mut it, OWNER, &code, "ERR_UNKNOWN: there is no such staged code");
-    it.call(OWNER, "stage_upgrade", json!({"code_hash": hash(&code)}), 1).value();
+    it.call(OWNER, "stage_upgrade", json!({"code_hash": sha256(&code)}), 1).value();
     it.world.now += 2 * DAY - 1;
     refused(&mut it, OWNER, &code, "ERR_EARLY");
     it.world.now += 1;
-    refused(&mut it, OWNER, BEFORE.0, "ERR_CHANGED");
+    refused(&mut it, OWNER, &wasm_before("registry"), "ERR_CHANGED");
     it.call(OWNER, "resume", json!({}), 1).value();
     refused(&mut it, OWNER, &code, "ERR_NOT_AT_REST");
 }
@@ -119,7 +110,7 @@ fn books_that_a_failed_callback_left_open_keep_no_code_out_for_ever() {
     it.buy(USER, id).value();
     it.world.fault = Box::new(|_| false);
     let code = wasm("registry");
-    it.call(OWNER, "stage_upgrade", json!({"code_hash": hash(&code)}), 1).value();
+    it.call(OWNER, "stage_upgrade", json!({"code_hash": sha256(&code)}), 1).value();
     it.call(OWNER, "pause", json!({}), 1).value();
     let upgrade = |it: &mut Collective| it.world.transact(OWNER, REGISTRY, vec![calling("upgrade", code.clone(), 1)]);
     it.world.now += 7 * DAY - 1;
