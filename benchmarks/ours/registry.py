@@ -35,6 +35,7 @@ from mycelnode.market.asking import Asked
 from mycelnode.paths import DataDir
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.search import Query
+from mycelnode.tls import trusted
 
 WASM: Final = Path(__file__).parents[2] / "contracts" / "res"
 ALICE: Final = "alice.near"
@@ -67,7 +68,7 @@ async def _register(chain: Devchain, registry: str, cids: Sequence[Cid]) -> None
 async def _plain(url: str, registry: str, n: int) -> float:
     """Seconds for the same pages, one after the other, with nothing made of them."""
     started, from_seq = perf_counter(), 0
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(verify=trusted(), trust_env=False) as client:
         while from_seq < n:
             args = base64.b64encode(json.dumps({"from_seq": from_seq, "limit": MAX_LIMIT}).encode()).decode()
             asked = {

@@ -18,6 +18,7 @@ from mycelnode.adapters.transport import (
     refuse_encoded,
 )
 from mycelnode.errors import KuboUnreachable
+from mycelnode.tls import trusted
 
 
 class HttpxTransport:
@@ -31,6 +32,7 @@ class HttpxTransport:
             limits=httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS),
             follow_redirects=False,
             trust_env=False,
+            verify=trusted(),
         )
 
     async def post(self, command: str, params: Mapping[str, str], upload: Upload | None) -> HttpxAnswer:

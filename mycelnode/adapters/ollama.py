@@ -17,6 +17,7 @@ import trio
 
 from mycelnode.errors import EmbedderUnavailable
 from mycelnode.patterns.vectors import MAX_DIM
+from mycelnode.tls import trusted
 
 # models whose purpose this is, the better ones first (https://ollama.com/search?c=embedding)
 USUAL: Final = (
@@ -59,8 +60,13 @@ class OllamaEmbedder:
 def make_client(url: str) -> httpx.AsyncClient:
     """A client for the Ollama at ``url``; the one who calls closes it. It goes there and nowhere else: no proxy, no redirect."""
     return httpx.AsyncClient(
-        base_url=url, trust_env=False, follow_redirects=False, timeout=None, headers={"Accept-Encoding": "identity"}
-    )  # fmt: skip
+        base_url=url,
+        headers={"Accept-Encoding": "identity"},
+        timeout=None,
+        follow_redirects=False,
+        trust_env=False,
+        verify=trusted(),
+    )
 
 
 async def open_ollama(client: httpx.AsyncClient, wanted: str = "") -> OllamaEmbedder:

@@ -9,6 +9,7 @@ import httpx
 import trio
 
 from mycelnode.chain.replies import Passing
+from mycelnode.tls import trusted
 
 MAX_CALLS: Final = 8  # at a time, to all servers together
 CONNECT_SECONDS: Final = 5.0
@@ -34,6 +35,7 @@ class Poster:
             limits=httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=MAX_CALLS),
             follow_redirects=False,
             trust_env=False,
+            verify=trusted(),
         )
 
     async def post(self, url: str, body: bytes, most: int) -> Posted:

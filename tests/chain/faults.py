@@ -12,6 +12,7 @@ import httpx
 import trio
 
 from mycelnode.background import open_background
+from mycelnode.tls import trusted
 from tests.chain.servers import Answer, Server, http
 
 LOST = "lost"  # the request never arrives
@@ -47,7 +48,7 @@ class Proxy(Server):
             self.asked.pop()
             self.requests.pop()
             return await super().answer(stream, request)
-        async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
+        async with httpx.AsyncClient(verify=trusted(), trust_env=False, timeout=None) as client:
             response = await client.post(self.upstream, content=json.dumps(request))
         await self.after(name, request)
         if fault == REPLY_LOST:

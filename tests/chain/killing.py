@@ -25,6 +25,7 @@ from mycelnode.chain.rpc import open_rpc
 from mycelnode.clock import SystemClock
 from mycelnode.database import open_database
 from mycelnode.paths import DataDir
+from mycelnode.tls import trusted
 from tests.chain.faults import Proxy, a_proxy
 from tests.chain.market import a_market, keep_key
 
@@ -141,7 +142,7 @@ class Kill:
             self.strike()
         if self.step == "included but not final":
             early = {**request, "params": {**request["params"], "wait_until": "INCLUDED"}}
-            async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
+            async with httpx.AsyncClient(verify=trusted(), trust_env=False, timeout=None) as client:
                 await client.post(self.proxy.upstream, content=json.dumps(early))
             self.strike()
         if self.step == "chain killed":
@@ -154,7 +155,7 @@ class Kill:
 
     async def _forward(self, request: dict[str, Any]) -> None:
         with suppress(httpx.HTTPError):
-            async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
+            async with httpx.AsyncClient(verify=trusted(), trust_env=False, timeout=None) as client:
                 await client.post(self.proxy.upstream, content=json.dumps(request))
 
     async def after(self, name: str, request: dict[str, Any]) -> None:

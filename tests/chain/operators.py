@@ -43,6 +43,10 @@ class Operator:
 
     async def deploy(self, **wanted: Any) -> list[str]:
         """Agree to the plan and carry it out; the ids of what was done."""
+        return [action["id"] for action in await self.carry_out(**wanted)]
+
+    async def carry_out(self, **wanted: Any) -> list[dict[str, Any]]:
+        """The same; all that was said of what was done."""
         wanted = {"network": self.network, "from": "alice.near", **wanted}
         agreed = {step["id"]: step["total"] for step in (await self.plan(**wanted))["actions"]}
         done = []
@@ -50,7 +54,7 @@ class Operator:
             action = (await ask(self.node, "chain.deploy", **wanted, agreed=agreed))["action"]
             if action is None:
                 return done
-            done.append(action["id"])
+            done.append(action)
         raise AssertionError(f"it goes on for ever: {done}")
 
     def keep(self, wallet: Wallet) -> None:

@@ -19,6 +19,7 @@ from mycelnode.chain.rpc import MAX_LAG_MS
 from mycelnode.clock import SystemClock
 from mycelnode.errors import OutcomeUnknown
 from mycelnode.protocols.payment_journal import Entry, State
+from mycelnode.tls import trusted
 from tests.chain.faults import LOST, Proxy, a_proxy
 from tests.chain.market import Device, Market, a_device, a_market
 from tests.chain.servers import Handler, http, refusal
@@ -48,7 +49,7 @@ def changing(change: Callable[[Any], None]) -> Handler:
     """Has the chain answer, and makes something else of it."""
 
     async def act(server: Any, stream: trio.SocketStream, request: dict[str, Any]) -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
+        async with httpx.AsyncClient(verify=trusted(), trust_env=False, timeout=None) as client:
             told = (await client.post(server.upstream, content=json.dumps(request))).json()
         if "result" in told:
             change(told["result"])

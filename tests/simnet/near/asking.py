@@ -9,6 +9,7 @@ import httpx
 
 from mycel_simnet.near import borsh
 from mycel_simnet.near.types import SignedTransaction
+from mycelnode.tls import trusted
 
 WAIT = 20.0  # seconds
 
@@ -18,7 +19,7 @@ class Asker:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = httpx.AsyncClient(timeout=WAIT, trust_env=False)
+        self._client = httpx.AsyncClient(verify=trusted(), timeout=WAIT, trust_env=False)
 
     async def __aenter__(self) -> Self:
         return self

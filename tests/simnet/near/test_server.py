@@ -12,6 +12,7 @@ import trio.testing
 
 from mycel_simnet.near import server
 from mycel_simnet.near.server import LOOPBACK, serving
+from mycelnode.tls import trusted
 
 
 async def echo(body: bytes) -> tuple[int, bytes]:
@@ -38,13 +39,13 @@ async def said(port: int, *parts: bytes) -> bytes:
 
 
 async def test_requests_follow_one_another_on_a_connection(port: int) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(verify=trusted(), trust_env=False) as client:
         for text in (b"one", b"two"):
             assert (await client.post(f"http://{LOOPBACK}:{port}", content=text)).content == text
 
 
 async def test_many_at_once(port: int) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client, trio.open_nursery() as nursery:
+    async with httpx.AsyncClient(verify=trusted(), trust_env=False) as client, trio.open_nursery() as nursery:
 
         async def ask(number: int) -> None:
             answer = await client.post(f"http://{LOOPBACK}:{port}", content=str(number))
@@ -86,7 +87,7 @@ async def test_what_is_no_http_ends_the_connection(port: int, data: bytes) -> No
                     pass
             except trio.BrokenResourceError:
                 pass
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(verify=trusted(), trust_env=False) as client:
         assert (await client.post(f"http://{LOOPBACK}:{port}", content=b"still here")).content == b"still here"
 
 
@@ -97,14 +98,14 @@ async def test_who_says_nothing_is_not_waited_for(port: int, monkeypatch: pytest
 
 
 async def test_browsers_may_ask(port: int) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(verify=trusted(), trust_env=False) as client:
         answer = await client.options(f"http://{LOOPBACK}:{port}", headers={"Origin": "http://localhost:3000"})
         assert answer.status_code == 204
         assert answer.headers["access-control-allow-origin"] == "*"
 
 
 async def test_get_is_for_status_only(port: int) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(verify=trusted(), trust_env=False) as client:
         asked = (await client.get(f"http://{LOOPBACK}:{port}/status")).json()
         assert asked["method"] == "status"
         wrong = await client.get(f"http://{LOOPBACK}:{port}/")
