@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mycelnode.cli._common import Options, ask, command, confirm, group, show, working
+from mycelnode.cli._common import Options, ask, command, confirm, group, plural, show, working
 
 
 @group(
@@ -65,12 +65,18 @@ def fund(options: Options, name: str | None, source: str, amount: str) -> None:
 
 
 @command(account, name="rotate", short_help="Another spending account, with a new key.")
+@click.option("--amount", metavar="NEAR", help="How much it is given of what the one before has (default: all).")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def rotate(options: Options, yes: bool) -> None:
-    """Make another spending account with a new key, and send there what the one before has."""
-    confirm(options, "Make a new spending account, and move the money there?", yes)
+def rotate(options: Options, amount: str | None, yes: bool) -> None:
+    """Make another spending account with a new key, and send there what the one before has.
+
+    From an account that also publishes and is paid only --amount is taken.
+    """
+    fields = {"amount": _yocto(amount)}
+    question = "" if yes else _ask_rotation(_planned(options, "chain.account.rotate.plan", fields))
+    confirm(options, question, yes)
     with working("asking the network"):
-        answer = ask(options, "chain.account.rotate")
+        answer = ask(options, "chain.account.rotate", **fields)
     show(options, answer, _say_rotated)
 
 
@@ -82,10 +88,31 @@ def sweep(options: Options, name: str, yes: bool) -> None:
 
     Nothing stays there for the gas of a rating: rate before what it has paid for.
     """
-    confirm(options, f"Send all that {name} has to the account that pays now?", yes)
+    question = "" if yes else _ask_sweep(_planned(options, "chain.account.sweep.plan", {"account": name}))
+    confirm(options, question, yes)
     with working("asking the network"):
         answer = ask(options, "chain.account.sweep", account=name)
     show(options, answer, _say_swept)
+
+
+def _planned(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    with working("asking the network"):
+        return ask(options, kind, **fields)
+
+
+def _ask_rotation(plan: Mapping[str, Any]) -> str:
+    if not int(plan["moved"]):
+        return "Make a new spending account, with nothing in it?"
+    return f"Make a new spending account, and send {_near(plan['moved'])} there from {plan['before']}?"
+
+
+def _ask_sweep(plan: Mapping[str, Any]) -> str:
+    what = f"Send {_near(plan['moved'])} from {plan['account']} to {plan['to']}"
+    return f"{what}, though {_unrated(plan)} be rated with it?" if plan["unrated"] else f"{what}?"
+
+
+def _unrated(answer: Mapping[str, Any]) -> str:
+    return f"{plural(answer['unrated'], 'use')} can still"
 
 
 # --- what people type --------------------------------------------------------------------------------------------------------
@@ -115,7 +142,7 @@ def _say_account(answer: Mapping[str, Any]) -> None:
     print(f"account  {answer['account'] or 'none yet: `mycelnode chain account create NAME`, or `import FILE`'}")
     print(f"spender  {answer['spender'] or 'none yet: `mycelnode chain account create`'}")
     for key in answer["keys"]:
-        print(f"key      {key['problem'] or key['key']}")
+        print(f"key      {key['account']}: {key['problem'] or key['key']}")
     for one in answer["former"]:
         print(f"before   {one['account']}: {_say_former(one)}")
 
@@ -127,7 +154,8 @@ def _say_former(one: Mapping[str, Any]) -> str:
     else:
         waits = f", and {_near(one['claimable'])} wait for `mycelnode chain claim`" if int(one["claimable"]) else ""
         said = f"was replaced, and has {_near(one['balance'])}{waits}"
-    return f"{said}; {one['problem'] or '`mycelnode chain account sweep` moves it to the one that pays now'}"
+    rated = f", and with it {_unrated(one)} be rated" if one["unrated"] else ""
+    return f"{said}{rated}; {one['problem'] or '`mycelnode chain account sweep` moves it to the one that pays now'}"
 
 
 def _say_made(answer: Mapping[str, Any]) -> None:
@@ -151,7 +179,7 @@ def _say_funded(answer: Mapping[str, Any]) -> None:
 
 def _say_rotated(answer: Mapping[str, Any]) -> None:
     _say_made(answer)
-    if answer["before"]:
+    if int(answer["moved"]):
         click.echo(f"{_near(answer['moved'])} came from {answer['before']}", err=True)
     else:
         click.echo("it has nothing yet: send it what may be spent", err=True)

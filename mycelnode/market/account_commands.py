@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import trio
 
-from mycelnode.chain.amounts import account_id, is_implicit
+from mycelnode.chain.amounts import account_id, format_near, is_implicit
 from mycelnode.chain.gas import MARGIN, NEW_ACCOUNT, gas_of, gas_of_transfer, paid_in_advance
 from mycelnode.chain.keys import KeyFile
 from mycelnode.chain.service import Chain
@@ -28,6 +28,7 @@ from mycelnode.protocols.payment_journal import Entry, State
 
 WAIT_SECONDS: Final = 60.0  # for a transfer to be final, before it is said that it goes on by itself
 ASK_SECONDS: Final = 5.0  # for what accounts have that are not used any more
+SHARES: Final = ("balance", "spendable", "claimable")  # of an account that was replaced
 LEFT_BEHIND: Final = 2 * 10**22  # yoctoNEAR that stay in an account that is replaced, for the gas of the transfer
 
 
@@ -46,7 +47,9 @@ class AccountCommands:
             "chain.account.import": self._one_at_a_time(self.import_),
             "chain.account.fund": self._one_at_a_time(self.fund),
             "chain.account.rotate": self._one_at_a_time(self.rotate),
+            "chain.account.rotate.plan": self._one_at_a_time(self.plan_rotation),
             "chain.account.sweep": self._one_at_a_time(self.sweep),
+            "chain.account.sweep.plan": self._one_at_a_time(self.plan_sweep),
             "chain.balance": self.balance,
         }
 
@@ -68,7 +71,7 @@ class AccountCommands:
         get = chain.mesh.settings.get
         named = dict.fromkeys(account for account in (get("near.account"), get("near.spender")) if account)
         former: dict[str, dict[str, Any] | None] = {
-            account: {"account": account, "balance": None, "spendable": None, "claimable": None}
+            account: {**dict.fromkeys(SHARES), "account": account, "unrated": _unrated(chain, account)}
             for account in chain.accounts.former
         }
         with trio.move_on_after(ASK_SECONDS), suppress(MycelError):
@@ -173,21 +176,66 @@ class AccountCommands:
         return {"network": chain.network, "account": account, "from": source.account, "amount": str(given)}
 
     async def rotate(self, request: Request) -> dict[str, Any]:
-        """Another spending account, named after a new key, to which what the one before has is sent."""
+        """Another spending account, named after a new key, to which what the one before has is sent, or ``amount`` of it."""
         chain = self._chain()
-        await chain.accounts.go_on()
-        before = str(chain.mesh.settings.get("near.spender"))
-        if before:
-            _refuse_under_way(chain, before)
-        left = await chain.wallet.balance(before) if before else None
-        moved = 0 if left is None else max(0, left.spendable - _left_behind(chain, before))
+        before, moved = await self._rotation(chain, request)
         source = chain.credentials.find(chain.network, before) if moved else None
         made = await self._another(chain, source, moved)
         return {**_made(chain, made), "before": before or None, "moved": str(moved)}
 
+    async def plan_rotation(self, request: Request) -> dict[str, Any]:
+        """What `rotate` would move, and from where. Nothing is made or sent."""
+        chain = self._chain()
+        before, moved = await self._rotation(chain, request)
+        return {"network": chain.network, "before": before or None, "moved": str(moved)}
+
+    async def _rotation(self, chain: Chain, request: Request) -> tuple[str, int]:
+        """Who pays so far, empty if nobody does, and how much of what it has goes to the next one."""
+        given = amount(request, "amount")
+        await chain.accounts.go_on()
+        before, publishes = (str(chain.mesh.settings.get(key)) for key in ("near.spender", "near.account"))
+        if not before:
+            if given:
+                raise ConfigError("near.spender is not set: `mycelnode chain account create` makes one")
+            return "", 0
+        _refuse_under_way(chain, before)
+        if given is None and before == publishes:  # all of that was never meant to lie in a spender
+            raise NearRefused(
+                f"{before} publishes and is paid, too: say with --amount how much of its money the new account is to have;"
+                " nothing was spent"
+            )
+        has = await chain.wallet.balance(before)
+        most = 0 if has is None else max(0, has.spendable - _left_behind(chain, before))
+        if given is not None and given > most:
+            raise NearRefused(
+                f"{before} can give {format_near(most)} at most, as it keeps what gas takes; nothing was spent"
+            )
+        return before, most if given is None else given
+
     async def sweep(self, request: Request) -> dict[str, Any]:
         """Send all that an account has, which this device does not use any more, to the one that pays now."""
-        chain, account = self._chain(), account_id(text(request, "account"))
+        chain = self._chain()
+        source, receiver, moved = await self._sweeping(chain, request)
+        if moved:
+            wanted = await self._send(chain, source, receiver, moved)
+            _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
+        return {"network": chain.network, "account": source.account, "to": receiver, "moved": str(moved)}
+
+    async def plan_sweep(self, request: Request) -> dict[str, Any]:
+        """What `sweep` would move, and how many uses nobody can rate afterwards. Nothing is sent."""
+        chain = self._chain()
+        source, receiver, moved = await self._sweeping(chain, request)
+        return {
+            "network": chain.network,
+            "account": source.account,
+            "to": receiver,
+            "moved": str(moved),
+            "unrated": _unrated(chain, source.account),
+        }
+
+    async def _sweeping(self, chain: Chain, request: Request) -> tuple[KeyFile, str, int]:
+        """From whom, to whom, and how much."""
+        account = account_id(text(request, "account"))
         if account not in chain.accounts.former:
             raise NearRefused(
                 f"{account} is none of the accounts that were replaced on this device; `mycelnode chain account` lists them"
@@ -198,11 +246,7 @@ class AccountCommands:
         takes = paid_in_advance(gas_of_transfer(receiver), price)
         if await chain.wallet.balance(receiver) is None:
             takes += NEW_ACCOUNT
-        moved = max(0, 0 if has is None else has.spendable - takes)
-        if moved:
-            wanted = await self._send(chain, source, receiver, moved)
-            _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
-        return {"network": chain.network, "account": account, "to": receiver, "moved": str(moved)}
+        return source, receiver, max(0, 0 if has is None else has.spendable - takes)
 
     async def _another(self, chain: Chain, source: KeyFile | None, yocto: int) -> KeyFile:
         """Another spender, which ``source`` gives so much. See `accounts` for the order."""
@@ -248,12 +292,17 @@ def _refuse_under_way(chain: Chain, account: str) -> None:
 def _left_behind(chain: Chain, account: str) -> int:
     """yoctoNEAR that stay in an account that is replaced: for the gas of the transfer, and of a rating of what it has paid for,
     which nobody else can give. That is paid in advance; most of it comes back, for the next one."""
+    return LEFT_BEHIND + (paid_in_advance(gas_of("rate_pattern") + MARGIN) if _unrated(chain, account) else 0)
+
+
+def _unrated(chain: Chain, account: str) -> int:
+    """How many uses that an account has paid for can still be rated, as far as this device knows."""
     done = frozenset((State.DONE,))
     paid, rated = (
         sum(line.entry.intent.account == account for line in chain.journal.calls(method, done))
         for method in ("use_pattern", "rate_pattern")
     )
-    return LEFT_BEHIND + (paid_in_advance(gas_of("rate_pattern") + MARGIN) if paid > rated else 0)
+    return max(0, paid - rated)
 
 
 async def _former(chain: Chain, account: str) -> dict[str, Any] | None:
@@ -271,6 +320,7 @@ async def _former(chain: Chain, account: str) -> dict[str, Any] | None:
         "balance": str(found.total),
         "spendable": str(found.spendable),
         "claimable": str(waits),
+        "unrated": _unrated(chain, account),
     }
 
 

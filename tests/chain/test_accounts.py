@@ -209,6 +209,43 @@ async def test_two_who_ask_at_the_same_time_make_one(bag: tuple[Purse, Node]) ->
     assert len(node.chain.accounts.known) == 1
 
 
+# --- an account that publishes and pays ---------------------------------------------------------------------------------------
+
+
+async def test_who_publishes_and_pays_too_gives_another_spender_no_more_than_was_said(bag: tuple[Purse, Node]) -> None:
+    purse, node = bag
+    for fields in ({}, {"spender": True}):
+        await ask(node, "chain.account.import", path=purse.source, **fields)
+    before = purse.has("bob.near")
+    for kind in ("chain.account.rotate.plan", "chain.account.rotate"):
+        with pytest.raises(NearRefused, match=r"bob\.near publishes and is paid, too: say with --amount how much"):
+            await ask(node, kind)
+        with pytest.raises(NearRefused, match=r"bob\.near can give [\d,.]+ NEAR at most, as it keeps what gas takes"):
+            await ask(node, kind, amount=str(before))
+    assert (purse.has("bob.near"), node.mesh.settings.get("near.spender")) == (before, "bob.near")
+    plan = await ask(node, "chain.account.rotate.plan", amount=str(2 * NEAR))
+    assert plan == {"network": "devchain", "before": "bob.near", "moved": str(2 * NEAR)}
+    assert node.mesh.settings.get("near.spender") == "bob.near", "a plan makes nothing"
+    made = await ask(node, "chain.account.rotate", amount=str(2 * NEAR))
+    assert purse.has(made["account"]) == 2 * NEAR
+    assert before - 2 * NEAR - NEAR // 10 < purse.has("bob.near") < before - 2 * NEAR
+    assert (await ask(node, "chain.account"))["account"] == "bob.near"
+
+
+async def test_a_part_of_what_a_spender_has_leaves_the_rest_where_it_can_be_swept(bag: tuple[Purse, Node]) -> None:
+    purse, node = bag
+    with pytest.raises(ConfigError, match=r"near\.spender is not set: `mycelnode chain account create` makes one"):
+        await ask(node, "chain.account.rotate", amount="1")
+    first = await purse.create(node)
+    second = (await ask(node, "chain.account.rotate", amount=str(NEAR // 4)))["account"]
+    assert purse.has(second) == NEAR // 4
+    (left,) = await former(node)
+    assert (left["account"], left["unrated"], int(left["spendable"]) > NEAR // 2) == (first, 0, True)
+    plan = await ask(node, "chain.account.sweep.plan", account=first)
+    swept = await ask(node, "chain.account.sweep", account=first)
+    assert plan == {**swept, "unrated": 0}
+
+
 # --- broken off ------------------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Program, read_line
+from tests.cli.test_terminal import on_terminal
 
 Make = Callable[[str], Program]
 
@@ -65,6 +66,27 @@ def test_more_for_the_spender_and_what_was_replaced_is_emptied(fox: Program) -> 
     assert swept.startswith("2.0")
     assert swept.endswith(f" NEAR came from {first} to {second}\n")
     assert fox("chain", "account", "sweep", first, "--yes").out == f"{first} has nothing that could be moved\n"
+
+
+def test_before_money_is_moved_it_is_asked_how_much_and_from_where(fox: Program) -> None:
+    bob = key_file(fox, "bob.near")
+    first = fox("chain", "account", "create", "--from", bob, "--amount", "1", "--json").json["account"]
+    with on_terminal(fox, "chain", "account", "rotate", "--amount", "0.5") as terminal:
+        terminal.wait_for(f"Make a new spending account, and send 0.5 NEAR there from {first}? [y/N]: ")
+        terminal.type("n\n")
+        assert terminal.ended() == 1
+    assert fox("chain", "account", "--json").json["spender"] == first
+    second = fox("chain", "account", "rotate", "--amount", "0.5", "--yes", "--json").json["account"]
+    known = fox("chain", "account").out.splitlines()
+    assert [line.partition(": ed25519:")[0] for line in known if line.startswith("key ")] == [f"key      {second}"]
+    with on_terminal(fox, "chain", "account", "sweep", first) as terminal:
+        terminal.wait_for(f" NEAR from {first} to {second}? [y/N]: ")
+        assert "Send 0.48" in terminal.seen
+        terminal.type("y\n")
+        assert terminal.ended() == 0
+    assert fox("chain", "account", "import", bob, "--spender").code == 0
+    assert fox("chain", "account", "import", bob).code == 0
+    assert "bob.near publishes and is paid, too: say with --amount" in fox("chain", "account", "rotate").sentence
 
 
 def test_who_is_paid_is_not_replaced_by_the_way(fox: Program) -> None:
