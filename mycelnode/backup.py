@@ -79,9 +79,8 @@ _ENDED: Final = {  # what is under way is seen to by the device that began it, o
     "payments": "WHERE ended = 1",
     "paid_uses": "WHERE payment IN (SELECT id FROM payments WHERE ended = 1)",
 }
-SPENDER: Final = (
-    "near.spender"  # of a device alone: its key is in no backup, and two devices would disturb each other with it
-)
+# of a device alone: its key is in no backup, and two devices would disturb each other with it; the one with real money first
+SPENDERS: Final = ("near.mainnet.spender", "near.spender", "near.testnet.spender", "near.devchain.spender")
 _FACTS: Final = ("root", "clock", "document")
 _PIECE, _ABOUT, _CONFIG, _STATE = "piece", "about", "config.toml", "state:"
 
@@ -183,7 +182,10 @@ def restore(
                 write_durably(data.joining, RESTORED_MARK)
                 data.device_key.unlink(missing_ok=True)  # of a join that was never finished
                 identity = create_identity(data)
-                config, spender = taken_out(found.config, SPENDER)
+                config, spender = found.config, None
+                for key in SPENDERS:
+                    config, named = taken_out(config, key)
+                    spender = spender or named
                 aside = _keep_aside(data, config)
                 if config:
                     write_durably(data.config, config)

@@ -11,6 +11,9 @@ import click
 
 from mycelnode.cli._common import Options, ask, command, confirm, group, plural, show, working
 
+NOTHING = "it has nothing yet: send it what may be spent"
+FILE = "its key file, which is then kept in ~/.near-credentials, too"
+
 
 @group(
     name="account", path="chain.account", short_help="The accounts that publish and pay.", invoke_without_command=True
@@ -24,7 +27,7 @@ def account(options: Options) -> None:
 @command(account, name="create", short_help="Make an account.")
 @click.argument("name", required=False)
 @click.option(
-    "--from", "source", metavar="ACCOUNT|FILE", help="Who makes and funds it: an account of yours, or its key file."
+    "--from", "source", metavar="ACCOUNT|FILE", help=f"Who makes and funds it: an account of yours, or {FILE}."
 )
 @click.option("--amount", metavar="NEAR", help="What it is given to begin with, such as 1.")
 @click.option("--replace", is_flag=True, help="NAME publishes and is paid from now on, in the place of another one.")
@@ -36,7 +39,7 @@ def create(options: Options, name: str | None, source: str | None, amount: str |
     fields = {"name": name, "from": _source(source), "amount": _yocto(amount), "replace": replace}
     with working("asking the network"):
         answer = ask(options, "chain.account.create", **fields)
-    show(options, answer, _say_made)
+    show(options, answer, lambda made: _say_created(made, fields))
 
 
 @command(account, name="import", short_help="Take in a key file.")
@@ -54,7 +57,7 @@ def import_(options: Options, file: Path, name: str | None, spender: bool) -> No
 
 @command(account, name="fund", short_help="Give an account of yours more.")
 @click.argument("name", metavar="[ACCOUNT]", required=False)
-@click.option("--from", "source", metavar="ACCOUNT|FILE", required=True, help="An account of yours, or its key file.")
+@click.option("--from", "source", metavar="ACCOUNT|FILE", required=True, help=f"An account of yours, or {FILE}.")
 @click.option("--amount", metavar="NEAR", required=True, help="How much, such as 1.")
 def fund(options: Options, name: str | None, source: str, amount: str) -> None:
     """Give more to an account of yours: ACCOUNT, or that which pays for uses."""
@@ -166,6 +169,15 @@ def _say_made(answer: Mapping[str, Any]) -> None:
     )
 
 
+def _say_created(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    _say_made(answer)
+    if answer["existed"]:
+        how = f"; `mycelnode chain account fund {answer['account']}` gives it more" if asked["from"] else ""
+        click.echo(f"it was there already, and was given nothing{how}", err=True)
+    elif not int(answer["given"]) and not asked["name"]:
+        click.echo(NOTHING, err=True)
+
+
 def _say_taken(answer: Mapping[str, Any]) -> None:
     _say_made(answer)
     if answer["kept"]:
@@ -182,7 +194,7 @@ def _say_rotated(answer: Mapping[str, Any]) -> None:
     if int(answer["moved"]):
         click.echo(f"{_near(answer['moved'])} came from {answer['before']}", err=True)
     else:
-        click.echo("it has nothing yet: send it what may be spent", err=True)
+        click.echo(NOTHING, err=True)
 
 
 def _say_swept(answer: Mapping[str, Any]) -> None:

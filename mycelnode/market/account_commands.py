@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import trio
 
-from mycelnode.chain.amounts import account_id, format_near, is_implicit
+from mycelnode.chain.amounts import account_id, format_near
 from mycelnode.chain.gas import MARGIN, NEW_ACCOUNT, gas_of, gas_of_transfer, paid_in_advance
 from mycelnode.chain.keys import KeyFile
+from mycelnode.chain.prechecks import missing
 from mycelnode.chain.service import Chain
 from mycelnode.collective.requests import amount, file_path, optional
 from mycelnode.commands import Handler, Request, flag, text
@@ -68,7 +69,7 @@ class AccountCommands:
         Nobody is asked anything but what those have; null while nobody answers.
         """
         chain = self._chain()
-        get = chain.mesh.settings.get
+        get = chain.get
         named = dict.fromkeys(account for account in (get("near.account"), get("near.spender")) if account)
         former: dict[str, dict[str, Any] | None] = {
             account: {**dict.fromkeys(SHARES), "account": account, "unrated": _unrated(chain, account)}
@@ -91,8 +92,7 @@ class AccountCommands:
         account = optional(request, "account") or chain.spender
         found = await chain.wallet.balance(account_id(account))
         if found is None:
-            made = "; it is made by what is first sent to it" if is_implicit(account) else ""
-            raise NearRefused(f"there is no account {account} on {chain.network}{made}")
+            raise NearRefused(missing(account, chain.network))
         return {
             "account": account,
             "balance": str(found.total),
@@ -107,23 +107,28 @@ class AccountCommands:
         """A new account: ``name`` publishes and is paid; without a name it is named after its key, and pays for this device.
 
         ``from``: the account, or the key file of one, that gives it ``amount``. ``replace``: in the place of the one that
-        publishes and is paid so far.
+        publishes and is paid so far. ``given``: what it was; nothing if it ``existed``, as when the same is asked again.
         """
-        chain, name, given = self._chain(), optional(request, "name"), amount(request, "amount") or 0
-        source, get = optional(request, "from"), chain.mesh.settings.get
-        parent = None if source is None else chain.wallet.find(source)
+        chain, name, said = self._chain(), optional(request, "name"), amount(request, "amount")
+        source, get = optional(request, "from"), chain.get
+        parent, given = None if source is None else chain.wallet.find(source), said or 0
+        if parent is None and given:
+            raise ConfigError("say with --from which account gives it that")
+        if parent is not None and (said is None or not (given or name)):
+            raise ConfigError(f"say with --amount how much {parent.account} gives it")
         if name is not None:
-            before = str(get("near.account"))
+            before = get("near.account")
             if before not in ("", name) and not flag(request, "replace"):
                 raise ConfigError(
                     f"{before} publishes and is paid already, and what it has published names it; --replace puts {name} in"
                     " its place"
                 )
+            existed = await chain.wallet.balance(account_id(name)) is not None
             made = await chain.wallet.create(name, parent=parent, amount=given)
             await chain.identify()  # from then on things can be wanted while nobody answers
             await chain.accounts.remember(before, made.account)
-            chain.mesh.settings.set_local("near.account", made.account)
-            return _made(chain, made)
+            chain.set("near.account", made.account)
+            return {**_made(chain, made), "given": str(0 if existed else given), "existed": existed}
         await chain.accounts.go_on()
         if spender := get("near.spender"):
             raise ConfigError(
@@ -132,7 +137,8 @@ class AccountCommands:
             )
         if parent is not None and given:  # or an account would be set that has nothing, and another could not be made
             await chain.wallet.afford(parent.account, given)
-        return _made(chain, await self._another(chain, parent, given))
+        made = await self._another(chain, parent, given)
+        return {**_made(chain, made), "given": str(given), "existed": False}
 
     async def import_(self, request: Request) -> dict[str, Any]:
         """Take in a key file that the network knows as a full-access key; with ``spender`` its account pays for uses.
@@ -144,16 +150,15 @@ class AccountCommands:
         await chain.wallet.confirm(found)
         await chain.identify()
         taken = chain.wallet.take_in(path, found.account)
-        settings = chain.mesh.settings
-        before, kept = str(settings.get("near.account")), None
+        before, kept = chain.get("near.account"), None
         if flag(request, "spender"):
-            await chain.accounts.remember(str(settings.get("near.spender")), taken.account)
-            settings.set_local("near.spender", taken.account)
+            await chain.accounts.remember(chain.get("near.spender"), taken.account)
+            chain.set("near.spender", taken.account)
         elif before and before != taken.account:
             kept = before  # a key that is only needed here, such as an owner's, must not change who is paid
         else:
             await chain.accounts.remember(taken.account)
-            settings.set_local("near.account", taken.account)
+            chain.set("near.account", taken.account)
         return {**_made(chain, taken), "kept": kept}
 
     # --- money goes from one to the other ------------------------------------------------------------------------------------
@@ -162,7 +167,7 @@ class AccountCommands:
         """Give an account of ours, by default the one that pays for this device, ``amount`` more, ``from`` another one."""
         chain, given = self._chain(), amount(request, "amount")
         source = chain.wallet.find(text(request, "from"))
-        account = optional(request, "account") or str(chain.mesh.settings.get("near.spender"))
+        account = optional(request, "account") or chain.get("near.spender")
         if not account:
             raise ConfigError("near.spender is not set: `mycelnode chain account create` makes one")
         if account_id(account) not in {*chain.accounts.known, *_set(chain)}:
@@ -193,7 +198,7 @@ class AccountCommands:
         """Who pays so far, empty if nobody does, and how much of what it has goes to the next one."""
         given = amount(request, "amount")
         await chain.accounts.go_on()
-        before, publishes = (str(chain.mesh.settings.get(key)) for key in ("near.spender", "near.account"))
+        before, publishes = (chain.get(key) for key in ("near.spender", "near.account"))
         if not before:
             if given:
                 raise ConfigError("near.spender is not set: `mycelnode chain account create` makes one")
@@ -250,7 +255,7 @@ class AccountCommands:
 
     async def _another(self, chain: Chain, source: KeyFile | None, yocto: int) -> KeyFile:
         """Another spender, which ``source`` gives so much. See `accounts` for the order."""
-        before, accounts = str(chain.mesh.settings.get("near.spender")), chain.accounts
+        before, accounts = chain.get("near.spender"), chain.accounts
         made = None
         if accounts.coming:  # its turn broke off before it was given anything
             with suppress(KeyFileError):
@@ -276,8 +281,7 @@ class AccountCommands:
 
 def _set(chain: Chain) -> set[str]:
     """Whom the settings name."""
-    get = chain.mesh.settings.get
-    return {str(get("near.account")), str(get("near.spender"))} - {""}
+    return {chain.get("near.account"), chain.get("near.spender")} - {""}
 
 
 def _refuse_under_way(chain: Chain, account: str) -> None:
@@ -310,7 +314,7 @@ async def _former(chain: Chain, account: str) -> dict[str, Any] | None:
     found, waits = await chain.wallet.balance(account), 0
     if found is None:
         return None
-    if chain.mesh.settings.get("near.registry"):
+    if chain.get("near.registry"):
         with suppress(ContractRefused, ContractWrong):  # a setting that names no registry is said elsewhere
             waits = await chain.registry.claimable(account)
     if found.spendable <= LEFT_BEHIND and not waits:

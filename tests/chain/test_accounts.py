@@ -209,6 +209,34 @@ async def test_two_who_ask_at_the_same_time_make_one(bag: tuple[Purse, Node]) ->
     assert len(node.chain.accounts.known) == 1
 
 
+async def test_the_same_account_again_is_given_nothing_and_that_is_said(bag: tuple[Purse, Node]) -> None:
+    purse, node = bag
+    fields = {"name": "fox.bob.near", "from": purse.source, "amount": str(NEAR)}
+    made = await ask(node, "chain.account.create", **fields)
+    assert (made["given"], made["existed"]) == (str(NEAR), False)
+    before = purse.has("bob.near")
+    again = await ask(node, "chain.account.create", **fields)
+    assert again == {**made, "given": "0", "existed": True}
+    assert (purse.has("bob.near"), purse.has("fox.bob.near")) == (before, NEAR)
+
+
+async def test_who_gives_and_how_much_are_both_said_or_neither(bag: tuple[Purse, Node]) -> None:
+    purse, node = bag
+    for fields in ({"name": "fox.bob.near"}, {}, {"amount": "0"}):
+        with pytest.raises(ConfigError, match=r"say with --amount how much bob\.near gives it"):
+            await ask(node, "chain.account.create", **{"from": purse.source}, **fields)
+    for fields in ({"name": "fox.bob.near"}, {}):
+        with pytest.raises(ConfigError, match="say with --from which account gives it that"):
+            await ask(node, "chain.account.create", amount="1", **fields)
+    assert (await ask(node, "chain.account"))["keys"] == [], "nothing was made"
+    empty = await ask(node, "chain.account.create")
+    assert (empty["given"], empty["existed"]) == ("0", False)
+    with pytest.raises(
+        NearRefused, match=f"there is no account {empty['account']} on devchain; it is made by what is first"
+    ):
+        await ask(node, "chain.balance")
+
+
 # --- an account that publishes and pays ---------------------------------------------------------------------------------------
 
 

@@ -36,6 +36,9 @@ def test_an_account_a_spender_and_what_they_have(fox: Program) -> None:
     made = fox("chain", "account", "create", "fox.bob.near", "--from", key_file(fox, "bob.near"), "--amount", "3")
     assert made.out == "fox.bob.near\n"
     assert "whoever has that file has the money" in made.err
+    again = fox("chain", "account", "create", "fox.bob.near", "--from", key_file(fox, "bob.near"), "--amount", "3")
+    gives = "was given nothing; `mycelnode chain account fund fox.bob.near` gives it more\n"
+    assert again.err.endswith(f"it was there already, and {gives}")
     spender = fox("chain", "account", "create", "--from", "fox.bob.near", "--amount", "1.5", "--json").json["account"]
     balance = fox("chain", "balance", "--json").json
     assert (balance["account"], balance["balance"]) == (spender, "1500000000000000000000000")
@@ -119,6 +122,9 @@ def test_limits_receipts_and_what_is_not_set(fox: Program) -> None:
         fox("chain", "outbox", "cancel", "7", "--json").failed("NearRefused").startswith("the outbox has no number 7")
     )
     assert fox("chain", "balance", "a..b", "--json").failed("AccountRefused")
+    made = fox("chain", "account", "create")
+    assert made.err.endswith("it has nothing yet: send it what may be spent\n")
+    assert fox("config", "unset", "near.spender").code == 0
     assert "at most 24 decimals" in fox("chain", "account", "create", "--amount", "1e3").sentence
     loose = Path(key_file(fox, "carol.near"))
     loose.chmod(0o644)
