@@ -78,7 +78,10 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """How the contract stands. ``instance`` is another one after it was made anew; ``pattern_total`` is what registering takes."""
+    """How the contract stands. ``instance`` is another one after it was made anew; ``pattern_total`` is what registering takes.
+
+    ``pending_ratings`` and ``in_flight`` (yoctoNEAR): what it may take back yet, as it has not heard what became of it.
+    """
 
     instance: int
     state_version: int
@@ -89,6 +92,8 @@ class Info:
     fee_bps: int
     pattern_price: int
     deposit: int
+    pending_ratings: int = 0
+    in_flight: int = 0
 
     @property
     def pattern_total(self) -> int:
@@ -184,6 +189,8 @@ class Registry:
             told.number("fee_bps", MAX_BPS),
             prices.amount("pattern"),
             prices.amount("deposit"),
+            told.number("pending_ratings", MAX_U32),
+            told.inside("ledger").amount("in_flight"),
         )
 
     async def _ask(self, method: str, at: str, **named: Any) -> Any:
