@@ -144,7 +144,10 @@ class Registry:
     async def find(
         self, domain: str, min_reputation: int = 0, from_index: int = 0, limit: int = MAX_LIMIT
     ) -> list[Registered]:
-        """A page of a domain, with the scores of the creators."""
+        """A page of a domain, with the scores of the creators.
+
+        The contract looks at a thousand creators, and does not say so: a page that is not full need not be the last.
+        """
         asked = {"domain": domain, "min_reputation": min_reputation, "from_index": from_index, "limit": limit}
         return self._page(await self._ask("find_patterns", FINAL, **asked), "find_patterns", limit, scored=True)
 
