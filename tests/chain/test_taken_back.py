@@ -188,3 +188,23 @@ async def test_what_another_device_does_is_done_when_it_cannot_be_taken_back(
             entry = await device.payments.wait(name, SECONDS)
             assert entry.word.endswith(word)
             assert (entry.signatures, await rated(device)) == (0, (0, 0) if paused else (1, 0))
+
+
+def flying(result: Any) -> None:
+    """A payment is always on its way."""
+    told = json.loads(bytes(result["result"])) if result.get("result") else None
+    if isinstance(told, dict) and "ledger" in told:
+        told["ledger"]["in_flight"] = "1"
+        result["result"] = list(json.dumps(told).encode())
+
+
+async def test_a_claim_is_done_when_nothing_is_in_flight(tmp_path: Path) -> None:
+    """What is claimed and does not arrive can be claimed again."""
+    async with a_buyer(tmp_path) as (market, proxy, device):
+        proxy.faults["call_function"] = [changing(flying)] * 10_000
+        name = (await device.payments.want((await device.actions(market.buyer)).claim())).intent.id
+        await device.until(name, lambda entry: "may take back yet" in entry.said, "it waits")
+        proxy.faults.clear()
+        device.payments._hurry()
+        entry = await device.payments.wait(name, SECONDS)
+        assert (entry.state, entry.signatures) == (State.DONE, 0), "nobody has anything to claim"
