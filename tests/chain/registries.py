@@ -102,6 +102,7 @@ class Told:
             prices = {"pattern": "1", "deposit": "1"}
             known = {"instance": str(self.instance), "state_version": 1, "seq": self.next_seq, "owner": "owner.near"}
             known |= {"reputation": "reputation.near", "paused": False, "fee_bps": 500, "prices": prices}
+            known |= {"pending_ratings": 0, "ledger": {"in_flight": "0"}}
             return {**known, **self.info}
         if method != "changes":
             return {"score": 700, "successes": 3, "failures": 0}
