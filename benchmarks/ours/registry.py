@@ -87,7 +87,7 @@ class _Copy:
     """A registry that need not be asked."""
 
     def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+        self._asked, self.copy = asked, asked.copy
 
     async def ask(self) -> Asked:
         """As it is."""

@@ -177,12 +177,15 @@ def repriced(connection: sqlite3.Connection) -> dict[int, int]:
     return {no: int(price) for no, price in rows}
 
 
-def unrated(connection: sqlite3.Connection, before: int, limit: int) -> list[str]:
-    """Creators of patterns in the library whose score was not asked for since ``before`` (Unix ms), the longest ago first."""
+def unrated(connection: sqlite3.Connection, before: int, unrated: int, limit: int) -> list[str]:
+    """Creators of patterns in the library whose score was not asked for since ``before`` (Unix ms), the longest ago first.
+
+    Of those whom nobody had rated then: since ``unrated``.
+    """
     rows = connection.execute(
         f"SELECT DISTINCT r.creator, s.asked {_NAMED} LEFT JOIN registry_scores s ON s.creator = r.creator"
-        " WHERE p.near <> '' AND (s.asked IS NULL OR s.asked < ?) ORDER BY s.asked LIMIT ?",
-        (before, limit),
+        " WHERE p.near <> '' AND (s.asked IS NULL OR s.asked < CASE s.ratings WHEN 0 THEN ? ELSE ? END) ORDER BY s.asked LIMIT ?",
+        (unrated, before, limit),
     )
     return [creator for creator, _ in rows]
 

@@ -325,7 +325,8 @@ class _Work:
 
     def notes(self, until: int | None) -> Iterator[str]:
         """What the operator should know besides."""
-        if not self.asked.locks:
+        keep = any(there.keys for there in self.seen.contracts.values()) or len(self.seen.contracts) < len(NAMES)
+        if keep and not self.asked.locks:
             yield "the keys of the contracts stay: who has them can replace the code, and take what it holds"
         for name in self.seen.contracts:
             if self._state(name).paused and not self.asked.upgrade:

@@ -31,6 +31,7 @@ MAX_PAGES: Final = 200  # of one look: its block is forgotten some time
 PATIENT_LOOKS: Final = 3  # that a server may be behind before it is believed that the chain is what it says
 SCORES: Final = 50  # that are asked for after a look
 SCORE_MS: Final = 60 * 60_000  # after which one is asked for again
+UNRATED_MS: Final = 5 * 60_000  # the same where nobody had rated the account
 
 Sleep = Callable[[float], Awaitable[None]]
 _log = logging.getLogger(__name__)
@@ -51,27 +52,36 @@ class Indexer:
         self._near, self._registry, self._database, self._clock, self._sleep = near, registry, database, clock, sleep
         self._lock = trio.Lock()
         self._behind = 0  # looks in a row at which a server was
-        self._resting = False  # after a look that failed
-        self.problem = ""  # why the last look failed
+        self._wrong = ("", "")  # why the last look failed, and at which registry
+        self._broken = ""  # why there will be no other look
         self.changed = trio.Event()  # set, and another one, whenever patterns have come
+
+    @property
+    def _contract(self) -> str:
+        """What the settings name; nothing if they name none."""
+        try:
+            return self._registry().contract
+        except ConfigError:
+            return ""
+
+    @property
+    def problem(self) -> str:
+        """Why the last look failed, if it was one at the registry that the settings name now."""
+        why, contract = self._wrong
+        return self._broken or (why if contract == self._contract else "")
 
     @property
     def state(self) -> State | None:
         """How the copy stands, if there is one of what the settings name."""
-        try:
-            contract = self._registry().contract
-        except ConfigError:
-            return None
-        return self._database.look(partial(copied.held, network=self._near.rpc.network, contract=contract))
+        held = partial(copied.held, network=self._near.rpc.network, contract=self._contract)
+        return self._database.look(held) if self._contract else None
 
     def services(self) -> dict[str, tuple[str, str]]:
         """For `mycelnode status`; nothing while no registry is set."""
-        try:
-            contract = self._registry().contract
-        except ConfigError:
+        if not (contract := self._contract):
             return {}
-        if self.problem:
-            return {"registry": ("failed", self.problem)}
+        if problem := self.problem:
+            return {"registry": ("failed", problem)}
         held = self.state
         if held is None:
             return {"registry": ("ok", f"nothing of {contract} has come yet")}
@@ -96,12 +106,13 @@ class Indexer:
                     await self._sleep(LOOK_SECONDS if whole else 0)
         except Exception as error:
             _log.exception("following the registry has failed")
-            self.problem = f"following it has failed ({first(error)}); it goes on with the next start"
+            self._broken = f"following it has failed ({first(error)}); it goes on with the next start"
 
     async def fresh(self) -> None:
         """Have the copy looked at, unless that was just done, or a look failed and is not due again; `problem` says how it went."""
         held = self.state
-        if self._resting or (held is not None and held.is_whole and self._clock.wall() - held.looked < FRESH_MS):
+        resting = self._wrong[0] and self._wrong[1] == self._contract
+        if resting or (held is not None and held.is_whole and self._clock.wall() - held.looked < FRESH_MS):
             return
         try:
             await self.look()
@@ -114,12 +125,13 @@ class Indexer:
         Raises what `Registry.info` raises, and `DiskFull` and the like. Cancelled, what was written until then stays.
         """
         async with self._lock:
+            contract = self._contract
             try:
                 whole = await self._look()
             except MycelError as error:
-                self.problem, self._resting = str(error), True
+                self._wrong = str(error), contract
                 raise
-            self.problem, self._resting = "", False
+            self._wrong, self._broken = ("", ""), ""
             return whole
 
     async def _look(self) -> bool:
@@ -174,7 +186,8 @@ class Indexer:
     async def ask_scores(self) -> None:
         """Of creators whose patterns are in the library, whatever is searched for: a server learns nothing of that."""
         held, now = self._database.look(copied.state), self._clock.wall()
-        creators = await self._database.scan(partial(copied.unrated, before=now - SCORE_MS, limit=SCORES))
+        due = partial(copied.unrated, before=now - SCORE_MS, unrated=now - UNRATED_MS, limit=SCORES)
+        creators = await self._database.scan(due)
         if held is None or not creators:
             return
         try:

@@ -18,7 +18,7 @@ from nacl.signing import VerifyKey
 from mycelnode.chain.amounts import MAX_YOCTO, account_id
 from mycelnode.chain.answers import MAX_U64, Answer
 from mycelnode.chain.keys import NearKey
-from mycelnode.chain.outcomes import error_code, panic, read_outcome
+from mycelnode.chain.outcomes import error_code, panic, read_blocks, read_outcome
 from mycelnode.chain.rpc import Rpc
 from mycelnode.encoding import base58, from_base58
 from mycelnode.errors import ContractRefused, ContractWrong, EncodingError, MycelError, NearRefused, NearRpcWrong, shown
@@ -32,6 +32,7 @@ MAX_KEY_CHARS: Final = 128  # of a public key, of whatever kind
 MAX_GAS: Final = 1_000 * 10**12
 MAX_VALIDITY: Final = 10_000_000  # blocks
 MAX_HEIGHT: Final = 1 << 50
+MAX_BLOCKS: Final = 16  # that one transaction of ours is carried out in; it is three or four
 SIGNATURE_BYTES: Final = 65  # with the byte that says of which kind it is
 FULL_ACCESS: Final = "FullAccess"
 NOT_THERE: Final = "does not exist while viewing"  # of an account or a key, in the older form
@@ -238,6 +239,17 @@ class Near:
         """What became of the transaction with this hash, if that is final. `NearRefused` of UNKNOWN_TRANSACTION decides nothing."""
         params = {"tx_hash": name, "sender_account_id": account_id(signer), "wait_until": "NONE"}
         return read_outcome(await self.rpc.call("tx", params, rounds=1), name, signer)
+
+    async def over(self, name: str, signer: str) -> int | None:
+        """The height of the last block in which anything of a transaction was carried out; None: that is not final, or not told."""
+        params = {"tx_hash": name, "sender_account_id": account_id(signer), "wait_until": "NONE"}
+        told = await self.rpc.call("tx", params, rounds=1)
+        if read_outcome(told, name, signer) is None:
+            return None
+        blocks = read_blocks(told)
+        if len(blocks) > MAX_BLOCKS:
+            return None
+        return max([(await self.block(block)).height for block in sorted(blocks)])
 
     async def _query(self, kind: str, at: str, **fields: str) -> Answer:
         """One of the queries. An error that comes as a result, as contracts' do, is raised like one that comes as an error."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from mycelnode.chain.amounts import format_near
 from mycelnode.chain.answers import Answer
 from mycelnode.chain.replies import words
+from mycelnode.encoding import base58
 from mycelnode.errors import NearRpcWrong, shown
 from mycelnode.protocols.payment_journal import Outcome
 
@@ -41,6 +42,14 @@ def read_outcome(told: Any, name: str, signer: str) -> Outcome | None:
         return None
     said = f"{failure(status.any('Failure'))}; what was attached came back, and {format_near(burnt)} of gas was burnt"
     return Outcome(name, False, b"", said, gas, burnt)
+
+
+def read_blocks(told: Any) -> set[str]:
+    """The hashes of the blocks in which a transaction, and what it caused, was carried out. Raises `NearRpcWrong`."""
+    answer = Answer(told, "tx", NearRpcWrong)
+    outcomes = [answer.inside("transaction_outcome")]
+    outcomes += [Answer(one, "tx", NearRpcWrong) for one in answer.items("receipts_outcome", MAX_RECEIPTS)]
+    return {base58(outcome.base58("block_hash")) for outcome in outcomes}
 
 
 def _value(text: str) -> bytes:

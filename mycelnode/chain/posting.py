@@ -53,11 +53,11 @@ class Poster:
                 with trio.CancelScope(shield=True):
                     await response.aclose()
         except httpx.ConnectError:
-            raise Passing("cannot be reached") from None
+            raise Passing("cannot be reached", absent=True) from None
         except httpx.TimeoutException:
-            raise Passing(f"could not be reached within {CONNECT_SECONDS:g} s") from None
+            raise Passing(f"could not be reached within {CONNECT_SECONDS:g} s", absent=True) from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise Passing("is no address that can be asked") from None
+            raise Passing("is no address that can be asked", absent=True) from None
         except httpx.HTTPError:
             raise Passing(
                 "broke off, or speaks no HTTP", busy=True

@@ -78,7 +78,10 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """How the contract stands. ``instance`` is another one after it was made anew; ``pattern_total`` is what registering takes."""
+    """How the contract stands. ``instance`` is another one after it was made anew; ``pattern_total`` is what registering takes.
+
+    ``pending_ratings`` and ``in_flight`` (yoctoNEAR): what it may take back yet, as it has not heard what became of it.
+    """
 
     instance: int
     state_version: int
@@ -89,6 +92,8 @@ class Info:
     fee_bps: int
     pattern_price: int
     deposit: int
+    pending_ratings: int = 0
+    in_flight: int = 0
 
     @property
     def pattern_total(self) -> int:
@@ -139,7 +144,10 @@ class Registry:
     async def find(
         self, domain: str, min_reputation: int = 0, from_index: int = 0, limit: int = MAX_LIMIT
     ) -> list[Registered]:
-        """A page of a domain, with the scores of the creators."""
+        """A page of a domain, with the scores of the creators.
+
+        The contract looks at a thousand creators, and does not say so: a page that is not full need not be the last.
+        """
         asked = {"domain": domain, "min_reputation": min_reputation, "from_index": from_index, "limit": limit}
         return self._page(await self._ask("find_patterns", FINAL, **asked), "find_patterns", limit, scored=True)
 
@@ -184,6 +192,8 @@ class Registry:
             told.number("fee_bps", MAX_BPS),
             prices.amount("pattern"),
             prices.amount("deposit"),
+            told.number("pending_ratings", MAX_U32),
+            told.inside("ledger").amount("in_flight"),
         )
 
     async def _ask(self, method: str, at: str, **named: Any) -> Any:

@@ -23,13 +23,23 @@ BUSY: Final = frozenset((408, 425, OFTEN))
 
 
 class Passing(Exception):
-    """A server is silent, busy, broken or ``behind``. ``pause``: seconds to leave it alone; ``kind``: the network's word."""
+    """A server is silent, busy, broken or ``behind``, or nobody is there (``absent``).
+
+    ``pause``: seconds to leave it alone; ``kind``: the network's word.
+    """
 
     def __init__(
-        self, said: str, *, busy: bool = False, pause: float = 0.0, kind: str = "", behind: bool = False
+        self,
+        said: str,
+        *,
+        busy: bool = False,
+        pause: float = 0.0,
+        kind: str = "",
+        behind: bool = False,
+        absent: bool = False,
     ) -> None:
         super().__init__(said)
-        self.busy, self.pause, self.kind, self.behind = busy, pause, kind, behind
+        self.busy, self.pause, self.kind, self.behind, self.absent = busy, pause, kind, behind, absent
 
 
 def read_reply(

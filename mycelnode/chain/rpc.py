@@ -31,6 +31,8 @@ PATIENCE: Final = 10.0  # seconds for one answer of one server
 FIRST_PAUSE: Final = 0.5  # seconds until a server that failed is asked again
 LONGEST_PAUSE: Final = 60.0
 MAX_ROUNDS: Final = 3  # in which a busy server is asked again for the same call
+ABSENT_SECONDS: Final = 60.0  # for which nobody has listened at an address, each time that it was asked
+ABSENT_TIMES: Final = 3  # in a row, at least
 MAX_LAG_MS: Final = 5 * 60_000  # of the last final block of a network that never sleeps
 FINAL: Final = {"finality": "final"}
 WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")  # of names of networks, and of hashes
@@ -58,17 +60,31 @@ class Server:
     name: str
     checked: bool = False
     tells: str = ""  # the first block of its chain
+    tells_since: float = 0.0
+    ours: bool = False  # it has been of this chain, if only before its own was begun anew
     wrong: str = ""  # why it is not asked any more
     said: str = ""  # the last thing that went wrong
     failures: int = 0
     rests_until: float = 0.0
     aside_until: float = 0.0  # although it answers
+    absences: int = 0  # in a row
+    absent_since: float = 0.0
+    absent_at: float = 0.0  # the last time
+
+    @property
+    def absent(self) -> bool:
+        """Has nobody been there for so long that its word is not waited for?"""
+        return self.absences >= ABSENT_TIMES and self.absent_at - self.absent_since >= ABSENT_SECONDS
 
     def failed(self, error: Passing) -> None:
         """It is left alone for a while, longer each time."""
         self.failures += 1
         self.checked = self.checked and bool(error.kind)  # if it broke, another one may answer there next time
         self.said = str(error)
+        self.absent_at = trio.current_time()
+        if not self.absences:
+            self.absent_since = self.absent_at
+        self.absences = self.absences + 1 if error.absent else 0
         pause = max(FIRST_PAUSE * 2 ** min(self.failures - 1, 10), error.pause)
         self.rests_until = trio.current_time() + min(pause, LONGEST_PAUSE)
 
@@ -78,7 +94,7 @@ class Server:
 
     def well(self) -> None:
         """It answered."""
-        self.failures, self.rests_until = 0, 0.0
+        self.failures, self.rests_until, self.absences = 0, 0.0, 0
         if self.aside_until <= trio.current_time():
             self.said = ""
 
@@ -86,8 +102,9 @@ class Server:
 class Rpc:
     """The servers of one network. ``genesis``: the hash of its first block, once it is known. Made by `open_rpc`.
 
-    Of a network that is not known to everybody, ``genesis`` becomes another one when all its servers are those of another chain, as
-    a devchain that was thrown away and begun anew. Whoever has to do with one chain looks at it after each final block.
+    Of a network that is not known to everybody, ``genesis`` becomes another one when all its servers, but for where nobody is, are
+    those of another chain, as a devchain that was thrown away and begun anew. Whoever has to do with one chain looks at it after
+    each final block.
     """
 
     def __init__(self, network: str, servers: Sequence[Server], genesis: str, clock: Clock) -> None:
@@ -166,10 +183,11 @@ class Rpc:
         """Those that are well, and then those that should be left alone but are all there is."""
         now = trio.current_time()
         usable = [server for server in self.servers if not server.wrong]
-        if not usable and not self._held:  # they may have come back, or be of one and the same new chain
+        if not self._held and all(server.absent for server in usable):
+            for server in self.servers:  # they may have come back, or be of one and the same new chain
+                if server.wrong:
+                    server.wrong, server.checked = "", False
             usable = list(self.servers)
-            for server in usable:
-                server.wrong, server.checked = "", False
         return sorted(usable, key=lambda server: max(server.rests_until, server.aside_until) > now)
 
     def _pause(self) -> float:
@@ -218,17 +236,31 @@ class Rpc:
                 f"{server.name} is a server of {chain_id}, and near.network says {self.network}; one of the two settings,"
                 " near.rpc or near.network, is wrong"
             )
-        server.tells = genesis
-        if self.genesis and genesis != self.genesis and not self._has_begun_anew(genesis):
+        if server.tells != genesis:
+            server.tells, server.tells_since = genesis, trio.current_time()
+        if self.genesis and genesis != self.genesis and not self._has_begun_anew(server, genesis):
             raise NearRpcWrong(f"{server.name} is a server of another {self.network}, which began with another block")
-        self.genesis, self.chain_id, server.checked = genesis, chain_id, True
+        self.genesis, self.chain_id, server.checked, server.ours = genesis, chain_id, True, True
 
-    def _has_begun_anew(self, genesis: str) -> bool:
-        """Was the chain thrown away? So all servers must say: one of them may just be that of another chain."""
-        if self._held or any(server.tells != genesis for server in self.servers):
+    def _has_begun_anew(self, asked: Server, genesis: str) -> bool:
+        """Was the chain thrown away? So all servers must say, as one of them may just be that of another chain.
+
+        Where nobody is, for long and still, is not waited for, if one of the others was of this chain itself: then that is gone.
+        """
+
+        def counts(server: Server) -> bool:
+            return server is not asked and not (server.absent and server.absent_at >= asked.tells_since)
+
+        others = [server for server in self.servers if counts(server)]
+        agree = [asked, *(server for server in others if server.tells == genesis)]
+        if self._held or len(agree) <= len(others):
+            return False
+        if len(agree) < len(self.servers) and not any(server.ours for server in agree):
             return False
         for server in self.servers:
-            server.wrong = ""
+            server.ours = server in agree
+            if server.ours:
+                server.wrong = ""
         return True
 
     async def _ask(self, server: Server, method: str, params: Any, patience: float) -> Any:

@@ -13,16 +13,18 @@ from typing import Final
 from mycelnode.chain import batches
 from mycelnode.chain.gas import BATCHES
 from mycelnode.chain.near import Block, Near
-from mycelnode.chain.prechecks import no_account, refusal
+from mycelnode.chain.prechecks import RATE, no_account, refusal
+from mycelnode.chain.registry import Registry
 from mycelnode.chain.rpc import GENESIS
 from mycelnode.encoding import base58
 from mycelnode.errors import ContractRefused, ContractWrong, MycelError, NearRefused
 from mycelnode.protocols.payment import SETTLE_BLOCKS, Sight
-from mycelnode.protocols.payment_journal import Entry
+from mycelnode.protocols.payment_journal import Entry, Intent
 
 UNKNOWN_TRANSACTION: Final = "UNKNOWN_TRANSACTION"
 UNKNOWN_BLOCK: Final = "UNKNOWN_BLOCK"
 ENOUGH: Final = 2  # servers that show the same
+TAKEN_BACK: Final = frozenset((RATE, "claim"))  # by their callbacks, where what they call fails
 
 
 async def sight(near: Near, entry: Entry, block: Block, valid: int) -> Sight:
@@ -43,7 +45,31 @@ async def sight(near: Near, entry: Entry, block: Block, valid: int) -> Sight:
     if fresh and not done and not why:
         why = await (no_account(near, intent.account, block) if key is None else refusal(near, intent, key, block))
     nonce = None if key is None else key.nonce
-    return Sight(block.height, block.digest, nonce, done, valid, why, len(near.rpc.servers) < ENOUGH)
+    passing = bool(done) and intent.method in TAKEN_BACK and await _may_be_taken_back(near, intent, block)
+    over = (passing or done is False) and intent.method in TAKEN_BACK and await _is_over(near, entry, block)
+    alone = len(near.rpc.servers) < ENOUGH
+    return Sight(block.height, block.digest, nonce, done, valid, why, alone, passing, over)
+
+
+async def _may_be_taken_back(near: Near, intent: Intent, block: Block) -> bool:
+    """Is anything of that kind under way at the registry? Its view of one account does not say whether that is settled."""
+    try:
+        info = await Registry(near, intent.receiver).info(block.hash)
+    except (ContractRefused, ContractWrong):
+        return True
+    return bool(info.pending_ratings if intent.method == RATE else info.in_flight)
+
+
+async def _is_over(near: Near, entry: Entry, block: Block) -> bool:
+    """Was what was signed carried out by this block, with all that it caused?"""
+    signed, outcome = entry.signed, entry.outcome
+    if signed is None or outcome is None or outcome.hash != signed.hash or not outcome.success:
+        return False
+    try:
+        last = await near.over(signed.hash, entry.intent.account)
+    except NearRefused:  # it is forgotten, or its blocks are
+        return False
+    return last is not None and last <= block.height
 
 
 async def newest(near: Near, block: Block) -> Block:
@@ -100,6 +126,8 @@ async def _shows(one: Near, entry: Entry, seen: Sight) -> bool | None:
     other = await sight(one, entry, block, seen.valid)
     if (other.height, other.nonce, other.done) != (seen.height, seen.nonce, seen.done):
         return False
+    if seen.over and not other.over:
+        return None
     return entry.spent_at is None or await _tells_the_same(one, entry, seen.height - entry.spent_at)
 
 

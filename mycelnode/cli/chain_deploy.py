@@ -100,17 +100,17 @@ def _say_plan(answer: Mapping[str, Any], *, err: bool = False) -> None:
             costs = ", ".join(f"{what} {_near(yocto)}" for what, yocto in parts if int(yocto))
             click.echo(f"   {step['signer']} pays: {costs}", err=err)
     if not steps:
-        click.echo("nothing is to be done" + (_later(answer) or ""), err=err)
+        click.echo(f"nothing is to be done{' yet' if answer['until'] else ''}", err=err)
     for signer, yocto in answer["needed"].items():
         click.echo(f"{signer} needs {_near(yocto)}; of the gas, most comes back", err=err)
-    if steps and answer["until"]:
-        click.echo(f"then{_later(answer)}", err=err)
+    if answer["until"]:
+        click.echo(_later(answer), err=err)
     for note in answer["notes"]:
         click.echo(f"note: {note}", err=err)
 
 
 def _later(answer: Mapping[str, Any]) -> str:
-    return f" before {local_time(answer['until'])}: run it again then" if answer["until"] else ""
+    return f"the new code can be put in from {local_time(answer['until'])} on: run it again then"
 
 
 def _say_done(answer: Mapping[str, Any]) -> None:
@@ -119,6 +119,6 @@ def _say_done(answer: Mapping[str, Any]) -> None:
     burnt = sum(int(step["burnt"] or 0) for step in answer["actions"])
     print(f"{plural(len(answer['actions']), 'step')} done; burnt, for gas and new accounts: {_near(burnt)}")
     if answer["until"]:
-        print(f"new code cannot be put in before {local_time(answer['until'])}: run it again then")
+        print(_later(answer))
     for note in answer["notes"]:
         print(f"note: {note}")

@@ -97,14 +97,14 @@ def _say_unset(setting: Mapping[str, Any]) -> None:
 def _say_what_counts(setting: Mapping[str, Any]) -> None:
     """Of accounts and contracts, which belong to a network; and what a running node makes of the change."""
     if "of_network" in setting:
-        print(f"there, as set for {setting['value']}: {', '.join(map(_counting, setting['of_network']))}")
+        print(f"what counts on {setting['value']}: {', '.join(map(_counting, setting['of_network']))}")
     if "note" in setting:
         print(setting["note"])
 
 
 def _counting(setting: Mapping[str, Any]) -> str:
-    by = f" (from {_source(setting)})" if "variable" in setting else ""
-    return f"{setting['key']} {_text(setting['value']) or 'empty'}{by}"
+    by = f" (from {setting['variable']})" if "variable" in setting else ""
+    return f"{setting['key']} {_text(setting['value']) or 'not set'}{by}"
 
 
 def _say_all(answer: Mapping[str, Any]) -> None:

@@ -276,6 +276,12 @@ def _near(yocto: str) -> str:
     return "free" if not int(yocto) else f"{whole}{f'.{part:024d}'.rstrip('0').rstrip('.')} NEAR"
 
 
+def _price(pattern: Mapping[str, Any]) -> str:
+    """What the registry asks, if it is known to, and what the pattern says itself."""
+    now, said = pattern["price_now"], _near(pattern["price"])
+    return said if now in (None, pattern["price"]) else f"{_near(now)} (it says {said})"
+
+
 def _costs(quote: Mapping[str, Any]) -> str:
     record = int(quote["total"]) - int(quote["price"])
     once = f", and {_near(str(record))} for the record of a first use" if record else ""
@@ -348,7 +354,10 @@ def _say_used(answer: Mapping[str, Any]) -> None:
 def _say_results(explain: bool, answer: Mapping[str, Any]) -> None:
     for found in answer["results"]:
         print(f"{found['cid']}  {found['title']}")
-        print(f"    {found['kind']}, {found['domain']}, {_near(found['price'])}, score {found['score']:.2f}")
+        price = _near(found["price"])
+        if answer["sources"]["registry"] == "ok" and int(found["price"]) and not found["registry"]:
+            price = "not for sale"  # its creator has put another one in its place, or never registered it
+        print(f"    {found['kind']}, {found['domain']}, {price}, score {found['score']:.2f}")
         if registered := found["registry"]:
             print(f"    registered by {registered['account']}{', retired' if registered['retired'] else ''}")
         if found["later"]:
@@ -368,7 +377,7 @@ def _say_pattern(answer: Mapping[str, Any]) -> None:
     print()
     rows = [("cid", answer["cid"]), ("creator", answer["creator"]), ("created", local_time(answer["created"]))]
     rows += [("formerly", former) for former in answer["formers"]]
-    rows += [("price", _near(answer["price"])), ("privacy", f"dp: {answer['dp']}")]
+    rows += [("price", _price(answer)), ("privacy", f"dp: {answer['dp']}")]
     rows += [("near", answer["near"])] if answer["near"] else []
     rows += [("file", f"{file['path']}, {megabytes(file['size'])}") for file in answer["files"]]
     for name, value in rows:
@@ -386,7 +395,7 @@ def _say_list(answer: Mapping[str, Any]) -> None:
             one["title"][:TITLE_CHARS],
             one["kind"],
             one["domain"],
-            _near(one["price"]),
+            _price(one),
             "yours" if one["mine"] else "kept" if one["kept"] else "seen",
             f"{one['uses']}/{one['successes']}",
             one["cid"],

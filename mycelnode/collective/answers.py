@@ -81,6 +81,7 @@ class PublishedPattern:
 class PatternInfo:
     """A pattern in the library. ``price`` is in yoctoNEAR a use, ``creator`` a key in hex, ``created`` what its creator says.
 
+    ``price_now``: what the registry asks, as far as it is known here; None: it is not sold there.
     ``uses``, ``successes``, ``failures``: of this person, on all devices. ``source``: from where it came.
     ``later``: the CID of what its creator has put in its place, if that is known.
 
@@ -105,6 +106,7 @@ class PatternInfo:
     successes: int
     failures: int
     later: str | None = None
+    price_now: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,7 @@ class PatternSearch:
 class PatternContent:
     """All of a pattern: what its creator signed, and the files that travel with it (path → bytes).
 
+    ``price_now``: what the registry asks, in yoctoNEAR, as far as it is known here; None: it is not sold there.
     ``manifest`` is the signed block, whose name is ``cid``; ``dp`` the mechanism behind its promise of privacy, or "none";
     ``near`` the account that is paid; ``formers`` the keys that its creator had before, in hex.
 
@@ -198,6 +201,7 @@ class PatternContent:
     kept: bool
     source: str
     manifest: bytes = field(repr=False)
+    price_now: int | None = None
 
     @property
     def text(self) -> str:

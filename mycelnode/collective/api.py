@@ -91,7 +91,8 @@ class Others(Protocol):
 class Alone:
     """No node runs, so there are no others."""
 
-    sources: Mapping[str, str] = {"swarm": "off", "registry": "off", "subnet": "off"}
+    def __init__(self, swarm: str = "off") -> None:
+        self.sources: Mapping[str, str] = {"swarm": swarm, "registry": "off", "subnet": "off"}
 
     async def fetch(self, cid: Cid, tell: Tell) -> str:
         """Nobody can be asked."""
@@ -316,6 +317,7 @@ class Patterns:
             successes=known.successes,
             failures=known.failures,
             later=None if later is None else str(later),
+            price_now=self._searcher.price_now(entry.no),
         )
 
     async def get(self, cid: str, *, progress: Tell | None = None) -> PatternContent:
@@ -325,6 +327,7 @@ class Patterns:
         are too large or not whole, `CreatorBlocked`, `StoreFull`.
         """
         manifest, source = await self._bring(cid, progress)
+        entry = self._mesh.database.look(partial(library.get, cid=manifest.cid))
         return PatternContent(
             cid=str(manifest.cid),
             pattern=manifest.pattern,
@@ -335,6 +338,7 @@ class Patterns:
             kept=self._keeper.is_kept(manifest.cid),
             source=source,
             manifest=manifest.block,
+            price_now=None if entry is None else self._searcher.price_now(entry.no),
         )
 
     async def _bring(self, cid: str, progress: Tell | None) -> tuple[Manifest, str]:

@@ -18,7 +18,7 @@ import trio
 from mycelnode.background import open_background
 from mycelnode.blocks import open_blocks
 from mycelnode.collective.answers import FoundPattern, PatternInfo, PatternRegistering
-from mycelnode.collective.api import FORMATS, MAX_STARS, Patterns, Tell
+from mycelnode.collective.api import FORMATS, MAX_STARS, Alone, Patterns, Tell
 from mycelnode.collective.requests import amount, canonical, file_path, optional, whole
 from mycelnode.collective.searching import Searcher
 from mycelnode.commands import Handler, Request, flag, rfc3339, text
@@ -156,6 +156,7 @@ class PatternCommands:
             "title": pattern.title,
             "kind": pattern.kind,
             "price": str(pattern.price),
+            "price_now": _amount(got.price_now),
             "creator": pattern.creator.hex(),
             "created": rfc3339(pattern.created),
             "dp": got.dp,
@@ -297,8 +298,13 @@ def _listed(known: PatternInfo) -> dict[str, Any]:
     return {
         **{name: getattr(known, name) for name in PatternInfo.__slots__},
         "price": str(known.price),
+        "price_now": _amount(known.price_now),
         "created": _utc(known.created),
     }
+
+
+def _amount(yocto: int | None) -> str | None:
+    return None if yocto is None else str(yocto)
 
 
 def _utc(time: datetime) -> str:
@@ -366,5 +372,6 @@ async def commands_without_node(mesh: Mesh, trade: Trade | None = None) -> dict[
     store = await trio.to_thread.run_sync(open_blocks, mesh)
     keeper = Keeper(mesh, store)
     await keeper.settle()
-    patterns = Patterns(keeper, Searcher(mesh.database, registry=CopyAlone(mesh)), trade=trade)
+    others = Alone("no node is running to ask it" if mesh.settings.get("swarm.enabled") else "off")
+    patterns = Patterns(keeper, Searcher(mesh.database, registry=CopyAlone(mesh)), others, trade)
     return PatternCommands(lambda: patterns).table()

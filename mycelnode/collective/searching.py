@@ -63,6 +63,10 @@ class Searcher:
         found, said = await self._database.scan(partial(self._look, query, outcomes, vector, asked.copy, self._columns))
         return Searched(found, said, asked, name)
 
+    def price_now(self, no: int) -> int | None:
+        """What a use of the pattern with that number in the library costs, in yoctoNEAR, as far as the registry is known here."""
+        return None if self.registry.copy is None else self._database.look(partial(copied.price, no=no))
+
     def _look(
         self,
         query: Query,

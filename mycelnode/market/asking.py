@@ -33,9 +33,16 @@ class RegistrySource(Protocol):
         """Within `ASK_SECONDS`; raises nothing that comes from outside."""
         ...
 
+    @property
+    def copy(self) -> State | None:
+        """What is known of it without asking."""
+        ...
+
 
 class NoRegistry:
     """None is set."""
+
+    copy: State | None = None
 
     async def ask(self) -> Asked:
         """Off."""
@@ -53,7 +60,12 @@ class LiveRegistry:
         with trio.move_on_after(ASK_SECONDS) as scope:
             await self._indexer.fresh()
         late = f"it did not answer within {ASK_SECONDS:g} s" if scope.cancelled_caught else ""
-        return asked(self._indexer.state, self._indexer.problem or late, self._clock.wall())
+        return asked(self.copy, self._indexer.problem or late, self._clock.wall())
+
+    @property
+    def copy(self) -> State | None:
+        """See `RegistrySource`."""
+        return self._indexer.state
 
 
 class CopyAlone:
@@ -64,11 +76,16 @@ class CopyAlone:
 
     async def ask(self) -> Asked:
         """See `RegistrySource`; nobody is asked."""
-        get = self._mesh.settings.get
-        if not (contract := str(get("near.registry"))):
+        if not self._mesh.settings.get("near.registry"):
             return Asked("off")
-        held = partial(copied.held, network=str(get("near.network")), contract=contract)
-        return asked(self._mesh.database.look(held), "no node is running to ask it", self._mesh.clock.wall())
+        return asked(self.copy, "no node is running to ask it", self._mesh.clock.wall())
+
+    @property
+    def copy(self) -> State | None:
+        """See `RegistrySource`."""
+        get = self._mesh.settings.get
+        named = partial(copied.held, network=str(get("near.network")), contract=str(get("near.registry")))
+        return self._mesh.database.look(named)
 
 
 def asked(copy: State | None, problem: str, now: int) -> Asked:

@@ -83,7 +83,8 @@ Effect = Look | Sign | Keep | Send | Ask | Confirm
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What one final block shows. ``nonce``: of the key; None: the account has no such key. ``done``: by `Check`; None if there is
-    none, or if the contract cannot answer it.
+    none, or if the contract cannot answer it. ``passing``: it is done, and the contract may take it back yet. ``over``: what was
+    signed was carried out with all that it caused, and no block after this one changes what came of it.
 
     ``valid``: for how many blocks after this one a transaction on it can be included. ``refusal``: why what was not signed yet need
     not be signed at all, as too little money. ``confirmed``: nobody else is to be asked whether that is so.
@@ -96,6 +97,8 @@ class Sight:
     valid: int
     refusal: str = ""
     confirmed: bool = False
+    passing: bool = False
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,9 @@ class Outbox:
         self._unkept: dict[str, Entry] = {}  # changed, and not on the disk yet
         self._todo: dict[str, Effect] = {}  # what comes next, where that is not a look
         self._seen: dict[str, Sight] = {}  # at the last look
+        self._held: dict[
+            str, int
+        ] = {}  # the height from which on all looks showed it as done, although it may be taken back
         self._busy: set[Lane] = set()  # something is being done there
         self._resting: set[Lane] = set()  # nothing more can be done there for the moment
 
@@ -166,6 +172,7 @@ class Outbox:
         if entry is not None and entry.ended and name not in self._unkept:
             del self._entries[name]
             self._seen.pop(name, None)
+            self._held.pop(name, None)
 
     def wake(self) -> None:
         """Time has passed, or there is somebody new to ask."""
@@ -214,13 +221,17 @@ class Outbox:
             self._rest(entry.saying(said))
             return
         self._seen[name] = sight
-        if sight.done:
+        if not sight.done:
+            self._held.pop(name, None)
+        if sight.done and (sight.over or not sight.passing):
             self._end(entry, State.DONE, "done")
         elif entry.state is State.SIGNED:
             self._judge(entry, sight)
         elif sight.nonce is None:
             why = f"{entry.intent.account} has no such key on this network; nothing was spent"
             self._end(entry, State.FAILED, sight.refusal or why)
+        elif sight.done:
+            self._hold(entry, sight)
         elif sight.refusal:
             self._end(entry, State.FAILED, sight.refusal)
         else:
@@ -244,6 +255,8 @@ class Outbox:
                 self._void(entry)
         elif entry.outcome is not None and not entry.cancelling:
             self._rest(replace(entry, outcome=None))  # told of what no final block shows: it is looked for again, later
+        elif sight.done and not entry.cancelling:
+            self._hold(entry, sight)
         elif not entry.cancelling:
             self._todo[name] = Send(entry, signed)
         elif burn is not None and burn.base <= sight.height <= burn.base + BURN_BLOCKS:
@@ -266,7 +279,7 @@ class Outbox:
                 self._end(entry, State.FAILED, outcome.said)
         elif outcome is not None and sight.done is None:
             self._end(entry, State.DONE, "done")
-        elif sight.height - since > patience:
+        elif sight.height - since > patience or (sight.over and not entry.intent.again):
             self._gone(entry, signed, sight)
         elif outcome is not None:
             self._rest(entry)  # the block that shows it is still to come
@@ -275,6 +288,9 @@ class Outbox:
 
     def _gone(self, entry: Entry, signed: Signature, sight: Sight) -> None:
         """Its time is over, and nobody says what became of it; unless the check does, nobody ever will."""
+        if sight.done:
+            self._end(entry, State.DONE, "done")
+            return
         if not self._is_sure(entry, sight):
             return
         if sight.done is False and (entry.intent.again or entry.cancelling):
@@ -283,6 +299,14 @@ class Outbox:
             self._end(entry, State.FAILED, f"the contract took it back; {BUT_GAS}")
         else:
             self._end(entry, State.UNKNOWN, f"whether it was carried out is not known: nobody remembers {signed.hash}")
+
+    def _hold(self, entry: Entry, sight: Sight) -> None:
+        """Somebody else has done it, and nobody can be asked what became of that: by then nothing of it is under way."""
+        since = min(self._held.setdefault(entry.intent.id, sight.height), sight.height)
+        if sight.height - since > self._settle:
+            self._end(entry, State.DONE, "done")
+        else:
+            self._rest(entry.saying("it is done by somebody else, which the contract may take back yet"))
 
     def _is_sure(self, entry: Entry, sight: Sight) -> bool:
         """May it be given up? One server's word is not enough, as it could be paid for again then."""

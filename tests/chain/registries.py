@@ -32,11 +32,12 @@ CONTRACT = "registry.near"
 
 @dataclass
 class Follower:
-    """What keeps a copy. ``slept`` has what it waited for."""
+    """What keeps a copy of ``contract``, which the settings could change. ``slept`` has what it waited for."""
 
-    indexer: Indexer
+    contract: str
     database: Database
     slept: list[float] = field(default_factory=list)
+    indexer: Indexer = field(init=False)
 
     @property
     def state(self) -> State:
@@ -57,14 +58,14 @@ async def a_follower(folder: Path, contract: str, *urls: str, clock: Clock | Non
     if not data.path.exists():
         data.create()
     async with open_database(data) as database, open_rpc("devchain", urls, clock=clock) as rpc:
-        near, slept = Near(rpc), list[float]()
+        near, one = Near(rpc), Follower(contract, database)
 
         async def sleep(seconds: float) -> None:
-            slept.append(seconds)
+            one.slept.append(seconds)
             await trio.lowlevel.checkpoint()
 
-        indexer = Indexer(near, lambda: Registry(near, contract), database, clock or SystemClock(), sleep=sleep)
-        yield Follower(indexer, database, slept)
+        one.indexer = Indexer(near, lambda: Registry(near, one.contract), database, clock or SystemClock(), sleep=sleep)
+        yield one
 
 
 def pattern(number: int, seq: int, *, creator: str = "alice.near", **more: Any) -> dict[str, Any]:
@@ -101,6 +102,7 @@ class Told:
             prices = {"pattern": "1", "deposit": "1"}
             known = {"instance": str(self.instance), "state_version": 1, "seq": self.next_seq, "owner": "owner.near"}
             known |= {"reputation": "reputation.near", "paused": False, "fee_bps": 500, "prices": prices}
+            known |= {"pending_ratings": 0, "ledger": {"in_flight": "0"}}
             return {**known, **self.info}
         if method != "changes":
             return {"score": 700, "successes": 3, "failures": 0}

@@ -73,6 +73,8 @@ def test_what_is_there_is_not_made_again() -> None:
     done = plan(ASKED, seen(*NAMES))
     assert (done.steps, done.until_ns) == ((), None)
     assert "the keys of the contracts stay" in done.notes[0], "the operator is told"
+    locked = seen(contracts={name: there(name, keys=()) for name in NAMES})
+    assert plan(ASKED, locked).notes == (), "none is left that could"
 
 
 def test_a_lock_is_for_ever_and_its_gas_is_given_first() -> None:

@@ -103,6 +103,19 @@ async def test_a_contract_that_is_not_there_leaves_the_copy_as_it_is(tmp_path: P
             assert len(one.rows()) == 1
 
 
+async def test_what_was_wrong_with_a_registry_is_not_said_of_the_next_one(tmp_path: Path) -> None:
+    async with a_market() as market, a_follower(tmp_path, "nobody.near", market.chain.url) as one:
+        await one.indexer.fresh()
+        assert "nobody.near" in one.indexer.problem
+        one.contract = market.registry.account_id
+        assert one.indexer.problem == ""
+        await one.indexer.fresh()
+        assert one.indexer.state is not None, "it is asked at once"
+        one.contract = "nobody.near"
+        await one.indexer.fresh()
+        assert "nobody.near" in one.indexer.problem
+
+
 # --- begun anew ------------------------------------------------------------------------------------------------------------------
 
 

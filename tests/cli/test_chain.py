@@ -105,6 +105,22 @@ def test_who_is_paid_is_not_replaced_by_the_way(fox: Program) -> None:
     assert "before   fox.bob.near: what it has is not known, as no server answers" in fox("chain", "account").out
 
 
+def test_another_network_says_what_counts_there_and_what_a_running_node_makes_of_it(fox: Program) -> None:
+    assert fox("config", "set", "near.registry", "registry.alice.near").code == 0
+    none = "near.account not set, near.registry not set, near.reputation not set, near.spender not set"
+    fox.run_node()
+    now, counts, note = fox("config", "set", "near.network", "testnet").out.splitlines()
+    assert (now, counts) == ("near.network is now testnet on this device", f"what counts on testnet: {none}")
+    assert note == (
+        "near.network is testnet by now, and the node that is running is on devchain: stop it and start it again; until then it"
+        " begins nothing that costs NEAR"
+    )
+    assert fox("chain", "policy").sentence == note
+    back = fox("config", "set", "near.network", "devchain").out
+    assert back.endswith(none.replace("registry not set", "registry registry.alice.near") + "\n")
+    assert fox("chain", "policy").code == 0
+
+
 def test_limits_receipts_and_what_is_not_set(fox: Program) -> None:
     policy = fox("chain", "policy")
     assert "near.spend_per_day" in policy.out

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mycelnode.cli.patterns import _say_priced, _say_results
+from mycelnode.cli.patterns import _price, _say_priced, _say_results
 
 FOUND: dict[str, Any] = {
     "cid": "bafyreia",
@@ -31,6 +31,21 @@ def test_who_registered_it_is_said(capsys: pytest.CaptureFixture[str], retired: 
     assert line in printed.out.splitlines()
     assert "0.02 NEAR" in printed.out
     assert "registry:" not in printed.err
+
+
+def test_what_its_creator_does_not_sell_has_no_price(capsys: pytest.CaptureFixture[str]) -> None:
+    replaced = {**FOUND, "registry": None, "later": "bafyreib"}
+    for state, price in (("ok", "not for sale"), ("no NEAR RPC server answers", "0.02 NEAR")):
+        answer = {"results": [replaced], "embedder": "none", "sources": {**SOURCES, "registry": state}}
+        _say_results(False, answer)
+        assert f"    prompt, home, {price}, score 0.50" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("now", "shown"), [(None, "0.02 NEAR"), (str(2 * 10**22), "0.02 NEAR"), ("0", "free (it says 0.02 NEAR)")]
+)
+def test_the_price_of_the_registry_is_shown_beside_that_of_the_file(now: str | None, shown: str) -> None:
+    assert _price({"price": str(2 * 10**22), "price_now": now}) == shown
 
 
 def test_a_source_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from mycelnode.chain.amounts import account_id, format_near, parse_near, parse_yocto
 from mycelnode.chain.keys import NearKey, parse_public, parse_secret
 from mycelnode.chain.near import Transfer, sign
-from mycelnode.chain.outcomes import read_outcome
+from mycelnode.chain.outcomes import read_blocks, read_outcome
 from mycelnode.chain.registry import _registered
 from mycelnode.chain.replies import Passing, read_reply
 from mycelnode.chain.rpc import ANSWER_BYTES
@@ -52,7 +52,7 @@ def _outcome(told: Any) -> object:
     outcome = read_outcome(told, HASH, "alice.near")
     if outcome is not None and (outcome.burnt < 0 or outcome.gas < 0 or (not outcome.success and not outcome.said)):
         raise Broken("an outcome that cannot be")
-    return outcome
+    return None if outcome is None else (outcome, read_blocks(told))
 
 
 def _told(result: Any) -> bytes:
@@ -60,7 +60,7 @@ def _told(result: Any) -> bytes:
 
 
 def _outcomes() -> Sequence[bytes]:
-    burnt = {"id": HASH, "outcome": {"tokens_burnt": "1", "gas_burnt": 2, "logs": [], "status": {}}}
+    burnt = {"id": HASH, "block_hash": HASH, "outcome": {"tokens_burnt": "1", "gas_burnt": 2, "logs": [], "status": {}}}
     failure = {
         "ActionError": {"index": 0, "kind": {"FunctionCallError": {"ExecutionError": "Smart contract panicked: ERR_X"}}}
     }

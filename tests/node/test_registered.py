@@ -119,8 +119,12 @@ async def test_what_was_found_is_told_with_what_the_registry_says(
             assert (result["price"], result["sources"]) == (str(2 * PRICE), ["own", "registry"])
             assert reputation(result) == "alice.near registered it and is paid; nobody has rated that account yet"
             assert "0.02 NEAR a use" in {part["sentence"] for part in result["explain"]}
+            (listed,) = (await ask(node, "pattern.list"))["patterns"]
+            shown = await ask(node, "pattern.show", cid=cid)
+            assert listed["price_now"] == shown["price_now"] == str(2 * PRICE)
+            assert listed["price"] == shown["price"] == str(PRICE), "what it says itself, and is signed"
             await buy_and_rate(market, number, cid, 2 * PRICE)
-            monkeypatch.setattr("mycelnode.chain.indexer.SCORE_MS", -60_000)
+            monkeypatch.setattr("mycelnode.chain.indexer.UNRATED_MS", -60_000)
             rated = (await found(node))[cid]
             score = rated["registry"]["score"]
             assert score > 500

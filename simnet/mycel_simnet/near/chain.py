@@ -28,6 +28,15 @@ BLOCK_NANOSECONDS = 1_000_000_000  # between blocks that are skipped
 FORGETTING = 5 * tables.EPOCH_LENGTH  # blocks after which a node knows no transaction any more
 MAX_QUEUE = 10_000  # transactions that wait for a block
 MAX_SKIPPED = 100_000_000  # blocks at once
+MAX_TIME = 18 * 10**18  # nanoseconds: the year 2540, ten years and more before headers could not hold the time any more
+MAX_HEIGHT = 10**12  # nonces of new keys are millions of times that, in 8 bytes
+
+
+class TooFar(Exception):
+    """Time cannot pass so far that nothing could be written down any more."""
+
+    def __init__(self) -> None:
+        super().__init__(f"time passes up to the year 2540, and blocks up to {MAX_HEIGHT:,}")
 
 
 class QueueFull(Exception):
@@ -211,7 +220,12 @@ class Chain:
         self.store.sync()
 
     def skip(self, blocks: int, nanoseconds: int) -> None:
-        """Let time pass: the height grows by ``blocks``, of which the last three are made; the clock goes on by ``nanoseconds``."""
+        """Let time pass: the height grows by ``blocks``, of which the last three are made; the clock goes on by ``nanoseconds``.
+
+        Raises `TooFar`.
+        """
+        if max(self.now(), self.head.timestamp) + nanoseconds > MAX_TIME or self.head.height + blocks > MAX_HEIGHT:
+            raise TooFar
         self.settle()
         self._skew += nanoseconds
         self.store.note("skew", str(self._skew))

@@ -180,7 +180,7 @@ class Devchain:
     # --- time ---
 
     async def fast_forward(self, *, blocks: int = 0, seconds: int | None = None) -> None:
-        """Let blocks and seconds pass: a second a block unless said otherwise."""
+        """Let blocks and seconds pass: a second a block unless said otherwise. Raises `chain.TooFar`."""
         nanoseconds = blocks * BLOCK_NANOSECONDS if seconds is None else seconds * 10**9
         self.chain.skip(blocks or 3, nanoseconds)
         self.node.tell()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from mycel_simnet.near import rpc_blocks, rpc_sandbox, rpc_transactions
 from mycel_simnet.near.chain import Chain
@@ -15,6 +16,8 @@ from mycel_simnet.near.rpc_query import query
 from mycel_simnet.near.types import Json
 
 _log = logging.getLogger(__name__)
+
+MAX_DEPTH = 128  # of what is nested in a request, as the network's nodes have it
 
 _LOOKING: dict[str, Callable[[Chain, Json], Json]] = {
     "block": rpc_blocks.block,
@@ -64,12 +67,39 @@ async def answer(node: Node, body: bytes) -> tuple[int, bytes]:
 
 def _request(body: bytes) -> dict[str, Any]:
     try:
-        request = json.loads(body)
+        request = json.loads(body, parse_constant=_no_number, parse_float=_number)
     except (ValueError, RecursionError):
         raise parse_error("the body is no JSON") from None
+    if _is_too_deep(request):
+        raise parse_error("the body is nested too deeply")
     if not isinstance(request, dict) or not isinstance(request.get("method"), str):
         raise parse_error("JSON RPC Request format was expected")
     return request
+
+
+def _no_number(_: str) -> NoReturn:
+    raise ValueError("no number of JSON")
+
+
+def _number(text: str) -> float:
+    """What is too large for a number would be told again as Infinity, which is no JSON."""
+    found = float(text)
+    if math.isinf(found):
+        raise ValueError("number out of range")
+    return found
+
+
+def _is_too_deep(value: Json) -> bool:
+    """Is it nested so deeply that what repeats it could not be written?"""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inside = [
+            outer.values() if isinstance(outer, dict) else outer for outer in level if isinstance(outer, dict | list)
+        ]
+        level = [inner for items in inside for inner in items]
+        if not level:
+            return False
+    return True
 
 
 async def _call(node: Node, request: dict[str, Any]) -> Json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from mycel_simnet.near import params as read
-from mycel_simnet.near.chain import BLOCK_NANOSECONDS, MAX_SKIPPED
+from mycel_simnet.near.chain import BLOCK_NANOSECONDS, MAX_SKIPPED, TooFar
 from mycel_simnet.near.node import Node
 from mycel_simnet.near.rpc_errors import handler_error, parse_error
 from mycel_simnet.near.types import Json
@@ -27,7 +27,10 @@ async def fast_forward(node: Node, params: Json) -> Json:
     if seconds is not None and (type(seconds) is not int or not 0 <= seconds <= MAX_SECONDS):
         raise parse_error(f"Failed parsing args: delta_seconds is a number up to {MAX_SECONDS}")
     skipped = blocks * BLOCK_NANOSECONDS if seconds is None else seconds * 1_000_000_000
-    node.chain.skip(blocks or 3, skipped)
+    try:
+        node.chain.skip(blocks or 3, skipped)
+    except TooFar as error:
+        raise handler_error("TOO_FAR", {}, str(error)) from None
     node.tell()
     return {}
 

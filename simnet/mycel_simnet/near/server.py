@@ -43,10 +43,10 @@ class _Connection:
                 return
             body = await self._body()
             if body is None:
-                await self._send(_TOO_LARGE, b"")
+                await self._send(request, _TOO_LARGE, b"")
                 await self._linger()
                 return
-            await self._send(*await self._reply(request, body))
+            await self._send(request, *await self._reply(request, body))
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 return
             self._http.start_next_cycle()
@@ -92,11 +92,12 @@ class _Connection:
             with trio.fail_after(IDLE_SECONDS):
                 self._http.receive_data(await self._stream.receive_some(READ_BYTES))
 
-    async def _send(self, status: int, body: bytes) -> None:
+    async def _send(self, request: h11.Request, status: int, body: bytes) -> None:
         headers = [*_HEADERS, ("content-length", str(len(body)))]
         response = h11.Response(status_code=status, headers=headers)
         data = self._http.send(response) or b""
-        data += self._http.send(h11.Data(data=body)) or b""
+        if request.method != b"HEAD":  # whose answer has no body, whatever its length says
+            data += self._http.send(h11.Data(data=body)) or b""
         await self._stream.send_all(data + (self._http.send(h11.EndOfMessage()) or b""))
 
 

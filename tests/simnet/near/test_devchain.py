@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -12,7 +13,7 @@ import trio
 from mycel_simnet.near.devchain import NEAR, TERAGAS, TransactionFailed, open_devchain
 from mycel_simnet.near.errors import CallFailed, InvalidTransaction
 from mycel_simnet.near.keys import to_base58
-from mycel_simnet.near.types import FunctionCall, Transfer
+from mycel_simnet.near.types import FunctionCall, SignedTransaction, Transfer
 from tests.simnet.near.asking import Asker, base64_of
 from tests.simnet.near.contracts import EVERYTHING, contract, method
 
@@ -88,6 +89,57 @@ async def test_snapshots_and_time(tmp_path: Path, kept: bool) -> None:
     if kept:
         async with open_devchain(tmp_path) as again:
             assert again.chain.head == final, "what was put back, and what came after, is what is kept"
+
+
+EXPIRED = {"TxExecutionError": {"InvalidTxError": "Expired"}}
+
+
+@pytest.mark.parametrize("by_rpc", [False, True])
+async def test_a_block_that_was_thrown_away_is_one_of_another_fork(tmp_path: Path, by_rpc: bool) -> None:
+    """As on the network: whether a block is unknown or another fork's, what was signed on it is said to be expired."""
+    async with open_devchain(tmp_path) as chain, Asker(chain.url) as asker:
+
+        async def sends(signed: SignedTransaction) -> Any:
+            told = await asker.full("send_tx", {"signed_tx_base64": base64_of(signed), "wait_until": "FINAL"})
+            return told["error"]["data"] if "error" in told else "SuccessValue" in told["result"]["status"]
+
+        common = chain.sign(chain.root, "carol.near", [Transfer(7)])
+        snapshot = chain.snapshot()
+        number = await asker.ask("devchain_snapshot")
+        await chain.send(chain.root, "alice.near", Transfer(5))
+        await chain.fast_forward(blocks=10)
+        thrown = chain.sign(chain.root, "bob.near", [Transfer(5)])
+        place, head = to_base58(thrown.transaction.block_hash), chain.chain.head.height
+        assert await asker.ask("block", {"block_id": place})
+        if by_rpc:
+            await asker.ask("devchain_restore", {"snapshot": number})
+        else:
+            chain.restore(snapshot)
+        assert (await asker.error("block", {"block_id": place}))["cause"]["name"] == "UNKNOWN_BLOCK"
+        again = chain.sign(chain.root, "bob.near", [Transfer(5)])
+        assert again.transaction.nonce < thrown.transaction.nonce, "only the block stands against it"
+        assert await sends(thrown) == EXPIRED
+        assert await sends(common) is True, "that block is there"
+        await chain.fast_forward(blocks=20)
+        assert chain.chain.head.height > head
+        assert await sends(thrown) == EXPIRED, "there is a block of that height again, and it is another one"
+    async with open_devchain(tmp_path) as later:
+        with pytest.raises(InvalidTransaction, match="Expired"):
+            later.chain.submit(thrown)
+        assert later.balance("bob.near") == 10_000 * NEAR
+
+
+async def test_what_waits_for_a_block_when_the_chain_is_put_back_is_forgotten() -> None:
+    async with open_devchain(block_seconds=math.inf) as chain, Asker(chain.url) as asker:
+        snapshot = chain.snapshot()
+        chain.step(5)
+        signed = chain.sign(chain.root, "alice.near", [Transfer(5)])
+        await asker.ask("send_tx", {"signed_tx_base64": base64_of(signed), "wait_until": "NONE"})
+        chain.restore(snapshot)
+        chain.step(5)
+        asked = {"tx_hash": to_base58(signed.transaction.hash), "sender_account_id": "root.near"}
+        assert (await asker.error("tx", asked))["cause"]["name"] == "UNKNOWN_TRANSACTION"
+        assert chain.balance("alice.near") == 10_000 * NEAR
 
 
 async def test_a_test_can_stand_between_two_blocks() -> None:
