@@ -23,6 +23,7 @@ from mycelnode.backup_file import CHUNK_BYTES, STRENGTH, Opener, Sealer, new_fil
 from mycelnode.beginning import first_name
 from mycelnode.commands import RESTORED_FROM, RESTORED_NAME
 from mycelnode.config import taken_out
+from mycelnode.config_keys import SPENDERS
 from mycelnode.encoding import encode
 from mycelnode.errors import AlreadyInitialised, BackupError, MycelError, PhraseError, SchemaTooNew
 from mycelnode.identity import create_identity, mesh_id
@@ -79,8 +80,6 @@ _ENDED: Final = {  # what is under way is seen to by the device that began it, o
     "payments": "WHERE ended = 1",
     "paid_uses": "WHERE payment IN (SELECT id FROM payments WHERE ended = 1)",
 }
-# of a device alone: its key is in no backup, and two devices would disturb each other with it; the one with real money first
-SPENDERS: Final = ("near.mainnet.spender", "near.spender", "near.testnet.spender", "near.devchain.spender")
 _FACTS: Final = ("root", "clock", "document")
 _PIECE, _ABOUT, _CONFIG, _STATE = "piece", "about", "config.toml", "state:"
 
@@ -183,7 +182,7 @@ def restore(
                 data.device_key.unlink(missing_ok=True)  # of a join that was never finished
                 identity = create_identity(data)
                 config, spender = found.config, None
-                for key in SPENDERS:
+                for key in SPENDERS:  # of a device alone: two would disturb each other with the same one
                     config, named = taken_out(config, key)
                     spender = spender or named
                 aside = _keep_aside(data, config)

@@ -20,6 +20,12 @@ USER = "user."  # below this, scripts of users keep what they like
 NETWORK: Final = "near.network"
 NETWORKS: Final = ("mainnet", "testnet", "devchain")
 OF_A_NETWORK: Final = ("near.account", "near.registry", "near.reputation", "near.spender")  # strangers' names elsewhere
+SPENDERS: Final = (
+    "near.mainnet.spender",
+    "near.spender",
+    "near.testnet.spender",
+    "near.devchain.spender",
+)  # real money first
 
 TRUE, FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mycelnode import audit
 from mycelnode.beginning import alone, database_files
+from mycelnode.config_keys import SPENDERS
 from mycelnode.crdt.statements import REVOKE
 from mycelnode.errors import (
     ConfigError,
@@ -53,7 +54,7 @@ async def _tell_and_leave(data: DataDir, clock: Clock, wait: float) -> dict[str,
             "device": mesh.device,
             "told": [],
             "others": len(members) - 1,
-            "spender": mesh.settings.get("near.spender") or None,
+            "spender": next(filter(None, map(mesh.settings.get, SPENDERS)), None),
         }
         if mesh.identity.device not in members:
             return left

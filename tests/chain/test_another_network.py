@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mycelnode.backup import SPENDERS
 from mycelnode.config import Settings
-from mycelnode.config_keys import NETWORKS, on
+from mycelnode.config_keys import NETWORKS, SPENDERS, on
 from mycelnode.errors import ConfigError, NearRpcWrong
 from mycelnode.joining import init_mesh
 from mycelnode.market.commands import ask_without_node
