@@ -82,7 +82,8 @@ async def _declare_left(mesh: Mesh) -> None:
 
 def _remove(data: DataDir, aside: Path | None = None) -> None:
     """Erase what makes this folder a device, and its blocks, or move it into the folder ``aside``; logs and backups stay."""
-    for file in (data.device_key, data.swarm_key, data.config, data.joining, *database_files(data), data.blocks):
+    keys = (data.device_key, data.swarm_key, data.turns_key)
+    for file in (*keys, data.config, data.joining, *database_files(data), data.blocks):
         with suppress(FileNotFoundError):
             if aside is None and file.is_dir() and not file.is_symlink():
                 shutil.rmtree(file)
