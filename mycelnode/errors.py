@@ -281,6 +281,10 @@ class TurnRefused(MycelError):
         self.reason = reason  # one word, by which what is left out is counted
 
 
+class MeshSecretMissing(MycelError):
+    """What your devices know turns by is on your other devices and has not come to this one yet; `mycelnode sync` brings it."""
+
+
 class TurnUnknown(MycelError):
     """No turn on this device is called that; `mycelnode interactions list` shows them."""
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from mycelnode.crdt import operations as ops
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import blake2b, peer_id
-from mycelnode.errors import EncodingError
+from mycelnode.errors import EncodingError, MeshSecretMissing
 from mycelnode.identity import KeyPair, RootKey, seal
 from mycelnode.mesh import Mesh
 from mycelnode.privacy.interactions import SECRET_BYTES
@@ -32,9 +32,16 @@ def known(mesh: Mesh) -> list[bytes]:
 
 
 async def obtain(mesh: Mesh) -> list[bytes]:
-    """As `known`, one being made if there is none. On disk when this returns. Raises what `Mesh.write` raises."""
+    """As `known`, one being made if nobody has any. On disk when this returns.
+
+    Raises `MeshSecretMissing` while only other devices have it: what they counted would look new to us under another one. And what
+    `Mesh.write` raises.
+    """
     found = known(mesh)
     if not found:
+        others = {peer_id(device) for device in mesh.replica.membership.members} - {mesh.device}
+        if others & {name.partition("/")[2] for name in _shared(mesh)}:
+            raise MeshSecretMissing
         await mesh.write(_copies(mesh, secrets.token_bytes(SECRET_BYTES)))
         found = known(mesh)
     return found

@@ -17,7 +17,9 @@ import trio
 
 from mycelnode import logstore, mesh_secret
 from mycelnode.errors import DatabaseDamaged, DiskFull, ImportRefused
+from mycelnode.logstore import StoredLogs
 from mycelnode.mesh import Mesh
+from mycelnode.paths import DataDir
 from mycelnode.privacy import storekey, turnstore
 from mycelnode.privacy.importing import Tally, turns_in
 from mycelnode.privacy.interactions import Turn, checked, turn_mark
@@ -25,6 +27,7 @@ from mycelnode.privacy.pieces import Flaw, Pieces
 from mycelnode.privacy.sealing import open_turn, seal_turn
 from mycelnode.privacy.storekey import STRENGTH, Place
 from mycelnode.privacy.turnstore import Chosen, Kept, Sealed
+from mycelnode.schema import open_reader
 
 PLACE: Final = "turns.key"  # the fact that says where the key of the store is
 BATCH_TURNS: Final = 256  # of a file, in one transaction
@@ -167,6 +170,24 @@ class Turns:
 
         return await self._mesh.database.scan(look)
 
+    async def visit(
+        self, opened: int, closed: int, look: Callable[[Kept, str, str], None], passphrase: str | None = None
+    ) -> None:
+        """Call ``look(turn, request, answer)``, in a worker thread, for each turn that may count and first came in from ``opened``
+        on and before ``closed`` (Unix ms): nothing foreign is in it, and under no secret of the mesh was it spent or forgotten.
+
+        Raises `TurnsLocked`, `MeshSecretMissing`, `DatabaseDamaged`.
+        """
+        secrets, key = await self._ready(passphrase)
+
+        def visit(connection: sqlite3.Connection) -> None:
+            for kept in turnstore.counted(connection, opened, closed):
+                request, answer = open_turn(key, kept.mark, *turnstore.sealed_text(connection, kept.no))
+                if not turnstore.spent(connection, [turn_mark(secret, request, answer) for secret in secrets]):
+                    look(kept, request, answer)
+
+        await self._mesh.database.scan(visit)
+
     # --- forgetting ----------------------------------------------------------------------------------------------------------
 
     async def forget(self, chosen: Chosen) -> tuple[int, bool]:
@@ -223,7 +244,10 @@ class Turns:
                 self._made = True
                 return self._key
             if self._key is None:
-                self._key = await trio.to_thread.run_sync(storekey.fetch, data, place, passphrase)
+                fetching = partial(storekey.fetch, data, place, passphrase)
+                self._key = await trio.to_thread.run_sync(
+                    fetching, abandon_on_cancel=True
+                )  # a keyring may wait for a person
             if wanted not in (storekey.AUTO, place.kind):
                 moving = partial(storekey.keep, data, self._key, wanted, passphrase, strength=self._strength)
                 await self._keep(await trio.to_thread.run_sync(moving))
@@ -234,6 +258,14 @@ class Turns:
     async def _keep(self, place: Place) -> None:
         packed = place.encoded()
         await self._mesh.database.write(lambda connection: logstore.save_fact(connection, PLACE, packed))
+
+
+def let_go_of_key(data: DataDir) -> None:
+    """Before a folder is erased: keep the key of its turns no more, wherever it is. Blocks. Raises what reading a database does."""
+    with closing(open_reader(data.database)) as connection:
+        packed = StoredLogs(connection, data.database).fact(PLACE)
+    if packed is not None:
+        storekey.destroy(data, Place.decoded(packed))
 
 
 def _seal(key: bytes, secrets: Sequence[bytes], turn: Turn) -> Sealed:

@@ -32,7 +32,7 @@ from mycelnode.cli._progress import ask_with_progress
 from mycelnode.errors import PassphraseNeeded, PassphraseWanted, shown
 
 PASSPHRASE = "MYCEL_TURNS_PASSPHRASE"  # the environment variable
-MAX_ADDED_CHARS = 1 << 20  # on standard input; what is longer than a line to the node can be, `import` takes
+MAX_ADDED_CHARS = 1 << 17  # on standard input: as a line to the node it is less than that may be, whatever it holds
 INFLUENCES = ("pattern", "tool", "web", "file", "system")
 REASONS = {
     "empty": "without words",
@@ -159,7 +159,12 @@ def _unlocked(asking: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 def _from_stdin() -> dict[str, Any]:
     from mycelnode.privacy.pieces import Piece, parsed
 
-    found = parsed(read_stdin(whole=True, limit=MAX_ADDED_CHARS).encode(), "standard input")
+    said = read_stdin(whole=True, limit=MAX_ADDED_CHARS + 1)
+    if len(said) > MAX_ADDED_CHARS:
+        raise BadInput(
+            f"standard input has more than {MAX_ADDED_CHARS:,} characters; put the turn into a file, and import that"
+        )
+    found = parsed(said.encode(), "standard input")
     if isinstance(found, Piece):
         return found.value
     raise BadInput(f"standard input holds no turn: {found.said}")

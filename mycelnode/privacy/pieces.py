@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
-from mycelnode.errors import ImportRefused
+from mycelnode.errors import ImportRefused, shown
 
 CHUNK_BYTES: Final = 256 << 10
 MAX_LINE_BYTES: Final = 8 << 20  # a turn of a MiB, most of it as the six characters that JSON may take for one
-MAX_OBJECT_BYTES: Final = 64 << 20  # a conversation in an export
+MAX_OBJECT_BYTES: Final = 32 << 20  # a conversation in an export; parsed, it may take twenty times that
 MAX_DEPTH: Final = 100  # of brackets: exports have about ten
 MAX_OPEN: Final = 1 << 12  # brackets that are remembered while the end of what is too deep is looked for
 MAX_MEMBERS: Final = 1_000  # files of a zip that are looked at
@@ -63,6 +64,8 @@ class Pieces:
         """Raises `ImportRefused` if the file cannot be opened."""
         self.path = path
         try:
+            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+                raise ImportRefused(f"{path} is no file that can be read from its beginning to its end")
             self._file = open(path, "rb")  # noqa: SIM115 -- closed by `close`
             self.total = path.stat().st_size
         except OSError as error:
@@ -105,8 +108,12 @@ class Pieces:
                 for member in sorted(members, key=lambda item: item.filename):
                     if member.flag_bits & 1:
                         raise ImportRefused(f"{self.path} is locked by a password; unpack it first")
+                    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                        raise NotImplementedError  # these give out as much at once as they like
                     with archive.open(member) as unpacked:
-                        yield from _objects(self._metered(unpacked, member), str(self.path), f"{member.filename}, ")
+                        yield from _objects(
+                            self._metered(unpacked, member), str(self.path), f"{shown(member.filename)}, "
+                        )
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise ImportRefused(damaged) from error
         except (NotImplementedError, ValueError, OverflowError, RuntimeError) as error:

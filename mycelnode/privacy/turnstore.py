@@ -9,6 +9,7 @@ and never change their length.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import Final
 
 from mycelnode.errors import DatabaseDamaged, DataDirUnusable, TurnUnknown
-from mycelnode.privacy.interactions import AHEAD_MS, Facts, Influence, Outcome, merged, stamp
+from mycelnode.privacy.interactions import AHEAD_MS, MARK_BYTES, Facts, Influence, Outcome, merged, stamp
 from mycelnode.privacy.sealing import WRAPPED_BYTES
 from mycelnode.schema import connect, open_reader
 
 ID_CHARS: Final = 16  # of a mark's hex: what a turn is called
 MIN_ID_CHARS: Final = 6  # by which a turn may be called
+_ID = re.compile(rf"[0-9a-f]{{{MIN_ID_CHARS},{2 * MARK_BYTES}}}")
 FIRST_SCHEMA: Final = 10  # with turns in it
 _COLUMNS = "no, mark, time, dated, ingested, source, success, influenced, size"
 _ZEROS = bytes(WRAPPED_BYTES)
@@ -213,13 +215,9 @@ def _where(connection: sqlite3.Connection, chosen: Chosen) -> tuple[str, tuple[i
 def _called(connection: sqlite3.Connection, reference: str) -> int:
     """The number of the turn that is called so, by at least the first `MIN_ID_CHARS` of its id."""
     said = reference.lower()
-    try:
-        low, high = (bytes.fromhex(said.ljust(2 * 32, fill)) for fill in "0f")
-    except ValueError:
-        said = ""
-        low = high = b""
-    if not MIN_ID_CHARS <= len(said) <= 2 * 32:
+    if not _ID.fullmatch(said):
         raise TurnUnknown(f"{reference[:80]!r} is no turn's id; `mycelnode interactions list` shows them")
+    low, high = (bytes.fromhex(said.ljust(2 * MARK_BYTES, fill)) for fill in "0f")
     found = connection.execute("SELECT no FROM turns WHERE mark BETWEEN ? AND ? LIMIT 2", (low, high)).fetchall()
     if not found:
         raise TurnUnknown(f"no turn on this device is called {reference!r}; `mycelnode interactions list` shows them")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -117,6 +118,26 @@ def test_what_is_no_export_is_refused_in_one_sentence(tmp_path: Path, content: b
     with pytest.raises(ImportRefused, match=said) as refused:
         read(tmp_path / "x")
     assert "\n" not in str(refused.value)
+
+
+def test_a_zip_that_is_packed_in_an_odd_way_is_to_be_unpacked_first(tmp_path: Path) -> None:
+    """What bzip2 and LZMA give out at once has no bound."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("conversations.json", "[{}]")
+    with pytest.raises(ImportRefused, match="unpack it first"):
+        read(tmp_path / "x.zip")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(ImportRefused, match="no file that can be read"):
+        read(tmp_path / "x")
+
+
+def test_names_in_a_zip_are_fit_to_be_printed(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(zip_bytes({"\x1b[2J/conversations.json": b"[5]"}))
+    _, (flaw,) = read(tmp_path / "x.zip")
+    assert flaw.where == "[2J/conversations.json, item 1"
 
 
 def test_files_in_a_zip_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:

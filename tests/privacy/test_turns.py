@@ -191,7 +191,7 @@ async def test_of_what_was_forgotten_no_file_holds_a_key_or_a_word(device: DataD
 
 async def test_forgotten_turns_are_not_taken_in_again_and_never_count(device: DataDir, tmp_path: Path) -> None:
     file = lines(tmp_path / "x", map(turn, range(5)))
-    async with opened(device) as (mesh, turns):
+    async with opened(device) as (_, turns):
         await turns.import_file(file)
         first, *_ = (await turns.page(Chosen(), 5)).turns
         assert await turns.forget(Chosen((first[0].id,))) == (1, True)
@@ -199,10 +199,10 @@ async def test_forgotten_turns_are_not_taken_in_again_and_never_count(device: Da
         assert (again.new, again.known) == (0, 4)
         assert {reason: count for reason, (count, _) in again.skipped.items()} == {"forgotten": 1}
         assert await turns.add(Turn("question 4", "answer 4")) == (first[0].id, "forgotten")
-        assert len(eligible(mesh)) == 4
+        assert await eligible(turns) == [f"question {number}" for number in range(4)]
         await turns.forget(Chosen())
         assert (await turns.import_file(file)).new == 0
-        assert eligible(mesh) == []
+        assert await eligible(turns) == []
 
 
 async def test_what_is_meant_is_forgotten_and_nothing_else(device: DataDir, tmp_path: Path) -> None:
@@ -249,27 +249,40 @@ async def test_a_long_reader_delays_the_last_trace_and_that_is_told(
 # --- what counts ---------------------------------------------------------------------------------------------------------------
 
 
-def eligible(mesh: Mesh, opened: int = 0, closed: int = 1 << 50) -> list[int]:
-    return mesh.database.look(lambda connection: [kept.no for kept in turnstore.counted(connection, opened, closed)])
+async def eligible(turns: Turns, opened: int = 0, closed: int = 1 << 50) -> list[str]:
+    found: list[str] = []
+    await turns.visit(opened, closed, lambda kept, request, answer: found.append(request))
+    return found
 
 
 async def test_influenced_and_spent_turns_never_count(device: DataDir) -> None:
     async with opened(device) as (mesh, turns):
-        await turns.add(Turn("a", "b"))
-        await turns.add(Turn("c", "d", influenced=Influence.WEB))
-        await turns.add(Turn("e", "f"))
-        assert len(eligible(mesh)) == 2
+        for number in range(5):
+            await turns.add(Turn(f"q{number}", "x", influenced=Influence(Influence.WEB * (number == 3))))
+        assert await eligible(turns) == ["q0", "q1", "q2", "q4"]
         (secret,) = await mesh_secret.obtain(mesh)
-        await mesh.database.write(
-            lambda c: turnstore.spend(c, [turn_mark(secret, "a", "b"), day_mark(secret, b"key", 20_000)])
-        )
-        assert len(eligible(mesh)) == 1
-        assert [kept.spent for kept, _ in (await turns.page(Chosen(), 9)).turns] == [False, False, True]
-        spent = mesh.database.look(lambda c: turnstore.spent(c, [day_mark(secret, b"key", 20_000)]))
-        assert spent
-        assert not mesh.database.look(lambda c: turnstore.spent(c, [day_mark(secret, b"key", 20_001)]))
+        await mesh.database.write(lambda c: turnstore.spend(c, [turn_mark(secret, "q0", "x")]))
+        assert await eligible(turns) == ["q1", "q2", "q4"]
+        assert [kept.spent for kept, _ in (await turns.page(Chosen(), 9)).turns] == [False] * 4 + [True]
+        # counted by a device that had made a secret of its own before it met this one
+        await mesh.write(mesh_secret._copies(mesh, bytes(32)))
+        assert len(mesh_secret.known(mesh)) == 2
+        await mesh.database.write(lambda c: turnstore.spend(c, [turn_mark(bytes(32), "q1", "x")]))
+        assert await eligible(turns) == ["q2", "q4"]
+        assert (await turns.add(Turn("q2", "x")))[1] == "known"
+        await mesh.database.write(lambda c: turnstore.spend(c, [turn_mark(bytes(32), "q9", "x")]))
+        assert (await turns.add(Turn("q9", "x")))[1] == "forgotten"
         await mesh.database.write(turnstore.spend_all)
-        assert eligible(mesh) == []
+        assert await eligible(turns) == []
+
+
+async def test_a_day_of_a_habit_counts_once(device: DataDir) -> None:
+    async with opened(device) as (mesh, _):
+        (secret,) = await mesh_secret.obtain(mesh)
+        await mesh.database.write(lambda c: turnstore.spend(c, [day_mark(secret, b"key", 20_000)]))
+        for key, day, spent in ((b"key", 20_000, True), (b"key", 20_001, False), (b"other", 20_000, False)):
+            mark = day_mark(secret, key, day)
+            assert mesh.database.look(lambda c, mark=mark: turnstore.spent(c, [mark])) is spent  # type: ignore[misc]
 
 
 @dataclass
@@ -305,6 +318,7 @@ async def test_a_turn_belongs_to_the_window_of_its_first_ingestion_whatever_the_
             start - 40 * DAY_MS,  # far back: a window that has ended counts nothing more
         ]
         assert all(later[: len(earlier)] == earlier for earlier, later in pairwise(stamps))
+        assert await eligible(turns, start, start + DAY_MS) == ["question 0", "question 1", "question 3"]
         hand.now = start
         with pytest.raises(TurnRefused, match="later than the clock"):
             await turns.add(Turn("from the future", "x", start + AHEAD_MS + 1))
