@@ -30,7 +30,9 @@ ZIP_MAGIC: Final = b"PK"
 BOM: Final = b"\xef\xbb\xbf"
 WHITE: Final = b" \t\r\n"
 _MEMBER = re.compile(r"(?:.*/)?conversations[^/]*\.json", re.IGNORECASE)
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(")?|[\[\]{}]', re.DOTALL)  # a string, closed in this chunk or not
+_NEXT = re.compile(  # past whole strings and whatever is not in one, to a bracket, or to a string that this chunk does not end
+    rb'(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+(["\[\]{}])?', re.DOTALL
+)
 _QUOTE = ord('"')
 _CLOSING: Final = {ord("["): ord("]"), ord("{"): ord("}")}
 _INSIDE: Final = 2  # the depth of an element
@@ -216,27 +218,26 @@ class _Cutter:
     def feed(self, data: bytes) -> Iterator[Event]:
         """The elements that end in the next chunk."""
         data, self._rest = self._rest + data, b""
-        place = start = (
-            0  # `start`: where the element that is not complete yet begins in this chunk, or what lies between two
-        )
+        place = start = 0  # where the element that is not complete yet begins in this chunk, or what lies between two
         while place < len(data) and not self.ended:
             if self._in_string:
                 place = self._end_of_string(data, place)
                 continue
-            token = _TOKEN.search(data, place)
-            if token is None:
+            found = _NEXT.match(data, place)
+            if found is None or found.lastindex is None:
                 break
-            place, first = token.end(), data[token.start()]
+            place, before = found.end(), found.start(1)
+            first = data[before]
             if first == _QUOTE:
-                self._in_string = token.lastindex is None
+                self._in_string = True
             elif first in _CLOSING:
                 self._deep |= len(self._open) >= MAX_DEPTH
                 if len(self._open) >= MAX_OPEN:
                     raise ImportRefused(f"{self._where(1)} opens more than {MAX_OPEN:,} brackets, as no export does")
                 self._open.append(_CLOSING[first])
                 if len(self._open) == _INSIDE:
-                    yield from self._between(data[start : token.start()])
-                    start = token.start()
+                    yield from self._between(data[start:before])
+                    start = before
                 elif len(self._open) < _INSIDE:
                     start = place
             elif self._closes(first):
@@ -244,7 +245,7 @@ class _Cutter:
                     yield self._element(data[start:place])
                     start = place
                 elif not self._open:
-                    yield from self._between(data[start : token.start()])
+                    yield from self._between(data[start:before])
                     self.ended, start = True, place
         end = len(data) - len(self._rest)
         if len(self._open) >= _INSIDE:
