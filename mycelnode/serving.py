@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from mycelnode.collective.commands import PatternCommands, with_progress
+from mycelnode.collective.commands import PatternCommands
 from mycelnode.commands import Handler, MeshCommands, Request, rfc3339
 from mycelnode.encoding import peer_id
 from mycelnode.errors import ControlError, InviteError
@@ -18,6 +18,8 @@ from mycelnode.extensions import SERVICES, found
 from mycelnode.market.commands import ChainCommands
 from mycelnode.ports import Service
 from mycelnode.protocols.pairing import Invite
+from mycelnode.streaming import with_progress
+from mycelnode.turn_commands import TurnCommands
 
 if TYPE_CHECKING:
     from mycelnode.node import Node
@@ -44,8 +46,9 @@ class NodeCommands:
         }
         streams: dict[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = {"invite.wait": self._invite_and_wait}
         patterns = PatternCommands(lambda: node.patterns)
-        self.commands |= patterns.table() | ChainCommands(lambda: node.chain).table()
-        streams |= {name: with_progress(handler) for name, handler in patterns.long().items()}
+        turns = TurnCommands(node.mesh)
+        self.commands |= patterns.table() | ChainCommands(lambda: node.chain).table() | turns.table()
+        streams |= {name: with_progress(handler) for name, handler in (patterns.long() | turns.long()).items()}
         for name, service in node.services.items():
             for kind, handler in service.commands.items():
                 self.commands.setdefault(f"{name}.{kind}", handler)
