@@ -74,8 +74,9 @@ _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "entry",
     ),
     "paid_uses": ("request", "cid", "payment", "served", "begun"),
+    "tombstones": ("mark",),  # and no turn: `interactions forget` reaches no backup
 }
-_SINCE: Final = {"payments": 7, "paid_uses": 9}  # the first schema that has a table
+_SINCE: Final = {"payments": 7, "paid_uses": 9, "tombstones": 10}  # the first schema that has a table
 _ENDED: Final = {  # what is under way is seen to by the device that began it, or else two would
     "payments": "WHERE ended = 1",
     "paid_uses": "WHERE payment IN (SELECT id FROM payments WHERE ended = 1)",

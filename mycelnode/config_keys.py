@@ -309,6 +309,13 @@ KEYS: Mapping[str, Key] = {
             "device",
             "the NEAR account of this device alone that pays for uses; empty: near.account",
         ),
+        Key(
+            "privacy.turns_key",
+            one_of("auto", "keyring", "passphrase", "file"),
+            "auto",
+            "device",
+            "where the key of your private turns is kept; auto: the keyring of this system, or else a file",
+        ),
         Key("swarm.bootstrap", as_multiaddrs, (), "device", "first peers of the collective"),
         Key("swarm.enabled", as_bool, False, "device", "take part in the collective"),
         Key(

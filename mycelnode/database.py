@@ -53,6 +53,12 @@ class Database:
         """
         return await self._writer.run(work)
 
+    async def empty_log(self) -> bool:
+        """Move the write-ahead log into the file, so that nothing of what was there before lies beside it; False while a long
+        reader keeps that from happening. Raises and is cancelled as `write`.
+        """
+        return await self._writer.run(_empty_log, bare=True)
+
     def look(self, work: Work[T]) -> T:
         """Run ``work(connection)`` here and now with the reader: for point queries. Raises as `write` does."""
         try:
@@ -109,11 +115,17 @@ async def open_database(data: DataDir, *, migrations: Sequence[Migration] | None
         await writer.stop()
 
 
+def _empty_log(connection: sqlite3.Connection) -> bool:
+    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
+
+
 @dataclass(slots=True, eq=False)
 class _Job(Generic[T]):
     """One piece of work on its way through the writer thread."""
 
     work: Work[T]
+    bare: bool = False  # outside of a transaction
     abandoned: bool = False
     done: trio.Event = field(default_factory=trio.Event)
     result: Any = None
@@ -141,11 +153,11 @@ class _Writer:
         if self._error is not None:
             raise self._error
 
-    async def run(self, work: Work[T]) -> T:
+    async def run(self, work: Work[T], *, bare: bool = False) -> T:
         """Queue a job and wait for its outcome."""
         if self._closing:
             raise ClosedError("the database is closed")
-        job = _Job(work)
+        job = _Job(work, bare)
         self._jobs.put(job)
         try:
             await job.done.wait()
@@ -180,7 +192,7 @@ class _Writer:
                 self._set(job.done for job in group)
         finally:
             with suppress(sqlite3.Error):  # on a full disk the log stays beside the file, and the next start reads it
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                _empty_log(connection)
             connection.close()
             self._set([self._ended])
 
@@ -213,6 +225,17 @@ class _Writer:
             for job in wanted:
                 job.error = self._stuck
             return
+        within = [job for job in wanted if not job.bare]
+        if within:
+            self._commit(connection, within)
+        for job in wanted:
+            if job.bare:
+                try:
+                    job.result = job.work(connection)
+                except Exception as error:
+                    job.error = translate(error, self._path)
+
+    def _commit(self, connection: sqlite3.Connection, wanted: Sequence[_Job[Any]]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for job in wanted:

@@ -270,6 +270,41 @@ class OutcomeUnknown(MycelError):
     """What was sent is not known to be done, or not to be; `mycelnode chain outbox` shows it, and goes on asking."""
 
 
+# --- private turns -----------------------------------------------------------------------------------------------------
+
+
+class TurnRefused(MycelError):
+    """That is no turn that can be kept."""
+
+    def __init__(self, message: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason  # one word, by which what is left out is counted
+
+
+class MeshSecretMissing(MycelError):
+    """What your devices know turns by is on your other devices and has not come to this one yet; `mycelnode sync` brings it."""
+
+
+class TurnUnknown(MycelError):
+    """No turn on this device is called that; `mycelnode interactions list` shows them."""
+
+
+class ImportRefused(MycelError):
+    """The file holds no turns, or cannot be read to its end; the sentence says what was taken in."""
+
+
+class TurnsLocked(MycelError):
+    """The key of the private turns cannot be had, so that none can be read or added."""
+
+
+class PassphraseNeeded(TurnsLocked):
+    """The private turns are locked by a passphrase; set MYCEL_TURNS_PASSPHRASE, or say it on a terminal."""
+
+
+class PassphraseWanted(TurnsLocked):
+    """The private turns are to be locked by a passphrase; set MYCEL_TURNS_PASSPHRASE, or choose one on a terminal."""
+
+
 # --- the running node --------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,8 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
+import trio
+
 from mycelnode import audit
 from mycelnode.beginning import alone, database_files
 from mycelnode.config_keys import SPENDERS
@@ -22,6 +24,7 @@ from mycelnode.errors import (
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.paths import DataDir
 from mycelnode.ports import Clock
+from mycelnode.turns import let_go_of_key
 
 
 async def leave_mesh(data: DataDir, *, clock: Clock, erase: bool, wait: float) -> dict[str, object]:
@@ -42,6 +45,9 @@ async def leave_mesh(data: DataDir, *, clock: Clock, erase: bool, wait: float) -
     with alone(data):
         kept = sorted(map(str, data.path.glob("left-*")))
         aside = None if erase else data.path / f"left-{clock.wall() // 1000}"
+        if erase:
+            with suppress(DatabaseDamaged, SchemaTooNew, sqlite3.Error):
+                await trio.to_thread.run_sync(let_go_of_key, data)
         _remove(data, aside)
     return {**left, "erased": erase, "aside": None if aside is None else str(aside), "kept": kept}
 
@@ -83,7 +89,8 @@ async def _declare_left(mesh: Mesh) -> None:
 
 def _remove(data: DataDir, aside: Path | None = None) -> None:
     """Erase what makes this folder a device, and its blocks, or move it into the folder ``aside``; logs and backups stay."""
-    for file in (data.device_key, data.swarm_key, data.config, data.joining, *database_files(data), data.blocks):
+    keys = (data.device_key, data.swarm_key, data.turns_key)
+    for file in (*keys, data.config, data.joining, *database_files(data), data.blocks):
         with suppress(FileNotFoundError):
             if aside is None and file.is_dir() and not file.is_symlink():
                 shutil.rmtree(file)

@@ -134,6 +134,7 @@ class DataDir:
         self._option = f" --data-dir {shlex.quote(os.fspath(path))}" if path else ""
         self.device_key = self.path / "device.key"
         self.swarm_key = self.path / "swarm.key"
+        self.turns_key = self.path / "turns.key"  # of the private turns, where no keyring or passphrase keeps it
         self.database = self.path / "mycel.db"
         self.config = self.path / "config.toml"
         self.blocks = self.path / "blocks"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from mycelnode import audit, creator
+from mycelnode import audit, creator, mesh_secret
 from mycelnode.beginning import (
     alone,
     begin,
@@ -169,6 +169,7 @@ async def _use_root(
             f"the key {mesh.device} of this device was put out of the mesh; `mycelnode leave`, then recover once more"
         )
     await creator.recover(mesh, root)
+    await mesh_secret.recover(mesh, root)
     for subject in subjects:
         statement = root_statement(
             root, REVOKE, subject, head_before(mesh.replica, subject, since_ms), "revoked by the phrase"

@@ -18,6 +18,7 @@ from mycelnode.errors import AlreadyInitialised, NotInitialised
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.paths import DataDir, sync_folder, write_durably
 from mycelnode.ports import Clock
+from mycelnode.privacy import turnstore
 
 JOINED: Final = "joined"  # the fact that keeps the invite through which the device in this folder became a member
 RESTORED_MARK: Final = b"restored"  # in the file that stands for a join under way: no device is enrolled here yet
@@ -70,5 +71,6 @@ async def _reset(mesh: Mesh) -> None:
         logstore.drop_fact(connection, ANCHORED)
         logstore.drop_fact(connection, "port")
         logstore.drop_fact(connection, JOINED)
+        turnstore.spend_all(connection)  # a clone of this folder may have counted them
 
     await mesh.database.write(store)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from mycelnode.collective.commands import PatternCommands, with_progress
+from mycelnode.collective.commands import PatternCommands
 from mycelnode.commands import Handler, MeshCommands, Request, rfc3339
 from mycelnode.encoding import peer_id
 from mycelnode.errors import ControlError, InviteError
@@ -18,6 +18,8 @@ from mycelnode.extensions import SERVICES, found
 from mycelnode.market.commands import ChainCommands
 from mycelnode.ports import Service
 from mycelnode.protocols.pairing import Invite
+from mycelnode.streaming import with_progress
+from mycelnode.turn_commands import TurnCommands
 
 if TYPE_CHECKING:
     from mycelnode.node import Node
@@ -46,8 +48,9 @@ class NodeCommands:
         patterns = PatternCommands(lambda: node.patterns)
         for kind in ("config.set", "config.unset"):
             self.commands[kind] = self._with_chain(self.commands[kind])
-        self.commands |= patterns.table() | ChainCommands(node.chain.in_force).table()
-        streams |= {name: with_progress(handler) for name, handler in patterns.long().items()}
+        turns = TurnCommands(node.mesh)
+        self.commands |= patterns.table() | ChainCommands(node.chain.in_force).table() | turns.table()
+        streams |= {name: with_progress(handler) for name, handler in (patterns.long() | turns.long()).items()}
         for name, service in node.services.items():
             for kind, handler in service.commands.items():
                 self.commands.setdefault(f"{name}.{kind}", handler)

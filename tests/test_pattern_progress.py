@@ -9,8 +9,9 @@ import trio
 import trio.testing
 
 from mycelnode.cli import _progress
-from mycelnode.collective.commands import Tell, Watcher, with_progress
+from mycelnode.collective.api import Tell
 from mycelnode.errors import BlockMissing
+from mycelnode.streaming import Watcher, with_progress
 
 
 async def test_an_error_is_never_lost() -> None:

@@ -251,8 +251,13 @@ def ask(options: Options, kind: str, /, **fields: Any) -> dict[str, Any]:
         return client.call(kind, **fields)
 
 
-def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Carry out a command on the data folder itself. Raises `DataDirBusy` while somebody else uses it."""
+def ask_offline(
+    options: Options, kind: str, fields: Mapping[str, Any], tell: Callable[[dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
+    """Carry out a command on the data folder itself; ``tell`` hears the events of one that takes long, as far as it has any here.
+
+    Raises `DataDirBusy` while somebody else uses the folder.
+    """
     if kind in READS:
         options.data.check_readable()
     else:
@@ -288,6 +293,10 @@ def ask_offline(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[
                 from mycelnode.collective.commands import commands_without_node
 
                 return await (await commands_without_node(mesh))[kind](fields)
+            if kind.startswith("interactions."):
+                from mycelnode.turn_commands import carry_out
+
+                return await carry_out(mesh, kind, fields, tell)
             return await MeshCommands(mesh).table()[kind](fields)
 
     try:
@@ -312,7 +321,7 @@ def node_client(options: Options) -> Iterator[ControlClient]:
         yield client
 
 
-def parse_since(text: str, now: datetime) -> int:
+def parse_since(text: str, now: datetime, option: str = "--since") -> int:
     """A moment in Unix milliseconds, from an RFC 3339 time, a local date and time, or a length of time before ``now``."""
     from mycelnode.config_keys import parse_duration
 
@@ -323,7 +332,7 @@ def parse_since(text: str, now: datetime) -> int:
             return int((now.timestamp() - parse_duration(text.strip().removesuffix("ago"))) * 1000)
         except ConfigError:
             raise click.BadParameter(
-                f"{text!r} is not a time such as 2026-05-01, '2026-05-01 14:30' or 2h", param_hint="--since"
+                f"{text!r} is not a time such as 2026-05-01, '2026-05-01 14:30' or 2h", param_hint=option
             ) from None
     return int((moment if moment.tzinfo else moment.astimezone()).timestamp() * 1000)
 
@@ -375,10 +384,10 @@ def read_secret(prompt: str, variable: str | None = None, *, twice: bool = False
     return read_stdin().rstrip("\r\n")
 
 
-def read_stdin(*, whole: bool = False) -> str:
-    """A line of standard input, or all of it, up to `MAX_SECRET_CHARS`. Raises `BadInput`."""
+def read_stdin(*, whole: bool = False, limit: int = MAX_SECRET_CHARS) -> str:
+    """A line of standard input, or all of it, up to ``limit`` characters. Raises `BadInput`."""
     try:
-        text = sys.stdin.read(MAX_SECRET_CHARS) if whole else sys.stdin.readline(MAX_SECRET_CHARS)
+        text = sys.stdin.read(limit) if whole else sys.stdin.readline(limit)
         text.encode()
     except UnicodeError:
         raise BadInput("standard input is not UTF-8 text") from None

@@ -5,17 +5,14 @@ Most work with or without a running node; what is not on this disk, only a node 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
-from math import inf
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from mycelnode.background import open_background
 from mycelnode.blocks import open_blocks
 from mycelnode.collective.answers import FoundPattern, PatternInfo, PatternRegistering
 from mycelnode.collective.api import FORMATS, MAX_STARS, Alone, Patterns, Tell
@@ -29,26 +26,10 @@ from mycelnode.mesh import Mesh
 from mycelnode.patterns import dagcbor
 from mycelnode.patterns.files.plain import to_plain
 from mycelnode.patterns.search import MAX_LIMIT
+from mycelnode.streaming import Long, Watcher, untold
 
 if TYPE_CHECKING:
     from mycelnode.market.trading import Trade
-
-PROGRESS_SECONDS: Final = 0.2  # between two events of one transfer
-
-
-class Watcher(Protocol):
-    """Whoever looks on while something takes long: is told of bytes, or in words what is waited for."""
-
-    def __call__(self, here: int, total: int) -> None:
-        """See `Tell`."""
-        ...
-
-    def say(self, said: str) -> None:
-        """What is waited for."""
-        ...
-
-
-Long = Callable[[Request, Watcher], Awaitable[dict[str, Any]]]
 
 
 class PatternCommands:
@@ -69,7 +50,7 @@ class PatternCommands:
             "pattern.block": self.block,
             "pattern.blocked": self.blocked,
         }
-        return quick | {name: partial(_untold, handler) for name, handler in self.long().items()}
+        return quick | {name: partial(untold, handler) for name, handler in self.long().items()}
 
     def long(self) -> dict[str, Long]:
         """Those that may have to fetch something first."""
@@ -310,61 +291,6 @@ def _amount(yocto: int | None) -> str | None:
 def _utc(time: datetime) -> str:
     """RFC 3339."""
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-# --- as streams ------------------------------------------------------------------------------------------------------------
-
-
-class _Unseen:
-    """Nobody looks on."""
-
-    def __call__(self, here: int, total: int) -> None:
-        """Nothing."""
-
-    def say(self, said: str) -> None:
-        """Nothing."""
-
-
-class _Sender:
-    """Tells whoever looks on, as often as it listens."""
-
-    def __init__(self, channel: trio.MemorySendChannel[dict[str, Any]]) -> None:
-        self._channel = channel
-        self._told = -inf  # the first word, that others are asked, comes at once
-
-    def __call__(self, here: int, total: int) -> None:
-        if trio.current_time() >= self._told + PROGRESS_SECONDS:
-            self._told = trio.current_time()
-            self._send({"event": "progress", "bytes": here, "total": total})
-
-    def say(self, said: str) -> None:
-        self._send({"event": "waiting", "said": said})
-
-    def _send(self, event: dict[str, Any]) -> None:
-        with suppress(trio.WouldBlock):  # whoever listens is slow: it gets the next one
-            self._channel.send_nowait({"type": "event", **event})
-
-
-async def _untold(handler: Long, request: Request) -> dict[str, Any]:
-    return await handler(request, _Unseen())
-
-
-def with_progress(handler: Long) -> Callable[[Request], AsyncIterator[dict[str, Any]]]:
-    """The same as a stream: events of what is here by now, and then the result."""
-
-    async def run(request: Request) -> AsyncIterator[dict[str, Any]]:
-        send, receive = trio.open_memory_channel[dict[str, Any]](1)
-
-        async def work() -> None:
-            with send:  # not `async with`: that is cancelled once the channel is closed, and the error would be lost
-                await send.send({"type": "result", **await handler(request, _Sender(send))})
-
-        async with open_background() as nursery:
-            nursery.start_soon(work)
-            async for answer in receive:
-                yield answer
-
-    return run
 
 
 async def commands_without_node(mesh: Mesh, trade: Trade | None = None) -> dict[str, Handler]:

@@ -10,7 +10,7 @@ import logging
 
 import trio
 
-from mycelnode import creator
+from mycelnode import creator, mesh_secret
 from mycelnode.anchors import CHECK_SECONDS, anchor
 from mycelnode.commands import ADDRESSES
 from mycelnode.crdt import document as ops
@@ -37,7 +37,9 @@ class Upkeep:
 
     def on_progress(self, progress: Progress) -> None:
         """Something new is on disk: a snapshot may be due, or one may wait for us."""
-        if tending.needed(self.mesh.replica) or (progress.membership_changed and creator.to_share(self.mesh)):
+        if tending.needed(self.mesh.replica) or (
+            progress.membership_changed and (creator.to_share(self.mesh) or mesh_secret.to_share(self.mesh))
+        ):
             self._wake.set()
 
     async def begin(self) -> None:
@@ -62,6 +64,7 @@ class Upkeep:
                 await self.mesh.write([ops.map_put(ADDRESSES, self.mesh.device, addrs)])
             await anchor(self.mesh)
             await creator.share(self.mesh)
+            await mesh_secret.share(self.mesh)
             await self.mesh.tend()
         except MycelError as error:
             _log.warning(

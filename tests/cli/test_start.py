@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.cli.conftest import SECONDS, environment
 
-HEAVY = ("libp2p", "numpy", "trio", "nacl", "multiaddr", "torch", "bittensor", "sqlite3", "wasmtime")
+HEAVY = ("libp2p", "numpy", "trio", "nacl", "multiaddr", "torch", "bittensor", "sqlite3", "wasmtime", "keyring")
 WATCH = f"""
 import contextlib, io, sys
 from mycelnode.cli import main
@@ -38,12 +38,21 @@ def first_heavy(*commands: str) -> str:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    groups = ("init run invite join status sync recover leave completion", "devices config audit backup")
+    groups = ("init run invite join status sync recover leave completion", "devices config audit backup interactions")
     assert first_heavy("--help", "--version", *(f"{name} --help" for name in " ".join(groups).split())) == ""
 
 
 def test_a_command_for_the_node_imports_nothing_heavy_before_it_asks(tmp_path: Path) -> None:
-    commands = ("status", "sync", "invite", "devices list", "devices revoke x", "audit verify", "config list --local")
+    commands = (
+        "status",
+        "sync",
+        "invite",
+        "devices list",
+        "devices revoke x",
+        "audit verify",
+        "config list --local",
+        "interactions list",
+    )
     assert first_heavy(*(f"{command} --data-dir {tmp_path / 'none'}" for command in commands)) == ""
 
 
