@@ -23,6 +23,7 @@ from mycelnode.backup_file import CHUNK_BYTES, STRENGTH, Opener, Sealer, new_fil
 from mycelnode.beginning import first_name
 from mycelnode.commands import RESTORED_FROM, RESTORED_NAME
 from mycelnode.config import taken_out
+from mycelnode.config_keys import SPENDERS
 from mycelnode.encoding import encode
 from mycelnode.errors import AlreadyInitialised, BackupError, MycelError, PhraseError, SchemaTooNew
 from mycelnode.identity import create_identity, mesh_id
@@ -80,9 +81,6 @@ _ENDED: Final = {  # what is under way is seen to by the device that began it, o
     "payments": "WHERE ended = 1",
     "paid_uses": "WHERE payment IN (SELECT id FROM payments WHERE ended = 1)",
 }
-SPENDER: Final = (
-    "near.spender"  # of a device alone: its key is in no backup, and two devices would disturb each other with it
-)
 _FACTS: Final = ("root", "clock", "document")
 _PIECE, _ABOUT, _CONFIG, _STATE = "piece", "about", "config.toml", "state:"
 
@@ -184,7 +182,10 @@ def restore(
                 write_durably(data.joining, RESTORED_MARK)
                 data.device_key.unlink(missing_ok=True)  # of a join that was never finished
                 identity = create_identity(data)
-                config, spender = taken_out(found.config, SPENDER)
+                config, spender = found.config, None
+                for key in SPENDERS:  # of a device alone: two would disturb each other with the same one
+                    config, named = taken_out(config, key)
+                    spender = spender or named
                 aside = _keep_aside(data, config)
                 if config:
                     write_durably(data.config, config)

@@ -13,6 +13,7 @@ from typing import Any
 
 from mycelnode import audit
 from mycelnode.anchors import anchors
+from mycelnode.config_keys import NETWORK, OF_A_NETWORK
 from mycelnode.crdt import document as ops
 from mycelnode.crdt.changelog import DeviceId, Head
 from mycelnode.crdt.statements import AWAY, MAX_NAME, REVOKE, Statement, decode_statement
@@ -280,12 +281,20 @@ class MeshCommands:
                 self.mesh.push_config()
         else:
             settings.unset_local(key)
-        return self.mesh.settings.explain(key).as_json()
+        return self._explained(key)
 
     def _after(self, key: str, value: Any) -> dict[str, Any]:
-        answer = self.mesh.settings.explain(key).as_json()
+        answer = self._explained(key)
         if answer["value"] != value:
             answer["hidden_by"] = answer["source"]
+        return answer
+
+    def _explained(self, key: str) -> dict[str, Any]:
+        """A setting that has been changed, with what else counts by that."""
+        settings = self.mesh.settings
+        answer = settings.explain(key).as_json()
+        if key == NETWORK:
+            answer["of_network"] = [settings.explain(name).as_json() for name in OF_A_NETWORK]
         return answer
 
     # --- collections ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,9 @@
 
 The node pushes the shared layer in with `Settings.set_shared`. What that says about settings that belong to a device is ignored,
 and so is what this version does not understand: other devices must not be able to stop this one.
+
+Accounts and contracts of NEAR belong to the network for which they were set (`OF_A_NETWORK`): ``near.account`` means
+``near.testnet.account`` while ``near.network`` is testnet, as the same name is a stranger's on another network.
 """
 
 from __future__ import annotations
@@ -12,9 +15,21 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from mycelnode.config_keys import KEYS, USER, Key, Scope, find_key, parse_value
+from mycelnode.config_keys import (
+    KEPT,
+    KEYS,
+    NETWORK,
+    OF_A_NETWORK,
+    USER,
+    Key,
+    Scope,
+    find_key,
+    on,
+    parse_value,
+)
 from mycelnode.errors import ConfigError
 from mycelnode.paths import DataDir, unusable, write_durably
 
@@ -70,18 +85,27 @@ class Settings:
 
     def explain(self, key: str) -> Setting:
         """The value in force, and where it comes from. Raises `ConfigError` if there is no such setting."""
-        known = find_key(key)
-        if key in self._environment:
-            value, variable = self._environment[key]
+        known, kept = find_key(key), self._kept(key)
+        _, plain = KEPT.get(kept, ("", key))
+        if plain in self._environment:
+            value, variable = self._environment[plain]
             return _setting(known, value, ENVIRONMENT, variable)
         for source, layer in ((FILE, self._file), (MESH, self._shared)):
-            if key in layer:
-                return _setting(known, layer[key], source)
+            if kept in layer:
+                return _setting(known, layer[kept], source)
         return _setting(known, known.default, DEFAULT)
 
+    def _kept(self, key: str, file: Mapping[str, Any] | None = None) -> str:
+        """Under which name a layer has a setting, of the network in force; ``file``: as that has it."""
+        if key not in OF_A_NETWORK:
+            return key
+        said = self._environment.get(NETWORK)
+        of_file = (self._file if file is None else file).get(NETWORK, KEYS[NETWORK].default)
+        return on(of_file if said is None else said[0], key)
+
     def all(self) -> list[Setting]:
-        """Every setting there is, by name, with those of the user that are set anywhere."""
-        names = {*KEYS, *self._environment, *self._file, *self._shared}
+        """Every setting there is, by name, with those of the user, and of other networks, that are set anywhere."""
+        names = {*KEYS, *self._environment, *self._file, *self._shared} - {self._kept(key) for key in OF_A_NETWORK}
         return [self.explain(name) for name in sorted(names)]
 
     def scope(self, key: str) -> Scope:
@@ -186,36 +210,74 @@ class Settings:
                 values[key] = parse_value(key, raw)
             except ConfigError as error:
                 raise ConfigError(f"{self._path}: {error}") from None
+        network = values.get(NETWORK, KEYS[NETWORK].default)
+        for key in OF_A_NETWORK:  # as people write them, below the network that they are of
+            if key in values and on(network, key) in values:
+                raise ConfigError(
+                    f"{self._path}: {key} and {on(network, key)} are the same setting: take one of them out"
+                )
+            if key in values:
+                values[on(network, key)] = values.pop(key)
         return values
 
     def _edit(self, key: str, value: Any) -> None:
-        self._read_file()  # a person may have edited it meanwhile: what is wrong now is said, not overwritten
+        file = self._read_file()  # a person may have edited it meanwhile: what is wrong now is said, not overwritten
         import tomlkit
-        from tomlkit.items import AbstractTable
 
-        document = tomlkit.parse(self._read_text())
-        *sections, last = key.split(".")
-        table: Any = document
-        for section in sections:
-            if section not in table:
-                if value is None:
-                    return
-                table[section] = tomlkit.table()
-            table = table[section]
-            if not isinstance(table, AbstractTable | dict):
-                raise ConfigError(
-                    f"{self._path}: {key} cannot be set, because {section} is a value there, not a section"
-                )
-        if value is None:
-            table.pop(last, None)
-        elif isinstance(table.get(last), dict):
-            raise ConfigError(f"{self._path}: {key} cannot be set, because it is a section there")
-        else:
-            table[last] = list(value) if isinstance(value, tuple) else value
-        write_durably(self._path.resolve(), tomlkit.dumps(document).encode())
+        text = self._read_text()
+        document, wanted = tomlkit.parse(text), dict(_flatten(tomllib.loads(text)))
+        for name, new in list(self._changes(file, document, key, value)):
+            _put(self._path, document, name, new)
+            wanted[name] = list(new) if isinstance(new, tuple) else _unwrapped(new)
+        text, wanted = tomlkit.dumps(document), {name: said for name, said in wanted.items() if said is not None}
+        try:
+            right = dict(_flatten(tomllib.loads(text))) == wanted
+        except tomllib.TOMLDecodeError:
+            right = False
+        if not right:  # there are ways to write sections that tomlkit cannot add to
+            raise ConfigError(f"{self._path}: {key} cannot be set in a file that is written so; set it there by hand")
+        write_durably(self._path.resolve(), text.encode())
         before = self._values()
         self._file = self._read_file()
         self._notify(before)
+
+    def _changes(
+        self, file: Mapping[str, Any], document: Mapping[str, Any], key: str, value: Any
+    ) -> Iterator[tuple[str, Any]]:
+        """What to write for a setting. When another network is set, what stands beside it goes into its own section first."""
+        section, before = document.get("near"), file.get(NETWORK, KEYS[NETWORK].default)
+        plain = {f"near.{name}": said for name, said in section.items()} if isinstance(section, dict) else {}
+        if key == NETWORK:
+            for name in OF_A_NETWORK:
+                if name in plain:
+                    yield name, None
+                    yield on(before, name), plain[name]
+        kept = self._kept(key, file)
+        network, name = KEPT.get(kept, ("", key))
+        yield name if name in plain and network == before else kept, value
+
+
+def _put(path: Path, document: Any, key: str, value: Any) -> None:
+    """Write a value into the file's document, or take it out: None. Raises `ConfigError`."""
+    import tomlkit
+    from tomlkit.items import AbstractTable, InlineTable
+
+    *sections, last = key.split(".")
+    table: Any = document
+    for section in sections:
+        if section not in table:
+            if value is None:
+                return
+            table[section] = tomlkit.inline_table() if isinstance(table, InlineTable) else tomlkit.table()
+        table = table[section]
+        if not isinstance(table, AbstractTable | dict):
+            raise ConfigError(f"{path}: {key} cannot be set, because {section} is a value there, not a section")
+    if value is None:
+        table.pop(last, None)
+    elif isinstance(table.get(last), dict):
+        raise ConfigError(f"{path}: {key} cannot be set, because it is a section there")
+    else:
+        table[last] = list(value) if isinstance(value, tuple) else value
 
 
 def taken_out(content: bytes, key: str) -> tuple[bytes, Any]:
@@ -234,7 +296,12 @@ def taken_out(content: bytes, key: str) -> tuple[bytes, Any]:
     if not isinstance(table, dict) or last not in table:
         return content, None
     value = table.pop(last)
-    return tomlkit.dumps(document).encode(), getattr(value, "unwrap", lambda: value)()
+    return tomlkit.dumps(document).encode(), _unwrapped(value)
+
+
+def _unwrapped(value: Any) -> Any:
+    """A plain value, also of one of tomlkit's."""
+    return value.unwrap() if hasattr(value, "unwrap") else value
 
 
 def _setting(key: Key, value: Any, source: str, variable: str = "") -> Setting:

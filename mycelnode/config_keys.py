@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 from mycelnode.errors import ConfigError
 
@@ -16,6 +16,16 @@ MAX_LIST_ITEMS = 64
 MAX_NUMBER = (1 << 53) - 1  # what every reader of JSON keeps exactly
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 USER = "user."  # below this, scripts of users keep what they like
+
+NETWORK: Final = "near.network"
+NETWORKS: Final = ("mainnet", "testnet", "devchain")
+OF_A_NETWORK: Final = ("near.account", "near.registry", "near.reputation", "near.spender")  # strangers' names elsewhere
+SPENDERS: Final = (
+    "near.mainnet.spender",
+    "near.spender",
+    "near.testnet.spender",
+    "near.devchain.spender",
+)  # real money first
 
 TRUE, FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -279,7 +289,7 @@ KEYS: Mapping[str, Key] = {
             "device",
             "the only contracts that may be called and paid, whatever near.registry says; empty: the one it says",
         ),
-        Key("near.network", one_of("mainnet", "testnet", "devchain"), "testnet", "device", "which NEAR network"),
+        Key("near.network", one_of(*NETWORKS), "testnet", "device", "which NEAR network"),
         Key("near.registry", as_account, "", "device", "the contract with the registry of patterns"),
         Key("near.reputation", as_account, "", "device", "the contract with the reputation of creators"),
         Key(
@@ -326,10 +336,24 @@ KEYS: Mapping[str, Key] = {
 }
 
 
+def on(network: str, key: str) -> str:
+    """Under which name a setting of one network is kept, such as ``near.testnet.account`` for ``near.account``."""
+    section, _, last = key.partition(".")
+    return f"{section}.{network}.{last}"
+
+
+KEPT: Final[Mapping[str, tuple[str, str]]] = {
+    on(network, key): (network, key) for network in NETWORKS for key in OF_A_NETWORK
+}
+
+
 def find_key(name: str) -> Key:
     """The setting called ``name``; any ``user.…`` is one. Raises `ConfigError` with the nearest name."""
     if name in KEYS:
         return KEYS[name]
+    if name in KEPT:
+        network, key = KEPT[name]
+        return replace(KEYS[key], name=name, about=f"{key} while near.network is {network}")
     if name.startswith(USER) and len(name) <= MAX_KEY_CHARS and KEY.fullmatch(name):
         return Key(name, as_free, None, "mesh", "yours")
     import difflib

@@ -12,6 +12,7 @@ import trio
 
 from mycelnode import audit
 from mycelnode.beginning import alone, database_files
+from mycelnode.config_keys import SPENDERS
 from mycelnode.crdt.statements import REVOKE
 from mycelnode.errors import (
     ConfigError,
@@ -59,7 +60,7 @@ async def _tell_and_leave(data: DataDir, clock: Clock, wait: float) -> dict[str,
             "device": mesh.device,
             "told": [],
             "others": len(members) - 1,
-            "spender": mesh.settings.get("near.spender") or None,
+            "spender": next(filter(None, map(mesh.settings.get, SPENDERS)), None),
         }
         if mesh.identity.device not in members:
             return left

@@ -46,13 +46,25 @@ class NodeCommands:
         }
         streams: dict[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = {"invite.wait": self._invite_and_wait}
         patterns = PatternCommands(lambda: node.patterns)
+        for kind in ("config.set", "config.unset"):
+            self.commands[kind] = self._with_chain(self.commands[kind])
         turns = TurnCommands(node.mesh)
-        self.commands |= patterns.table() | ChainCommands(lambda: node.chain).table() | turns.table()
+        self.commands |= patterns.table() | ChainCommands(node.chain.in_force).table() | turns.table()
         streams |= {name: with_progress(handler) for name, handler in (patterns.long() | turns.long()).items()}
         for name, service in node.services.items():
             for kind, handler in service.commands.items():
                 self.commands.setdefault(f"{name}.{kind}", handler)
         self.streams: Mapping[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = streams
+
+    def _with_chain(self, change: Handler) -> Handler:
+        """A change of the settings, which says so if the node goes on with what was set before."""
+
+        async def handle(request: Request) -> dict[str, Any]:
+            before = self.node.chain.outdated
+            answer, why = await change(request), self.node.chain.outdated
+            return {**answer, "note": why} if why and why != before else answer
+
+        return handle
 
     async def _status(self, request: Request) -> dict[str, Any]:
         return self.node.status()

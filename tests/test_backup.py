@@ -441,6 +441,22 @@ def test_who_paid_there_does_not_pay_here(source: tuple[DataDir, Initialised, by
     assert target.config.read_text() == said.format(""), "all else is as it was"
 
 
+def test_who_paid_there_on_any_network_does_not_pay_here(
+    source: tuple[DataDir, Initialised, bytes], tmp_path: Path
+) -> None:
+    data, _, _ = source
+    before = data.config.read_text()
+    said = '[near]\nnetwork = "testnet"\n[near.testnet]\n{}account = "fox.testnet"\n[near.mainnet]\n{}'
+    try:
+        data.config.write_text(said.format('spender = "fox.testnet"\n', f'spender = "{"b" * 64}"\n'))
+        made = create(data, PASSPHRASE, tmp_path / "x.backup", clock=CLOCK, strength=CHEAP).file
+    finally:
+        data.config.write_text(before)
+    target = DataDir(tmp_path / "new")
+    assert restore(target, made, PASSPHRASE, clock=CLOCK).spender == "b" * 64, "the one that may have real money"
+    assert target.config.read_text() == said.format("", "")
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"near = 7\n", b"[near\n", b"\xff", b"[near]\naccount = 'x'\n", b"near.spender.x = 1\n"]
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mycelnode.chain.journal import Journal
+from mycelnode.config_keys import on
 from mycelnode.mesh import Mesh
 from mycelnode.protocols.payment_journal import State
 
@@ -34,6 +35,7 @@ class Accounts:
 
     def __init__(self, mesh: Mesh, journal: Journal, network: str) -> None:
         self._mesh, self._journal, self._network = mesh, journal, network
+        self._spender = on(network, "near.spender")
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -43,7 +45,7 @@ class Accounts:
     @property
     def former(self) -> tuple[str, ...]:
         """Those that no setting names any more."""
-        now = {self._mesh.settings.get(key) for key in SETTINGS}
+        now = {self._mesh.settings.get(on(self._network, key)) for key in SETTINGS}
         return tuple(account for account in self.known if account not in now)
 
     @property
@@ -58,24 +60,24 @@ class Accounts:
 
     async def expect(self, account: str) -> None:
         """From `arrive` on it pays; with the next start, if what it is given is wanted by then."""
-        before, kept = str(self._mesh.settings.get("near.spender")), self._kept
+        before, kept = str(self._mesh.settings.get(self._spender)), self._kept
         known = (*kept.known, *(name for name in (before, account) if name))
         await self._keep(_Kept(account, before, known))
 
     async def arrive(self) -> None:
         """Who is coming pays from now on."""
         if coming := self._kept.coming:
-            self._mesh.settings.set_local("near.spender", coming)
+            self._mesh.settings.set_local(self._spender, coming)
             await self._keep(replace(self._kept, coming="", before=""))
 
     async def go_back(self, before: str) -> None:
         """Who has just arrived was given nothing in the end: ``before`` pays as before, and that one is the next to come."""
         settings = self._mesh.settings
-        failed = str(settings.get("near.spender"))
+        failed = str(settings.get(self._spender))
         if before:
-            settings.set_local("near.spender", before)
+            settings.set_local(self._spender, before)
         else:
-            settings.unset_local("near.spender")
+            settings.unset_local(self._spender)
         await self.expect(failed)
 
     async def go_on(self) -> None:
@@ -83,7 +85,7 @@ class Accounts:
         kept = self._kept
         if not kept.coming or not self.is_given(kept.coming):
             return
-        if self._mesh.settings.get("near.spender") in (kept.before, kept.coming):
+        if self._mesh.settings.get(self._spender) in (kept.before, kept.coming):
             await self.arrive()
         else:
             await self._keep(replace(kept, coming="", before=""))

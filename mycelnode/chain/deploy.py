@@ -36,6 +36,7 @@ from mycelnode.chain.keys import KeyFile, NearKey
 from mycelnode.chain.near import Block
 from mycelnode.chain.service import Chain
 from mycelnode.chain.shipped import NAMES, REGISTRY, REPUTATION, shipped
+from mycelnode.config_keys import NETWORK, on
 from mycelnode.encoding import from_base58
 from mycelnode.errors import ContractRefused, ContractWrong, DeployRefused, KeyFileError, NearRefused, OutcomeUnknown
 from mycelnode.protocols import payment_journal as kept
@@ -264,7 +265,7 @@ class Deployer:
     def _settle(self) -> None:
         """The settings name the contracts."""
         settings, asked = self._chain.mesh.settings, self.asked
-        wanted = {"near.network": asked.network} | {f"near.{name}": asked.contract(name) for name in NAMES}
+        wanted = {on(asked.network, f"near.{name}"): asked.contract(name) for name in NAMES} | {NETWORK: asked.network}
         for key, value in wanted.items():
             if settings.get(key) != value:
                 settings.set_local(key, value)

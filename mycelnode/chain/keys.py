@@ -153,8 +153,12 @@ class Credentials:
         """Keep a key, readable for this user alone; durable on return. Raises `KeyFileError` if the account has another one."""
         path = self.folder / network / f"{account_id(account)}.json"
         make_private_folder(path.parent)
-        if path.exists() and self.read(path, account).key == key:
-            return path
+        if path.exists():
+            if self.read(path, account).key == key:
+                return path
+            raise KeyFileError(
+                f"{path} has another key of {account}, perhaps of a chain that is gone, and is not overwritten: move it away if so"
+            )
         write_new(path, key.as_json(account))
         return path
 

@@ -45,6 +45,17 @@ async def refusal(near: Near, intent: Intent, key: AccessKey, block: Block) -> s
     return f"{why}; {NOTHING}" if why else ""
 
 
+async def no_account(near: Near, account: str, block: Block) -> str:
+    """The same of an account of which there is no key; nothing if it is there."""
+    return "" if await near.account(account, block.hash) else f"{missing(account)}; {NOTHING}"
+
+
+def missing(account: str, network: str = "this network") -> str:
+    """That there is no such account, and how there would be one."""
+    made = "; it is made by what is first sent to it" if is_implicit(account) else ""
+    return f"there is no account {account} on {network}{made}"
+
+
 def _of_key(intent: Intent, key: AccessKey, block: Block) -> str:
     """A key that may only call functions cannot attach even one yoctoNEAR."""
     if key.receiver is None:
@@ -64,7 +75,7 @@ def _of_key(intent: Intent, key: AccessKey, block: Block) -> str:
 async def _of_money(near: Near, intent: Intent, block: Block) -> str:
     account = await near.account(intent.account, block.hash)
     if account is None:
-        return f"there is no account {intent.account} on this network"
+        return missing(intent.account)
     gas, more = intent.gas + MARGIN, 0
     if intent.method in BATCHES:
         gas, more = gas_bought(intent), NEW_ACCOUNT if intent.method == CREATE else 0
@@ -72,7 +83,7 @@ async def _of_money(near: Near, intent: Intent, block: Block) -> str:
         gas = gas_of_transfer(intent.receiver)
         if await near.account(intent.receiver, block.hash) is None:
             if not is_implicit(intent.receiver):
-                return f"there is no account {intent.receiver} on this network"
+                return missing(intent.receiver)
             more = NEW_ACCOUNT
     kept = account.storage * YOCTO_A_BYTE if account.storage > FREE_BYTES else 0
     has = max(0, account.balance - max(0, kept - account.locked))

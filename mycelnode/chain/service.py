@@ -20,6 +20,7 @@ from mycelnode.chain.policy import Limits, Payment, Spent, Verdict, decide
 from mycelnode.chain.registry import Quote, Registered, Registry
 from mycelnode.chain.rpc import open_rpc
 from mycelnode.chain.wallet import Wallet
+from mycelnode.config_keys import NETWORK, OF_A_NETWORK, on
 from mycelnode.errors import ConfigError, MycelError, NearUnreachable, SpendingRefused, first
 from mycelnode.mesh import Mesh
 from mycelnode.protocols.payment_journal import Entry, Intent, State
@@ -28,6 +29,7 @@ Begin = Callable[[str], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 
+BEGINNING = (NETWORK, "near.rpc")  # what a chain is opened with, and keeps
 GENESIS = "near.genesis."  # the fact, with the name of the network, that keeps which chain this is
 
 
@@ -36,11 +38,12 @@ class Chain:
 
     def __init__(self, mesh: Mesh, near: Near, credentials: Credentials, poll: float) -> None:
         self.mesh, self.near, self.credentials = mesh, near, credentials
+        self._begun = [mesh.settings.get(key) for key in BEGINNING]
         self.journal = Journal(mesh.database, mesh.clock)
         self.payments = Payments(near, self.journal, credentials, mesh.clock, poll=poll)
         self.wallet = Wallet(near, credentials, poll=poll)
         self.accounts = Accounts(mesh, self.journal, near.rpc.network)
-        self.indexer = Indexer(near, lambda: self.registry, mesh.database, mesh.clock)
+        self.indexer = Indexer(near, lambda: self._registry, mesh.database, mesh.clock)
         self._problem = ""
 
     async def run(self) -> None:
@@ -53,11 +56,11 @@ class Chain:
 
     def services(self) -> dict[str, tuple[str, str]]:
         """For `mycelnode status`; nothing of payments while no account is set, and nothing waits."""
-        get, waiting = self.mesh.settings.get, len(self.journal.lines(ended=False))
+        waiting = len(self.journal.lines(ended=False))
         states = self.indexer.services()
-        if self._problem:
-            return {**states, "near": ("failed", self._problem)}
-        if not (get("near.account") or get("near.spender") or waiting):
+        if problem := self._problem or self.outdated:
+            return {**states, "near": ("failed", problem)}
+        if not (self._said("near.account") or self._said("near.spender") or waiting):
             return states
         said = [f"; {one.name} {one.said or one.wrong}" for one in self.near.rpc.servers if one.said or one.wrong]
         return {**states, "near": ("ok", f"{self.network}, {waiting} in the outbox{''.join(said)}")}
@@ -70,32 +73,59 @@ class Chain:
         return self.near.rpc.network
 
     @property
+    def outdated(self) -> str:
+        """Why nothing is done here any more: the settings name another network, or other servers, than this was opened with."""
+        network, servers = (self.mesh.settings.get(key) for key in BEGINNING)
+        if [network, servers] == self._begun:
+            return ""
+        said = f"near.network is {network} by now, and the node that is running is on {self._begun[0]}"
+        if network == self._begun[0]:
+            said = "near.rpc has other servers by now than the node that is running"
+        return f"{said}: stop it and start it again; until then it begins nothing that costs NEAR"
+
+    def in_force(self) -> Chain:
+        """This chain. Raises `ConfigError` while it is `outdated`: nobody is to pay on a network that they have just left."""
+        if why := self.outdated:
+            raise ConfigError(why)
+        return self
+
+    def get(self, key: str) -> str:
+        """One of the settings that belong to a network, as it is on this one; empty: not set. Raises as `in_force`."""
+        return self.in_force()._said(key)
+
+    def set(self, key: str, account: str) -> None:
+        """Set one of them, for this network. Raises what `Settings.set_local` raises."""
+        self.mesh.settings.set_local(on(self.network, key), account)
+
+    def _said(self, key: str) -> str:
+        return str(self.mesh.settings.get(on(self.network, key)))
+
+    @property
     def account(self) -> str:
         """Who publishes and is paid. Raises `ConfigError` if nobody is set."""
-        return self._account("near.account", "`mycelnode chain account create` makes one, `import` takes one in")
+        cure = "`mycelnode chain account create` makes one, `import` takes one in"
+        return _named("near.account", self.get("near.account"), cure)
 
     @property
     def spender(self) -> str:
         """Who pays for uses. Raises `ConfigError` if nobody is set."""
-        return str(self.mesh.settings.get("near.spender")) or self.account
+        return self.get("near.spender") or self.account
 
     @property
     def registry(self) -> Registry:
         """The registry. Raises `ConfigError` if none is set."""
-        return Registry(
-            self.near, self._account("near.registry", "`mycelnode chain deploy` sets it, or who runs one says it")
-        )
+        return self.in_force()._registry
+
+    @property
+    def _registry(self) -> Registry:
+        """The same, to be followed for as long as the node runs."""
+        cure = "`mycelnode chain deploy` sets it, or who runs one says it"
+        return Registry(self.near, _named("near.registry", self._said("near.registry"), cure))
 
     @property
     def limits(self) -> Limits:
         """What the person has set."""
-        return Limits.of(self.mesh.settings.get)
-
-    def _account(self, key: str, cure: str) -> str:
-        found = str(self.mesh.settings.get(key))
-        if not found:
-            raise ConfigError(f"{key} is not set: {cure}")
-        return account_id(found)
+        return Limits.of(lambda key: self.get(key) if key in OF_A_NETWORK else self.mesh.settings.get(key))
 
     @property
     def known(self) -> str:
@@ -117,7 +147,7 @@ class Chain:
 
     async def actions(self, account: str) -> Actions:
         """What an account of ours can do at the registry. Raises `KeyFileError`, `ConfigError`."""
-        registry = str(self.mesh.settings.get("near.registry"))
+        registry = self.get("near.registry")
         key = self.credentials.find(self.network, account).key.name
         return Actions(Signer(await self.identify(), account, key), registry, self.mesh.clock.wall())
 
@@ -125,7 +155,7 @@ class Chain:
 
     def verdict(self, amount: int, creator: str | None, calls: int = 1) -> Verdict:
         """May that be paid to the registry now?"""
-        payment = Payment(str(self.mesh.settings.get("near.registry")), amount, creator, calls)
+        payment = Payment(self.get("near.registry"), amount, creator, calls)
         return decide(self.limits, payment, self.journal.spent(self.known))
 
     def questions(self, pattern: Registered, quote: Quote, *, priced: bool = False) -> list[str]:
@@ -180,17 +210,21 @@ class Chain:
         await self.mesh.database.write(lambda connection: audit.record(connection, "payment.refused", fields, now))
 
 
+def _named(key: str, account: str, cure: str) -> str:
+    if not account:
+        raise ConfigError(f"{key} is not set: {cure}")
+    return account_id(account)
+
+
 @asynccontextmanager
 async def open_chain(
     mesh: Mesh, *, network: str | None = None, credentials: Credentials | None = None, poll: float = POLL_SECONDS
 ) -> AsyncIterator[Chain]:
     """The network of the settings, or another one. Nobody is asked anything yet."""
-    usual = mesh.settings.get("near.network")
-    async with open_rpc(network or usual, mesh.settings.get("near.rpc"), clock=mesh.clock) as rpc:
+    async with open_rpc(network or mesh.settings.get(NETWORK), mesh.settings.get("near.rpc"), clock=mesh.clock) as rpc:
         chain = Chain(mesh, Near(rpc), credentials or Credentials(), poll)
-        if chain.network == usual:  # of which the settings tell
-            try:
-                await chain.accounts.go_on()
-            except MycelError as error:
-                _log.warning("who is to pay from now on could not be kept, until the next start: %s", error)
+        try:
+            await chain.accounts.go_on()
+        except MycelError as error:
+            _log.warning("who is to pay from now on could not be kept, until the next start: %s", error)
         yield chain

@@ -13,7 +13,7 @@ from typing import Final
 from mycelnode.chain import batches
 from mycelnode.chain.gas import BATCHES
 from mycelnode.chain.near import Block, Near
-from mycelnode.chain.prechecks import RATE, refusal
+from mycelnode.chain.prechecks import RATE, no_account, refusal
 from mycelnode.chain.registry import Registry
 from mycelnode.chain.rpc import GENESIS
 from mycelnode.encoding import base58
@@ -42,8 +42,8 @@ async def sight(near: Near, entry: Entry, block: Block, valid: int) -> Sight:
             done = intent.check.met(viewed.value)
     elif intent.method in BATCHES:
         done = await batches.done(near, intent, block.hash)
-    if fresh and key is not None and not done and not why:
-        why = await refusal(near, intent, key, block)
+    if fresh and not done and not why:
+        why = await (no_account(near, intent.account, block) if key is None else refusal(near, intent, key, block))
     nonce = None if key is None else key.nonce
     passing = bool(done) and intent.method in TAKEN_BACK and await _may_be_taken_back(near, intent, block)
     over = (passing or done is False) and intent.method in TAKEN_BACK and await _is_over(near, entry, block)

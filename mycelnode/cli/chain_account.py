@@ -9,7 +9,10 @@ from typing import Any
 
 import click
 
-from mycelnode.cli._common import Options, ask, command, confirm, group, show, working
+from mycelnode.cli._common import Options, ask, command, confirm, group, plural, show, working
+
+NOTHING = "it has nothing yet: send it what may be spent"
+FILE = "its key file, which is then kept in ~/.near-credentials, too"
 
 
 @group(
@@ -24,7 +27,7 @@ def account(options: Options) -> None:
 @command(account, name="create", short_help="Make an account.")
 @click.argument("name", required=False)
 @click.option(
-    "--from", "source", metavar="ACCOUNT|FILE", help="Who makes and funds it: an account of yours, or its key file."
+    "--from", "source", metavar="ACCOUNT|FILE", help=f"Who makes and funds it: an account of yours, or {FILE}."
 )
 @click.option("--amount", metavar="NEAR", help="What it is given to begin with, such as 1.")
 @click.option("--replace", is_flag=True, help="NAME publishes and is paid from now on, in the place of another one.")
@@ -36,7 +39,7 @@ def create(options: Options, name: str | None, source: str | None, amount: str |
     fields = {"name": name, "from": _source(source), "amount": _yocto(amount), "replace": replace}
     with working("asking the network"):
         answer = ask(options, "chain.account.create", **fields)
-    show(options, answer, _say_made)
+    show(options, answer, lambda made: _say_created(made, fields))
 
 
 @command(account, name="import", short_help="Take in a key file.")
@@ -54,7 +57,7 @@ def import_(options: Options, file: Path, name: str | None, spender: bool) -> No
 
 @command(account, name="fund", short_help="Give an account of yours more.")
 @click.argument("name", metavar="[ACCOUNT]", required=False)
-@click.option("--from", "source", metavar="ACCOUNT|FILE", required=True, help="An account of yours, or its key file.")
+@click.option("--from", "source", metavar="ACCOUNT|FILE", required=True, help=f"An account of yours, or {FILE}.")
 @click.option("--amount", metavar="NEAR", required=True, help="How much, such as 1.")
 def fund(options: Options, name: str | None, source: str, amount: str) -> None:
     """Give more to an account of yours: ACCOUNT, or that which pays for uses."""
@@ -65,12 +68,18 @@ def fund(options: Options, name: str | None, source: str, amount: str) -> None:
 
 
 @command(account, name="rotate", short_help="Another spending account, with a new key.")
+@click.option("--amount", metavar="NEAR", help="How much it is given of what the one before has (default: all).")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def rotate(options: Options, yes: bool) -> None:
-    """Make another spending account with a new key, and send there what the one before has."""
-    confirm(options, "Make a new spending account, and move the money there?", yes)
+def rotate(options: Options, amount: str | None, yes: bool) -> None:
+    """Make another spending account with a new key, and send there what the one before has.
+
+    From an account that also publishes and is paid only --amount is taken.
+    """
+    fields = {"amount": _yocto(amount)}
+    question = "" if yes else _ask_rotation(_planned(options, "chain.account.rotate.plan", fields))
+    confirm(options, question, yes)
     with working("asking the network"):
-        answer = ask(options, "chain.account.rotate")
+        answer = ask(options, "chain.account.rotate", **fields)
     show(options, answer, _say_rotated)
 
 
@@ -82,10 +91,31 @@ def sweep(options: Options, name: str, yes: bool) -> None:
 
     Nothing stays there for the gas of a rating: rate before what it has paid for.
     """
-    confirm(options, f"Send all that {name} has to the account that pays now?", yes)
+    question = "" if yes else _ask_sweep(_planned(options, "chain.account.sweep.plan", {"account": name}))
+    confirm(options, question, yes)
     with working("asking the network"):
         answer = ask(options, "chain.account.sweep", account=name)
     show(options, answer, _say_swept)
+
+
+def _planned(options: Options, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    with working("asking the network"):
+        return ask(options, kind, **fields)
+
+
+def _ask_rotation(plan: Mapping[str, Any]) -> str:
+    if not int(plan["moved"]):
+        return "Make a new spending account, with nothing in it?"
+    return f"Make a new spending account, and send {_near(plan['moved'])} there from {plan['before']}?"
+
+
+def _ask_sweep(plan: Mapping[str, Any]) -> str:
+    what = f"Send {_near(plan['moved'])} from {plan['account']} to {plan['to']}"
+    return f"{what}, though {_unrated(plan)} be rated with it?" if plan["unrated"] else f"{what}?"
+
+
+def _unrated(answer: Mapping[str, Any]) -> str:
+    return f"{plural(answer['unrated'], 'use')} can still"
 
 
 # --- what people type --------------------------------------------------------------------------------------------------------
@@ -115,7 +145,7 @@ def _say_account(answer: Mapping[str, Any]) -> None:
     print(f"account  {answer['account'] or 'none yet: `mycelnode chain account create NAME`, or `import FILE`'}")
     print(f"spender  {answer['spender'] or 'none yet: `mycelnode chain account create`'}")
     for key in answer["keys"]:
-        print(f"key      {key['problem'] or key['key']}")
+        print(f"key      {key['account']}: {key['problem'] or key['key']}")
     for one in answer["former"]:
         print(f"before   {one['account']}: {_say_former(one)}")
 
@@ -127,7 +157,8 @@ def _say_former(one: Mapping[str, Any]) -> str:
     else:
         waits = f", and {_near(one['claimable'])} wait for `mycelnode chain claim`" if int(one["claimable"]) else ""
         said = f"was replaced, and has {_near(one['balance'])}{waits}"
-    return f"{said}; {one['problem'] or '`mycelnode chain account sweep` moves it to the one that pays now'}"
+    rated = f", and with it {_unrated(one)} be rated" if one["unrated"] else ""
+    return f"{said}{rated}; {one['problem'] or '`mycelnode chain account sweep` moves it to the one that pays now'}"
 
 
 def _say_made(answer: Mapping[str, Any]) -> None:
@@ -136,6 +167,15 @@ def _say_made(answer: Mapping[str, Any]) -> None:
         f"its key: {answer['file']}; whoever has that file has the money, so keep a copy, and little in the account",
         err=True,
     )
+
+
+def _say_created(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    _say_made(answer)
+    if answer["existed"]:
+        how = f"; `mycelnode chain account fund {answer['account']}` gives it more" if asked["from"] else ""
+        click.echo(f"it was there already, and was given nothing{how}", err=True)
+    elif not int(answer["given"]) and not asked["name"]:
+        click.echo(NOTHING, err=True)
 
 
 def _say_taken(answer: Mapping[str, Any]) -> None:
@@ -151,10 +191,10 @@ def _say_funded(answer: Mapping[str, Any]) -> None:
 
 def _say_rotated(answer: Mapping[str, Any]) -> None:
     _say_made(answer)
-    if answer["before"]:
+    if int(answer["moved"]):
         click.echo(f"{_near(answer['moved'])} came from {answer['before']}", err=True)
     else:
-        click.echo("it has nothing yet: send it what may be spent", err=True)
+        click.echo(NOTHING, err=True)
 
 
 def _say_swept(answer: Mapping[str, Any]) -> None:

@@ -19,7 +19,8 @@ PLANNED = "chain.deploy.plan"
     "--from",
     "source",
     metavar="ACCOUNT|FILE",
-    help="The account below which the contracts are, and which pays, or its key file (default: near.account).",
+    help="The account below which the contracts are, and which pays, or its key file, which is then kept in ~/.near-credentials,"
+    " too (default: near.account).",
 )
 @click.option("--owner", metavar="ACCOUNT", help="Who owns the contracts (default: the account below which they are).")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and what it costs, and do nothing.")

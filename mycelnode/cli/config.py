@@ -47,7 +47,7 @@ def set_(options: Options, key: str, value: str, local: bool) -> None:
 def unset(options: Options, key: str, local: bool) -> None:
     """Take a value back, so that the next layer, or the default, holds."""
     answer = ask(options, "config.unset", key=key, local=local)
-    show(options, answer, lambda found: print(f"{found['key']} is now {_shown(found)}"))
+    show(options, answer, _say_unset)
 
 
 @command(config, name="list")
@@ -86,6 +86,25 @@ def _say_set(setting: Mapping[str, Any], local: bool) -> None:
         print(f"{setting['key']} is set {where}, but hidden here: in force is {_shown(setting)}")
     else:
         print(f"{setting['key']} is now {_text(setting['value']) or 'empty'} {where}")
+    _say_what_counts(setting)
+
+
+def _say_unset(setting: Mapping[str, Any]) -> None:
+    print(f"{setting['key']} is now {_shown(setting)}")
+    _say_what_counts(setting)
+
+
+def _say_what_counts(setting: Mapping[str, Any]) -> None:
+    """Of accounts and contracts, which belong to a network; and what a running node makes of the change."""
+    if "of_network" in setting:
+        print(f"what counts on {setting['value']}: {', '.join(map(_counting, setting['of_network']))}")
+    if "note" in setting:
+        print(setting["note"])
+
+
+def _counting(setting: Mapping[str, Any]) -> str:
+    by = f" (from {setting['variable']})" if "variable" in setting else ""
+    return f"{setting['key']} {_text(setting['value']) or 'not set'}{by}"
 
 
 def _say_all(answer: Mapping[str, Any]) -> None:

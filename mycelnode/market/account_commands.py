@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import trio
 
-from mycelnode.chain.amounts import account_id, is_implicit
+from mycelnode.chain.amounts import account_id, format_near
 from mycelnode.chain.gas import MARGIN, NEW_ACCOUNT, gas_of, gas_of_transfer, paid_in_advance
 from mycelnode.chain.keys import KeyFile
+from mycelnode.chain.prechecks import missing
 from mycelnode.chain.service import Chain
 from mycelnode.collective.requests import amount, file_path, optional
 from mycelnode.commands import Handler, Request, flag, text
@@ -28,6 +29,7 @@ from mycelnode.protocols.payment_journal import Entry, State
 
 WAIT_SECONDS: Final = 60.0  # for a transfer to be final, before it is said that it goes on by itself
 ASK_SECONDS: Final = 5.0  # for what accounts have that are not used any more
+SHARES: Final = ("balance", "spendable", "claimable")  # of an account that was replaced
 LEFT_BEHIND: Final = 2 * 10**22  # yoctoNEAR that stay in an account that is replaced, for the gas of the transfer
 
 
@@ -46,7 +48,9 @@ class AccountCommands:
             "chain.account.import": self._one_at_a_time(self.import_),
             "chain.account.fund": self._one_at_a_time(self.fund),
             "chain.account.rotate": self._one_at_a_time(self.rotate),
+            "chain.account.rotate.plan": self._one_at_a_time(self.plan_rotation),
             "chain.account.sweep": self._one_at_a_time(self.sweep),
+            "chain.account.sweep.plan": self._one_at_a_time(self.plan_sweep),
             "chain.balance": self.balance,
         }
 
@@ -65,10 +69,10 @@ class AccountCommands:
         Nobody is asked anything but what those have; null while nobody answers.
         """
         chain = self._chain()
-        get = chain.mesh.settings.get
+        get = chain.get
         named = dict.fromkeys(account for account in (get("near.account"), get("near.spender")) if account)
         former: dict[str, dict[str, Any] | None] = {
-            account: {"account": account, "balance": None, "spendable": None, "claimable": None}
+            account: {**dict.fromkeys(SHARES), "account": account, "unrated": _unrated(chain, account)}
             for account in chain.accounts.former
         }
         with trio.move_on_after(ASK_SECONDS), suppress(MycelError):
@@ -88,8 +92,7 @@ class AccountCommands:
         account = optional(request, "account") or chain.spender
         found = await chain.wallet.balance(account_id(account))
         if found is None:
-            made = "; it is made by what is first sent to it" if is_implicit(account) else ""
-            raise NearRefused(f"there is no account {account} on {chain.network}{made}")
+            raise NearRefused(missing(account, chain.network))
         return {
             "account": account,
             "balance": str(found.total),
@@ -104,23 +107,28 @@ class AccountCommands:
         """A new account: ``name`` publishes and is paid; without a name it is named after its key, and pays for this device.
 
         ``from``: the account, or the key file of one, that gives it ``amount``. ``replace``: in the place of the one that
-        publishes and is paid so far.
+        publishes and is paid so far. ``given``: what it was; nothing if it ``existed``, as when the same is asked again.
         """
-        chain, name, given = self._chain(), optional(request, "name"), amount(request, "amount") or 0
-        source, get = optional(request, "from"), chain.mesh.settings.get
-        parent = None if source is None else chain.wallet.find(source)
+        chain, name, said = self._chain(), optional(request, "name"), amount(request, "amount")
+        source, get = optional(request, "from"), chain.get
+        parent, given = None if source is None else chain.wallet.find(source), said or 0
+        if parent is None and given:
+            raise ConfigError("say with --from which account gives it that")
+        if parent is not None and (said is None or not (given or name)):
+            raise ConfigError(f"say with --amount how much {parent.account} gives it")
         if name is not None:
-            before = str(get("near.account"))
+            before = get("near.account")
             if before not in ("", name) and not flag(request, "replace"):
                 raise ConfigError(
                     f"{before} publishes and is paid already, and what it has published names it; --replace puts {name} in"
                     " its place"
                 )
+            existed = await chain.wallet.balance(account_id(name)) is not None
             made = await chain.wallet.create(name, parent=parent, amount=given)
             await chain.identify()  # from then on things can be wanted while nobody answers
             await chain.accounts.remember(before, made.account)
-            chain.mesh.settings.set_local("near.account", made.account)
-            return _made(chain, made)
+            chain.set("near.account", made.account)
+            return {**_made(chain, made), "given": str(0 if existed else given), "existed": existed}
         await chain.accounts.go_on()
         if spender := get("near.spender"):
             raise ConfigError(
@@ -129,7 +137,8 @@ class AccountCommands:
             )
         if parent is not None and given:  # or an account would be set that has nothing, and another could not be made
             await chain.wallet.afford(parent.account, given)
-        return _made(chain, await self._another(chain, parent, given))
+        made = await self._another(chain, parent, given)
+        return {**_made(chain, made), "given": str(given), "existed": False}
 
     async def import_(self, request: Request) -> dict[str, Any]:
         """Take in a key file that the network knows as a full-access key; with ``spender`` its account pays for uses.
@@ -141,16 +150,15 @@ class AccountCommands:
         await chain.wallet.confirm(found)
         await chain.identify()
         taken = chain.wallet.take_in(path, found.account)
-        settings = chain.mesh.settings
-        before, kept = str(settings.get("near.account")), None
+        before, kept = chain.get("near.account"), None
         if flag(request, "spender"):
-            await chain.accounts.remember(str(settings.get("near.spender")), taken.account)
-            settings.set_local("near.spender", taken.account)
+            await chain.accounts.remember(chain.get("near.spender"), taken.account)
+            chain.set("near.spender", taken.account)
         elif before and before != taken.account:
             kept = before  # a key that is only needed here, such as an owner's, must not change who is paid
         else:
             await chain.accounts.remember(taken.account)
-            settings.set_local("near.account", taken.account)
+            chain.set("near.account", taken.account)
         return {**_made(chain, taken), "kept": kept}
 
     # --- money goes from one to the other ------------------------------------------------------------------------------------
@@ -159,7 +167,7 @@ class AccountCommands:
         """Give an account of ours, by default the one that pays for this device, ``amount`` more, ``from`` another one."""
         chain, given = self._chain(), amount(request, "amount")
         source = chain.wallet.find(text(request, "from"))
-        account = optional(request, "account") or str(chain.mesh.settings.get("near.spender"))
+        account = optional(request, "account") or chain.get("near.spender")
         if not account:
             raise ConfigError("near.spender is not set: `mycelnode chain account create` makes one")
         if account_id(account) not in {*chain.accounts.known, *_set(chain)}:
@@ -173,21 +181,66 @@ class AccountCommands:
         return {"network": chain.network, "account": account, "from": source.account, "amount": str(given)}
 
     async def rotate(self, request: Request) -> dict[str, Any]:
-        """Another spending account, named after a new key, to which what the one before has is sent."""
+        """Another spending account, named after a new key, to which what the one before has is sent, or ``amount`` of it."""
         chain = self._chain()
-        await chain.accounts.go_on()
-        before = str(chain.mesh.settings.get("near.spender"))
-        if before:
-            _refuse_under_way(chain, before)
-        left = await chain.wallet.balance(before) if before else None
-        moved = 0 if left is None else max(0, left.spendable - _left_behind(chain, before))
+        before, moved = await self._rotation(chain, request)
         source = chain.credentials.find(chain.network, before) if moved else None
         made = await self._another(chain, source, moved)
         return {**_made(chain, made), "before": before or None, "moved": str(moved)}
 
+    async def plan_rotation(self, request: Request) -> dict[str, Any]:
+        """What `rotate` would move, and from where. Nothing is made or sent."""
+        chain = self._chain()
+        before, moved = await self._rotation(chain, request)
+        return {"network": chain.network, "before": before or None, "moved": str(moved)}
+
+    async def _rotation(self, chain: Chain, request: Request) -> tuple[str, int]:
+        """Who pays so far, empty if nobody does, and how much of what it has goes to the next one."""
+        given = amount(request, "amount")
+        await chain.accounts.go_on()
+        before, publishes = (chain.get(key) for key in ("near.spender", "near.account"))
+        if not before:
+            if given:
+                raise ConfigError("near.spender is not set: `mycelnode chain account create` makes one")
+            return "", 0
+        _refuse_under_way(chain, before)
+        if given is None and before == publishes:  # all of that was never meant to lie in a spender
+            raise NearRefused(
+                f"{before} publishes and is paid, too: say with --amount how much of its money the new account is to have;"
+                " nothing was spent"
+            )
+        has = await chain.wallet.balance(before)
+        most = 0 if has is None else max(0, has.spendable - _left_behind(chain, before))
+        if given is not None and given > most:
+            raise NearRefused(
+                f"{before} can give {format_near(most)} at most, as it keeps what gas takes; nothing was spent"
+            )
+        return before, most if given is None else given
+
     async def sweep(self, request: Request) -> dict[str, Any]:
         """Send all that an account has, which this device does not use any more, to the one that pays now."""
-        chain, account = self._chain(), account_id(text(request, "account"))
+        chain = self._chain()
+        source, receiver, moved = await self._sweeping(chain, request)
+        if moved:
+            wanted = await self._send(chain, source, receiver, moved)
+            _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
+        return {"network": chain.network, "account": source.account, "to": receiver, "moved": str(moved)}
+
+    async def plan_sweep(self, request: Request) -> dict[str, Any]:
+        """What `sweep` would move, and how many uses nobody can rate afterwards. Nothing is sent."""
+        chain = self._chain()
+        source, receiver, moved = await self._sweeping(chain, request)
+        return {
+            "network": chain.network,
+            "account": source.account,
+            "to": receiver,
+            "moved": str(moved),
+            "unrated": _unrated(chain, source.account),
+        }
+
+    async def _sweeping(self, chain: Chain, request: Request) -> tuple[KeyFile, str, int]:
+        """From whom, to whom, and how much."""
+        account = account_id(text(request, "account"))
         if account not in chain.accounts.former:
             raise NearRefused(
                 f"{account} is none of the accounts that were replaced on this device; `mycelnode chain account` lists them"
@@ -198,15 +251,11 @@ class AccountCommands:
         takes = paid_in_advance(gas_of_transfer(receiver), price)
         if await chain.wallet.balance(receiver) is None:
             takes += NEW_ACCOUNT
-        moved = max(0, 0 if has is None else has.spendable - takes)
-        if moved:
-            wanted = await self._send(chain, source, receiver, moved)
-            _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
-        return {"network": chain.network, "account": account, "to": receiver, "moved": str(moved)}
+        return source, receiver, max(0, 0 if has is None else has.spendable - takes)
 
     async def _another(self, chain: Chain, source: KeyFile | None, yocto: int) -> KeyFile:
         """Another spender, which ``source`` gives so much. See `accounts` for the order."""
-        before, accounts = str(chain.mesh.settings.get("near.spender")), chain.accounts
+        before, accounts = chain.get("near.spender"), chain.accounts
         made = None
         if accounts.coming:  # its turn broke off before it was given anything
             with suppress(KeyFileError):
@@ -232,8 +281,7 @@ class AccountCommands:
 
 def _set(chain: Chain) -> set[str]:
     """Whom the settings name."""
-    get = chain.mesh.settings.get
-    return {str(get("near.account")), str(get("near.spender"))} - {""}
+    return {chain.get("near.account"), chain.get("near.spender")} - {""}
 
 
 def _refuse_under_way(chain: Chain, account: str) -> None:
@@ -248,12 +296,17 @@ def _refuse_under_way(chain: Chain, account: str) -> None:
 def _left_behind(chain: Chain, account: str) -> int:
     """yoctoNEAR that stay in an account that is replaced: for the gas of the transfer, and of a rating of what it has paid for,
     which nobody else can give. That is paid in advance; most of it comes back, for the next one."""
+    return LEFT_BEHIND + (paid_in_advance(gas_of("rate_pattern") + MARGIN) if _unrated(chain, account) else 0)
+
+
+def _unrated(chain: Chain, account: str) -> int:
+    """How many uses that an account has paid for can still be rated, as far as this device knows."""
     done = frozenset((State.DONE,))
     paid, rated = (
         sum(line.entry.intent.account == account for line in chain.journal.calls(method, done))
         for method in ("use_pattern", "rate_pattern")
     )
-    return LEFT_BEHIND + (paid_in_advance(gas_of("rate_pattern") + MARGIN) if paid > rated else 0)
+    return max(0, paid - rated)
 
 
 async def _former(chain: Chain, account: str) -> dict[str, Any] | None:
@@ -261,7 +314,7 @@ async def _former(chain: Chain, account: str) -> dict[str, Any] | None:
     found, waits = await chain.wallet.balance(account), 0
     if found is None:
         return None
-    if chain.mesh.settings.get("near.registry"):
+    if chain.get("near.registry"):
         with suppress(ContractRefused, ContractWrong):  # a setting that names no registry is said elsewhere
             waits = await chain.registry.claimable(account)
     if found.spendable <= LEFT_BEHIND and not waits:
@@ -271,6 +324,7 @@ async def _former(chain: Chain, account: str) -> dict[str, Any] | None:
         "balance": str(found.total),
         "spendable": str(found.spendable),
         "claimable": str(waits),
+        "unrated": _unrated(chain, account),
     }
 
 

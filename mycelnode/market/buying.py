@@ -92,7 +92,7 @@ class Buyer:
 
     def unable(self) -> str:
         """Why nothing can be paid here; nothing if it can."""
-        get = self._chain.mesh.settings.get
+        get = self._chain.get
         if not get("near.registry"):
             return "near.registry is not set"
         return "" if get("near.spender") or get("near.account") else "neither near.spender nor near.account is set"
@@ -228,7 +228,7 @@ class Buyer:
         `KeyFileError` if the key of the account that paid is not here any more.
         """
         chain, cid = self._chain, str(manifest.cid)
-        if not chain.mesh.settings.get("near.registry"):
+        if not chain.get("near.registry"):
             return None
         here = (chain.known, chain.registry.contract)
         entries = [line.entry for line in chain.journal.about(cid)]

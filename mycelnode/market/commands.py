@@ -148,7 +148,7 @@ class ChainCommands:
     async def claim(self, request: Request) -> dict[str, Any]:
         """Take what could not be paid out to our accounts, those that were replaced among them."""
         chain, claimed = self._chain(), dict[str, str]()
-        publishes = chain.mesh.settings.get("near.account")  # who only buys has none
+        publishes = chain.get("near.account")  # who only buys has none
         used = dict.fromkeys((chain.account if publishes else chain.spender, chain.spender))
         for account in dict.fromkeys((*used, *chain.accounts.former)):
             waiting = await chain.registry.claimable(account)

@@ -55,7 +55,7 @@ class DeployCommands:
             raise ConfigError(
                 f"the node that is running is on {chain.network}: stop it, or set near.network to {network} and start it again"
             )
-        source = optional(request, "from") or str(chain.mesh.settings.get("near.account"))
+        source = optional(request, "from") or chain.get("near.account")
         if not source:
             raise ConfigError("say with --from below which account the contracts are to be, such as fox.testnet")
         wanted = Wanted(

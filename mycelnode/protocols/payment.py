@@ -228,7 +228,8 @@ class Outbox:
         elif entry.state is State.SIGNED:
             self._judge(entry, sight)
         elif sight.nonce is None:
-            self._end(entry, State.FAILED, f"{entry.intent.account} has no such key on this network; nothing was spent")
+            why = f"{entry.intent.account} has no such key on this network; nothing was spent"
+            self._end(entry, State.FAILED, sight.refusal or why)
         elif sight.done:
             self._hold(entry, sight)
         elif sight.refusal:

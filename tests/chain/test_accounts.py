@@ -209,6 +209,71 @@ async def test_two_who_ask_at_the_same_time_make_one(bag: tuple[Purse, Node]) ->
     assert len(node.chain.accounts.known) == 1
 
 
+async def test_the_same_account_again_is_given_nothing_and_that_is_said(bag: tuple[Purse, Node]) -> None:
+    purse, node = bag
+    fields = {"name": "fox.bob.near", "from": purse.source, "amount": str(NEAR)}
+    made = await ask(node, "chain.account.create", **fields)
+    assert (made["given"], made["existed"]) == (str(NEAR), False)
+    before = purse.has("bob.near")
+    again = await ask(node, "chain.account.create", **fields)
+    assert again == {**made, "given": "0", "existed": True}
+    assert (purse.has("bob.near"), purse.has("fox.bob.near")) == (before, NEAR)
+
+
+async def test_who_gives_and_how_much_are_both_said_or_neither(bag: tuple[Purse, Node]) -> None:
+    purse, node = bag
+    for fields in ({"name": "fox.bob.near"}, {}, {"amount": "0"}):
+        with pytest.raises(ConfigError, match=r"say with --amount how much bob\.near gives it"):
+            await ask(node, "chain.account.create", **{"from": purse.source}, **fields)
+    for fields in ({"name": "fox.bob.near"}, {}):
+        with pytest.raises(ConfigError, match="say with --from which account gives it that"):
+            await ask(node, "chain.account.create", amount="1", **fields)
+    assert (await ask(node, "chain.account"))["keys"] == [], "nothing was made"
+    empty = await ask(node, "chain.account.create")
+    assert (empty["given"], empty["existed"]) == ("0", False)
+    with pytest.raises(
+        NearRefused, match=f"there is no account {empty['account']} on devchain; it is made by what is first"
+    ):
+        await ask(node, "chain.balance")
+
+
+# --- an account that publishes and pays ---------------------------------------------------------------------------------------
+
+
+async def test_who_publishes_and_pays_too_gives_another_spender_no_more_than_was_said(bag: tuple[Purse, Node]) -> None:
+    purse, node = bag
+    for fields in ({}, {"spender": True}):
+        await ask(node, "chain.account.import", path=purse.source, **fields)
+    before = purse.has("bob.near")
+    for kind in ("chain.account.rotate.plan", "chain.account.rotate"):
+        with pytest.raises(NearRefused, match=r"bob\.near publishes and is paid, too: say with --amount how much"):
+            await ask(node, kind)
+        with pytest.raises(NearRefused, match=r"bob\.near can give [\d,.]+ NEAR at most, as it keeps what gas takes"):
+            await ask(node, kind, amount=str(before))
+    assert (purse.has("bob.near"), node.mesh.settings.get("near.spender")) == (before, "bob.near")
+    plan = await ask(node, "chain.account.rotate.plan", amount=str(2 * NEAR))
+    assert plan == {"network": "devchain", "before": "bob.near", "moved": str(2 * NEAR)}
+    assert node.mesh.settings.get("near.spender") == "bob.near", "a plan makes nothing"
+    made = await ask(node, "chain.account.rotate", amount=str(2 * NEAR))
+    assert purse.has(made["account"]) == 2 * NEAR
+    assert before - 2 * NEAR - NEAR // 10 < purse.has("bob.near") < before - 2 * NEAR
+    assert (await ask(node, "chain.account"))["account"] == "bob.near"
+
+
+async def test_a_part_of_what_a_spender_has_leaves_the_rest_where_it_can_be_swept(bag: tuple[Purse, Node]) -> None:
+    purse, node = bag
+    with pytest.raises(ConfigError, match=r"near\.spender is not set: `mycelnode chain account create` makes one"):
+        await ask(node, "chain.account.rotate", amount="1")
+    first = await purse.create(node)
+    second = (await ask(node, "chain.account.rotate", amount=str(NEAR // 4)))["account"]
+    assert purse.has(second) == NEAR // 4
+    (left,) = await former(node)
+    assert (left["account"], left["unrated"], int(left["spendable"]) > NEAR // 2) == (first, 0, True)
+    plan = await ask(node, "chain.account.sweep.plan", account=first)
+    swept = await ask(node, "chain.account.sweep", account=first)
+    assert plan == {**swept, "unrated": 0}
+
+
 # --- broken off ------------------------------------------------------------------------------------------------------------------
 
 

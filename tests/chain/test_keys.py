@@ -84,7 +84,10 @@ def test_what_is_written_is_private_and_read_by_us_again(home: Path, key: NearKe
     assert credentials.find("devchain", "alice.devchain").key == key
     assert json.loads(path.read_text())["account_id"] == "alice.devchain"
     credentials.write("devchain", "alice.devchain", key)
-    with pytest.raises(KeyFileError, match="not overwritten"):
+    with pytest.raises(
+        KeyFileError,
+        match=r"alice\.devchain\.json has another key .* a chain that is gone, and is not overwritten: move it away",
+    ):
         credentials.write("devchain", "alice.devchain", NearKey.new())
 
 

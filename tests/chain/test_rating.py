@@ -54,6 +54,9 @@ async def test_offline_it_waits_for_the_account_that_paid(town: Town, monkeypatc
     assert (await town.bob.patterns.rate(cid, success=True)).queued.startswith("waits to be sent")
     (line,) = await outbox(town.bob)
     assert (line["method"], line["account"]) == ("rate_pattern", before)
+    assert [(one["account"], one["unrated"]) for one in (await ask(town.bob, "chain.account"))["former"]] == [
+        (before, 1)
+    ]
     town.proxy.down = False
     town.bob.chain.payments._hurry()
     await until(lambda: town.bob.chain.journal.lines(ended=False) == [], "it is rated once somebody answers")
@@ -61,6 +64,20 @@ async def test_offline_it_waits_for_the_account_that_paid(town: Town, monkeypatc
     town.proxy.down = True
     with pytest.raises(PaymentNeeded, match=f"each use that {before} has paid for"):
         await town.bob.patterns.rate(cid, success=True)
+
+
+async def test_that_uses_can_still_be_rated_is_said_before_the_money_for_that_is_moved(town: Town) -> None:
+    cid, _ = await town.sell()
+    for request in ("one", "two"):
+        await town.bob.patterns.use(cid, VARIABLES, yes=True, request=request)
+    before = (await ask(town.bob, "chain.account.rotate"))["before"]
+    await town.bob.patterns.rate(cid, success=True)
+    (left,) = (await ask(town.bob, "chain.account"))["former"]
+    plan = await ask(town.bob, "chain.account.sweep.plan", account=before)
+    assert (left["account"], left["unrated"], plan["unrated"]) == (before, 1, 1)
+    await town.bob.patterns.rate(cid, success=True)
+    plan = await ask(town.bob, "chain.account.sweep.plan", account=before)
+    assert (plan["account"], plan["unrated"], int(plan["moved"]) > 0) == (before, 0, True)
 
 
 async def test_without_the_key_of_who_paid_it_is_said_and_nothing_is_noted(town: Town) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Program, read_line
+from tests.cli.test_terminal import on_terminal
 
 Make = Callable[[str], Program]
 
@@ -35,6 +36,9 @@ def test_an_account_a_spender_and_what_they_have(fox: Program) -> None:
     made = fox("chain", "account", "create", "fox.bob.near", "--from", key_file(fox, "bob.near"), "--amount", "3")
     assert made.out == "fox.bob.near\n"
     assert "whoever has that file has the money" in made.err
+    again = fox("chain", "account", "create", "fox.bob.near", "--from", key_file(fox, "bob.near"), "--amount", "3")
+    gives = "was given nothing; `mycelnode chain account fund fox.bob.near` gives it more\n"
+    assert again.err.endswith(f"it was there already, and {gives}")
     spender = fox("chain", "account", "create", "--from", "fox.bob.near", "--amount", "1.5", "--json").json["account"]
     balance = fox("chain", "balance", "--json").json
     assert (balance["account"], balance["balance"]) == (spender, "1500000000000000000000000")
@@ -67,6 +71,27 @@ def test_more_for_the_spender_and_what_was_replaced_is_emptied(fox: Program) -> 
     assert fox("chain", "account", "sweep", first, "--yes").out == f"{first} has nothing that could be moved\n"
 
 
+def test_before_money_is_moved_it_is_asked_how_much_and_from_where(fox: Program) -> None:
+    bob = key_file(fox, "bob.near")
+    first = fox("chain", "account", "create", "--from", bob, "--amount", "1", "--json").json["account"]
+    with on_terminal(fox, "chain", "account", "rotate", "--amount", "0.5") as terminal:
+        terminal.wait_for(f"Make a new spending account, and send 0.5 NEAR there from {first}? [y/N]: ")
+        terminal.type("n\n")
+        assert terminal.ended() == 1
+    assert fox("chain", "account", "--json").json["spender"] == first
+    second = fox("chain", "account", "rotate", "--amount", "0.5", "--yes", "--json").json["account"]
+    known = fox("chain", "account").out.splitlines()
+    assert [line.partition(": ed25519:")[0] for line in known if line.startswith("key ")] == [f"key      {second}"]
+    with on_terminal(fox, "chain", "account", "sweep", first) as terminal:
+        terminal.wait_for(f" NEAR from {first} to {second}? [y/N]: ")
+        assert "Send 0.48" in terminal.seen
+        terminal.type("y\n")
+        assert terminal.ended() == 0
+    assert fox("chain", "account", "import", bob, "--spender").code == 0
+    assert fox("chain", "account", "import", bob).code == 0
+    assert "bob.near publishes and is paid, too: say with --amount" in fox("chain", "account", "rotate").sentence
+
+
 def test_who_is_paid_is_not_replaced_by_the_way(fox: Program) -> None:
     create = ("chain", "account", "create", "--from", key_file(fox, "bob.near"), "--amount", "1")
     assert fox(*create, "fox.bob.near").code == 0
@@ -78,6 +103,22 @@ def test_who_is_paid_is_not_replaced_by_the_way(fox: Program) -> None:
     )
     assert fox("config", "set", "near.rpc", "http://127.0.0.1:9").code == 0
     assert "before   fox.bob.near: what it has is not known, as no server answers" in fox("chain", "account").out
+
+
+def test_another_network_says_what_counts_there_and_what_a_running_node_makes_of_it(fox: Program) -> None:
+    assert fox("config", "set", "near.registry", "registry.alice.near").code == 0
+    none = "near.account not set, near.registry not set, near.reputation not set, near.spender not set"
+    fox.run_node()
+    now, counts, note = fox("config", "set", "near.network", "testnet").out.splitlines()
+    assert (now, counts) == ("near.network is now testnet on this device", f"what counts on testnet: {none}")
+    assert note == (
+        "near.network is testnet by now, and the node that is running is on devchain: stop it and start it again; until then it"
+        " begins nothing that costs NEAR"
+    )
+    assert fox("chain", "policy").sentence == note
+    back = fox("config", "set", "near.network", "devchain").out
+    assert back.endswith(none.replace("registry not set", "registry registry.alice.near") + "\n")
+    assert fox("chain", "policy").code == 0
 
 
 def test_limits_receipts_and_what_is_not_set(fox: Program) -> None:
@@ -97,6 +138,9 @@ def test_limits_receipts_and_what_is_not_set(fox: Program) -> None:
         fox("chain", "outbox", "cancel", "7", "--json").failed("NearRefused").startswith("the outbox has no number 7")
     )
     assert fox("chain", "balance", "a..b", "--json").failed("AccountRefused")
+    made = fox("chain", "account", "create")
+    assert made.err.endswith("it has nothing yet: send it what may be spent\n")
+    assert fox("config", "unset", "near.spender").code == 0
     assert "at most 24 decimals" in fox("chain", "account", "create", "--amount", "1e3").sentence
     loose = Path(key_file(fox, "carol.near"))
     loose.chmod(0o644)
