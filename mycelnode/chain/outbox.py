@@ -104,20 +104,25 @@ class Payments:
 
     @property
     def waiting(self) -> list[Entry]:
-        """What has not ended on the network that the settings name, with the last word that was said about it."""
-        here = f"{self.near.rpc.network}/"
-        names = [line.entry.intent.id for line in self.journal.lines(ended=False)]
-        found = [entry for name in names if (entry := self.entry(name)) is not None]
-        return [entry for entry in found if not entry.ended and entry.intent.network.startswith(here)]
+        """What has not ended on the network that the settings name, as the journal has it."""
+        here, lines = f"{self.near.rpc.network}/", self.journal.lines(ended=False)
+        return [line.entry for line in lines if line.entry.intent.network.startswith(here)]
 
     async def settle(self) -> None:
-        """Return once all that waits has ended, but for what was tried and cannot be sent. `run` is to run."""
+        """Return once all that waits has ended, but for what cannot be signed here. `run` is to run."""
         self._hurry()
         while True:
             poked = self._poked
-            if all(entry.signed is None and entry.said for entry in self.waiting):
+            if not any(entry.signed is not None or self._has_key(entry.intent) for entry in self.waiting):
                 return
             await poked.wait()
+
+    def _has_key(self, intent: Intent) -> bool:
+        try:
+            self._key(intent)
+        except MycelError:
+            return False
+        return True
 
     async def cancel(self, name: str, why: str) -> Entry:
         """It is not wanted any more; see `protocols.payment.Outbox.cancel`. That is kept when this returns."""
@@ -170,7 +175,6 @@ class Payments:
                 self._machine = Outbox(self.journal.live(self._network))
             except MycelError as error:
                 self._problem = str(error)
-                self._poke()
                 with trio.move_on_after(self._pause):
                     await self._poked.wait()
                 self._pause = min(2 * self._pause, LONGEST_POLL)

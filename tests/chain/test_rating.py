@@ -206,6 +206,34 @@ async def test_silence_is_waited_for_once(town: Town, monkeypatch: pytest.Monkey
     assert rated.queued.startswith("waits to be sent")
 
 
+async def test_a_rating_that_waits_goes_first(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 0.5)
+    cid, number = await town.sell()
+    for _ in range(2):
+        await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    town.proxy.down = True
+    assert (await town.bob.patterns.rate(cid, success=True)).queued.startswith("waits to be sent")
+    town.proxy.down = False
+    monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 30.0)
+    assert (await town.bob.patterns.rate(cid, success=True)).queued == "done"
+    assert receipt(town, number, (await ask(town.bob, "chain.account"))["spender"])["rated"] == 2
+
+
+async def test_what_cannot_be_signed_here_holds_nobody_up(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 0.5)
+    cid, _ = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    town.proxy.down = True
+    assert (await town.bob.patterns.rate(cid, success=True)).queued.startswith("waits to be sent")
+    spender = (await ask(town.bob, "chain.account"))["spender"]
+    (town.bob.chain.credentials.folder / "devchain" / f"{spender}.json").unlink()
+    town.proxy.down = False
+    with trio.fail_after(20):
+        await town.bob.chain.send_waiting(trio.current_time() + 300)
+    (line,) = await outbox(town.bob)
+    assert line["state"] == "waiting"
+
+
 async def test_what_was_cancelled_and_is_rated_again_counts_once(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 0.5)
     cid, _ = await town.sell()
