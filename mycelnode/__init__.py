@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         PatternSearch,
         PublishedPattern,
         RegisteredPattern,
+        RetiredPattern,
         UsedPattern,
     )
     from mycelnode.collective.api import Patterns
@@ -67,6 +68,7 @@ _HOMES = {
     "Prompt": "mycelnode.patterns.solutions",
     "PublishedPattern": "mycelnode.collective.answers",
     "RegisteredPattern": "mycelnode.collective.answers",
+    "RetiredPattern": "mycelnode.collective.answers",
     "SharedCounter": "mycelnode.shared",
     "SharedLog": "mycelnode.shared",
     "SharedMap": "mycelnode.shared",
@@ -108,6 +110,7 @@ __all__ = [
     "Prompt",
     "PublishedPattern",
     "RegisteredPattern",
+    "RetiredPattern",
     "SharedCounter",
     "SharedLog",
     "SharedMap",

@@ -102,6 +102,28 @@ class Payments:
         told = f" ({entry.said})" if entry.signed is None and entry.said and entry.said not in entry.word else ""
         raise OutcomeUnknown(f"{entry.word}{told}")
 
+    @property
+    def waiting(self) -> list[Entry]:
+        """What has not ended on the network that the settings name, as the journal has it."""
+        here, lines = f"{self.near.rpc.network}/", self.journal.lines(ended=False)
+        return [line.entry for line in lines if line.entry.intent.network.startswith(here)]
+
+    async def settle(self) -> None:
+        """Return once all that waits has ended, but for what cannot be signed here. `run` is to run."""
+        self._hurry()
+        while True:
+            poked = self._poked
+            if not any(entry.signed is not None or self._has_key(entry.intent) for entry in self.waiting):
+                return
+            await poked.wait()
+
+    def _has_key(self, intent: Intent) -> bool:
+        try:
+            self._key(intent)
+        except MycelError:
+            return False
+        return True
+
     async def cancel(self, name: str, why: str) -> Entry:
         """It is not wanted any more; see `protocols.payment.Outbox.cancel`. That is kept when this returns."""
         line = self.journal.find(name)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -283,6 +283,15 @@ class Rpc:
 
             self._poster = Poster()
         return self._poster
+
+
+@contextmanager
+def within(deadline: float) -> Iterator[None]:
+    """Who has not answered all that is asked in the block by then, on trio's clock, is as good as silent: `NearUnreachable`."""
+    with trio.move_on_at(deadline) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise NearUnreachable("no NEAR RPC server has answered in time")
 
 
 @asynccontextmanager

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from math import inf
+
+import trio
 
 from mycelnode import audit
 from mycelnode.chain.accounts import Accounts
@@ -18,7 +21,7 @@ from mycelnode.chain.near import Near
 from mycelnode.chain.outbox import POLL_SECONDS, Payments
 from mycelnode.chain.policy import Limits, Payment, Spent, Verdict, decide
 from mycelnode.chain.registry import Quote, Registered, Registry
-from mycelnode.chain.rpc import open_rpc
+from mycelnode.chain.rpc import open_rpc, within
 from mycelnode.chain.wallet import Wallet
 from mycelnode.config_keys import NETWORK, OF_A_NETWORK, on
 from mycelnode.errors import ConfigError, MycelError, NearUnreachable, SpendingRefused, first
@@ -30,6 +33,7 @@ Begin = Callable[[str], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 BEGINNING = (NETWORK, "near.rpc")  # what a chain is opened with, and keeps
+ANSWER_SECONDS = 5.0  # for a server to answer at all, where something waits to be sent
 GENESIS = "near.genesis."  # the fact, with the name of the network, that keeps which chain this is
 
 
@@ -132,11 +136,12 @@ class Chain:
         """Names the very chain, as far as anybody has said; it ends with / if nobody has."""
         return f"{self.network}/{self.near.rpc.genesis or self.mesh.fact(f'{GENESIS}{self.network}', '')}"
 
-    async def identify(self) -> str:
+    async def identify(self, deadline: float = inf) -> str:
         """Names the very chain, also while nobody answers, if somebody has before. Raises `NearUnreachable`, `NearRpcWrong`."""
         before = self.known
         try:
-            found = await self.near.rpc.identify()
+            with within(deadline):
+                found = await self.near.rpc.identify()
         except NearUnreachable:
             if before.endswith("/"):
                 raise
@@ -145,11 +150,11 @@ class Chain:
             await self.mesh.keep_fact(f"{GENESIS}{self.network}", self.near.rpc.genesis)
         return found
 
-    async def actions(self, account: str) -> Actions:
-        """What an account of ours can do at the registry. Raises `KeyFileError`, `ConfigError`."""
+    async def actions(self, account: str, deadline: float = inf) -> Actions:
+        """What an account of ours can do at the registry. Raises `KeyFileError`, `ConfigError`, and what `identify` raises."""
         registry = self.get("near.registry")
         key = self.credentials.find(self.network, account).key.name
-        return Actions(Signer(await self.identify(), account, key), registry, self.mesh.clock.wall())
+        return Actions(Signer(await self.identify(deadline), account, key), registry, self.mesh.clock.wall())
 
     # --- paying ------------------------------------------------------------------------------------------------------------------
 
@@ -203,6 +208,18 @@ class Chain:
                 raise SpendingRefused(f"{'; '.join(unasked)}; you have to say yes to {them} (--yes). Nothing was spent")
 
         return await self.payments.want(intent, about=about, creator=creator, judge=judge)
+
+    async def send_waiting(self, deadline: float) -> None:
+        """What waits in the outbox goes first, until then (trio's clock), if a server answers. Raises nothing of ours."""
+        if not self.payments.waiting:
+            return
+        try:
+            with within(min(deadline, trio.current_time() + ANSWER_SECONDS)):
+                await self.near.block()
+        except MycelError:  # as whatever is asked next will say
+            return
+        with trio.move_on_at(deadline):
+            await self.payments.settle()
 
     async def audit_refusal(self, about: str, why: str) -> None:
         """Note what was refused before it was wanted."""

@@ -317,6 +317,12 @@ def _say_draft(draft: Mapping[str, Any]) -> None:
 
 
 def _say_registering(plan: Mapping[str, Any]) -> None:
+    if plan["number"] is not None:
+        _err(
+            f"It is registered already by {plan['account']}, as number {plan['number']}, at {_near(plan['price'])}:"
+            " nothing more is said there, and nothing is taken.\n"
+        )
+        return
     _err(
         f"Registering it says on a public chain, for ever, that the account {plan['account']} made it:"
         f" its hash, the domain {plan['domain']} and the price, {_near(plan['price'])}."
@@ -335,7 +341,8 @@ def _say_published(answer: Mapping[str, Any]) -> None:
     print(answer["cid"])
     _err(f"published: {answer['told']}")
     if answer["registered"]:
-        _err(f"registered as number {answer['id']}" if answer["id"] is not None else "registered")
+        number = "" if answer["id"] is None else f" as number {answer['id']}"
+        _err(f"registered{number}: {answer['registration']}")
     elif answer["registration"]:
         _err(
             f"not registered{' yet' if answer['waiting'] else ''}: {answer['registration']} (`mycelnode chain outbox --all`)"
@@ -344,11 +351,13 @@ def _say_published(answer: Mapping[str, Any]) -> None:
 
 def _say_used(answer: Mapping[str, Any]) -> None:
     if answer["pending"]:
-        _err(f"not paid yet: {answer['pending']}; the same command again gives the pattern (`mycelnode chain outbox`)")
+        _err(f"{answer['pending']} and gives the pattern (`mycelnode chain outbox`)")
         return
     print(answer["output"])
     if int(answer["paid"]):
         _err(f"paid: {_near(answer['paid'])}")
+    elif int(answer["paid_before"]):
+        _err(f"paid before, under this name: {_near(answer['paid_before'])}; nothing was paid now")
 
 
 def _say_results(explain: bool, answer: Mapping[str, Any]) -> None:

@@ -16,10 +16,11 @@ from mycelnode.patterns.ranking import Part
 class PatternRegistering:
     """What registering a pattern says on a public chain, for ever; ``deposit``: what it takes, in yoctoNEAR.
 
-    ``replaces``: the CID of the version in whose place it comes. ``asked``: a server has said how much it takes.
+    ``replaces``: the CID of the version in whose place it comes. ``asked``: a server has said how much it takes. ``number``: it is
+    registered already, as this one and at this price, and nothing is taken.
 
     >>> (await node.patterns.preview("triage.md", register=True)).registering.deposit
-    106500000000000000000000
+    125000000000000000000000
     """
 
     account: str
@@ -29,6 +30,7 @@ class PatternRegistering:
     deposit: int
     replaces: str | None
     asked: bool
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,20 @@ class RegisteredPattern:
 
 
 @dataclass(frozen=True, slots=True)
+class RetiredPattern:
+    """A pattern that is sold no more. What was held for it is ``released``, or can be, by the same call, from ``release_from`` on.
+
+    >>> (await node.patterns.retire(cid)).released
+    False
+    """
+
+    cid: str
+    id: int
+    released: bool
+    release_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class FoundPattern:
     """A pattern that was found; ``score`` is in 0…1, and ``parts`` say in sentences how it came to that.
 
@@ -218,8 +234,8 @@ class PatternQuote:
     free, or paid already, costs 0.
 
     >>> quote = await node.patterns.quote(cid)
-    >>> if not quote.questions or input(quote.questions) == "yes":
-    ...     await node.patterns.use(cid, max_price=quote.total, yes=True)
+    >>> if not quote.questions or input(f"{'; '.join(quote.questions)}. Pay? ") == "yes":
+    ...     await node.patterns.use(cid, {"letters": "a bill"}, max_price=quote.total, yes=True)
     """
 
     cid: str
@@ -235,6 +251,7 @@ class PatternQuote:
 class UsedPattern:
     """What a pattern gave: the template filled in, the code (never run), the steps; and the yoctoNEAR ``paid`` for it.
 
+    ``paid_before``: what the same request has paid for, and was given, before; nothing is ``paid`` again then.
     ``pending``: it is not paid yet, and how that stands; there is no ``output`` then, and the same request again gives it.
 
     >>> print((await node.patterns.use(cid, {"sender": "Ada"})).output)
@@ -245,6 +262,7 @@ class UsedPattern:
     output: str
     paid: int
     pending: str = ""
+    paid_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ What is not on this disk, only a running node can fetch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from mycelnode.collective.answers import (
     PatternRegistering,
     PatternSearch,
     PublishedPattern,
+    RetiredPattern,
     UsedPattern,
 )
 from mycelnode.collective.carrying import read_car, size_of, write_car
@@ -52,18 +53,18 @@ from mycelnode.patterns.files import Draft, write_file
 from mycelnode.patterns.files.texts import write_markdown
 from mycelnode.patterns.library import Entry
 from mycelnode.patterns.manifest import MAX_SUCCESSIONS, Manifest
-from mycelnode.patterns.pattern import DOMAIN, LANGUAGE, Pattern
+from mycelnode.patterns.pattern import DOMAIN, LANGUAGE, MAX_YOCTO, Pattern
 from mycelnode.patterns.ranking import near
 from mycelnode.patterns.search import MAX_LIMIT, Query
 from mycelnode.patterns.solutions import READERS
 
 if TYPE_CHECKING:  # most of what patterns are used for needs no chain
     from mycelnode.market.buying import Buyer
-    from mycelnode.market.registering import Registrar
     from mycelnode.market.trading import Trade
 
 MAX_LISTED: Final = 999  # one less than a page of the library
 MAX_STARS: Final = 5
+WORST: Final = 1  # stars of what did not go well
 
 Format = Literal["json", "markdown", "skill", "car"]
 FORMATS: Final[tuple[Format, ...]] = ("json", "markdown", "skill", "car")
@@ -150,15 +151,15 @@ class Patterns:
         seen = self._preview(draft, new_key, register)
         if not register:
             return seen
-        plan = await self._registrar().plan(draft.said)
-        former = None if plan.former is None else plan.former.cid
-        shown = (plan.account, plan.registry, plan.domain, plan.price, plan.deposit, former, plan.asked)
+        plan = await self._chain().registrar.plan(draft.said, made=await self._keeper.find(draft, anew=new_key))
+        former, number = None if plan.former is None else plan.former.cid, None if plan.known is None else plan.known.id
+        shown = (plan.account, plan.registry, plan.domain, plan.price, plan.deposit, former, plan.asked, number)
         return replace(seen, registering=PatternRegistering(*shown))
 
-    def _registrar(self) -> Registrar:
+    def _chain(self) -> Trade:
         if self.trade is None:
             raise ConfigError("no chain is open on which a pattern could be registered")
-        return self.trade.registrar
+        return self.trade
 
     def _preview(self, draft: Draft, new_key: bool, register: bool) -> PatternPreview:
         key, former = creator.standing(self._mesh, anew=new_key), creator.current(self._mesh)
@@ -214,15 +215,38 @@ class Patterns:
             raise PatternRefused(
                 "the file, or who signs it, has changed since it was shown; nothing was made public: look again"
             )
-        plan = await self._registrar().plan(draft.said, deposit) if register else None
+        plan = None
+        if register:
+            plan = await self._chain().registrar.plan(draft.said, deposit, await self._keeper.find(draft, anew=new_key))
         made = await self._keeper.make(draft, public=True, anew=new_key)
         told = await self._others.announce(made)
         published = PublishedPattern(str(made.cid), made.pattern.version, made.privacy.mechanism, told)
         if plan is None:
             return published
-        known = await self._registrar().register(made, plan)
+        known = await self._chain().registrar.register(made, plan)
         waiting = not (known.done or known.failed)
         return replace(published, id=known.number, registered=known.done, waiting=waiting, registration=known.word)
+
+    async def price(self, cid: str, price: int) -> None:
+        """Ask another price, in yoctoNEAR a use, for a pattern that `near.account` has registered; 0 makes it free.
+
+        A server has to answer. Raises `CidRefused`, `ConfigError`, `KeyFileError`, `NearUnreachable`, `NearRefused` for what is not
+        registered any more, and `OutcomeUnknown` while it is not final: then it goes on by itself.
+        """
+        if not 0 <= price <= MAX_YOCTO:
+            raise ValueRefused("a price is in yoctoNEAR, and below 2^128")
+        await self._chain().seller.price(_cid(cid), price)
+
+    async def retire(self, cid: str) -> RetiredPattern:
+        """Sell a pattern that `near.account` has registered no more, for ever: whoever calls this has the person's consent.
+
+        The same again, 30 days later, takes back what was held for it. Raises as `price` does.
+        """
+        named = _cid(cid)
+        done = await self._chain().seller.retire(named)
+        return RetiredPattern(
+            str(named), done.number, done.released, datetime.fromtimestamp(done.release_from / 1000, UTC)
+        )
 
     async def make(self, source: Source, *, files: Mapping[str, bytes] | None = None) -> PatternInfo:
         """Make a pattern that stays among the person's devices. Raises as `publish` does."""
@@ -413,7 +437,8 @@ class Patterns:
             if not paid.done:
                 return UsedPattern(str(manifest.cid), pattern.kind, "", 0, paid.word)
             await self._used(manifest, source, again=paid.again)
-            return UsedPattern(str(manifest.cid), pattern.kind, output, paid.amount)
+            now, before = (0, paid.amount) if paid.again else (paid.amount, 0)
+            return UsedPattern(str(manifest.cid), pattern.kind, output, now, paid_before=before)
 
     async def _used(self, manifest: Manifest, source: str, *, again: bool = False) -> None:
         await self._keeper.keep(manifest, source)
@@ -433,7 +458,7 @@ class Patterns:
         return self.trade.buyer
 
     async def rate(self, cid: str, *, success: bool, stars: int | None = None) -> PatternOutcomes:
-        """Note how it went, which ranks what is found, among the person's devices. ``stars`` are 1 to 5.
+        """Note how it went, which ranks what is found, among the person's devices. ``stars`` are 1 to 5; 1 if it did not go well.
 
         A use that was paid for is rated on chain, too, in public, by the account that paid; without stars as the best or the worst.
 
@@ -444,13 +469,30 @@ class Patterns:
         known = self._info(named)
         if stars is not None and not 1 <= stars <= MAX_STARS:
             raise ValueRefused(f"a rating has 1 to {MAX_STARS} stars")
-        queued = None
+        if not success and (stars or WORST) > WORST:
+            raise ValueRefused("a use that did not go well has one star: leave the stars out, or say that it went well")
+        rated = None
         if known.price and not known.mine and self.trade is not None:
             manifest = await self._keeper.load(named)
-            queued = await self.trade.buyer.rate(manifest, success=success, stars=stars)
-        await self._keeper.rate(named, success=success, stars=stars)
+            rated = await self.trade.rater.rate(manifest, success=success, stars=stars)
+        if rated is None:
+            await self._keeper.rate(named, success=success, stars=stars)
+        else:
+            version = self._version([Cid.parse(one) for one in rated.cids], rated.since)
+            await self._keeper.rate(version, success=success, stars=stars, since=rated.since)
         count = self._keeper.outcomes(named)
-        return PatternOutcomes(count.uses, count.successes, count.failures, "" if queued is None else queued.word)
+        return PatternOutcomes(count.uses, count.successes, count.failures, "" if rated is None else rated.word)
+
+    def _version(self, versions: Sequence[Cid], since: int | None) -> Cid:
+        """Of which a rated use was: one that was rated since then, or one with a use of which nobody has said how it went."""
+        for cid in versions:
+            if since is not None and self._keeper.was_rated(cid, since):
+                return cid
+        for cid in versions:
+            known = self._keeper.outcomes(cid)
+            if known.uses > known.successes + known.failures:
+                return cid
+        return versions[0]
 
     async def keep(self, cid: str, *, progress: Tell | None = None) -> PatternInfo:
         """Keep a pattern, on all devices; fetched if it is not here. Raises as `get` does."""

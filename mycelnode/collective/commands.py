@@ -191,6 +191,7 @@ class PatternCommands:
             "output": output,
             "kind": used.kind,
             "paid": str(used.paid),
+            "paid_before": str(used.paid_before),
             "pending": used.pending or None,
         }
 

@@ -134,14 +134,31 @@ async def used(mesh: Mesh, cid: Cid) -> None:
     await mesh.write([ops.counter_add(f"{USES}{cid}", 1)])
 
 
-async def rate(mesh: Mesh, cid: Cid, *, success: bool, stars: int | None) -> None:
-    """Note how it went; who rates again means the last use. Raises what `Mesh.write` raises."""
-    told = SUCCESSES if success else FAILURES
-    known = outcomes(mesh, cid)
+async def rate(mesh: Mesh, cid: Cid, *, success: bool, stars: int | None, since: int | None = None) -> None:
+    """Note how it went; who rates again means the last use. Raises what `Mesh.write` raises.
+
+    ``since``: what was noted from then on (Unix ms) is about the same use, and is replaced.
+    """
+    known, before = outcomes(mesh, cid), None if since is None else noted(mesh, cid, since)
     operations = [
-        ops.counter_add(f"{told}{cid}", 1),
+        ops.counter_add(f"{_counter(success)}{cid}", 1),
         ops.map_put(RATINGS, str(cid), [success, stars, mesh.clock.wall()]),
     ]
-    if known.uses <= known.successes + known.failures:  # used elsewhere than through `use`
+    if before is not None:
+        operations.append(ops.counter_add(f"{_counter(before)}{cid}", -1))
+    elif known.uses <= known.successes + known.failures:  # used elsewhere than through `use`
         operations.append(ops.counter_add(f"{USES}{cid}", 1))
     await mesh.write(operations)
+
+
+def _counter(success: bool) -> str:
+    return SUCCESSES if success else FAILURES
+
+
+def noted(mesh: Mesh, cid: Cid, since: int) -> bool | None:
+    """Did it go well, by the last word on it? None: there is none, or it is older than ``since`` (Unix ms)."""
+    match mesh.replica.document.map(RATINGS).get(str(cid)):
+        case [bool(success), _, int(time)] if time >= since:
+            return success
+        case _:
+            return None

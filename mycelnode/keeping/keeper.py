@@ -101,9 +101,16 @@ class Keeper:
         """Count a use."""
         await choices.used(self.mesh, cid)
 
-    async def rate(self, cid: Cid, *, success: bool, stars: int | None) -> None:
-        """Note how it went; who rates again means the last use. Raises what `Mesh.write` raises."""
-        await choices.rate(self.mesh, cid, success=success, stars=stars)
+    async def rate(self, cid: Cid, *, success: bool, stars: int | None, since: int | None = None) -> None:
+        """Note how it went; who rates again means the last use, or with ``since`` that of which something was noted from then on.
+
+        Raises what `Mesh.write` raises.
+        """
+        await choices.rate(self.mesh, cid, success=success, stars=stars, since=since)
+
+    def was_rated(self, cid: Cid, since: int) -> bool:
+        """Was it said from then on (Unix ms) how a use of it went?"""
+        return choices.noted(self.mesh, cid, since) is not None
 
     # --- making, keeping, seeing -----------------------------------------------------------------------------------------
 
@@ -115,16 +122,28 @@ class Keeper:
         """
         async with self._settling:  # nothing is let go of between the pin and the word, and the same draft is made once
             key = await creator.obtain(self.mesh, anew=anew)
-            near = self.mesh.settings.get("near.account") or None
-            alike = self.mesh.database.look(partial(library.titled, creator=key.public, title=draft.title))
-            made = await trio.to_thread.run_sync(making.find_same, self.store, draft, alike, near)
+            made = await self._find(draft, key)
             if made is None:
-                made = await trio.to_thread.run_sync(making.sign, self.store, draft, key, self.mesh.now(), near)
+                made = await trio.to_thread.run_sync(making.sign, self.store, draft, key, self.mesh.now(), self._near)
             kind = "pattern.publish" if public else "pattern.keep"
             event = (kind, {"cid": str(made.cid), "title": made.pattern.title})
             add = choices.adding(self.mesh, PUBLISHED, made.cid) if public else []
             await self._keep(made, OWN, event, add)
         return made
+
+    async def find(self, draft: Draft, *, anew: bool = False) -> Manifest | None:
+        """What `make` would give back of a draft that was made before."""
+        key = creator.standing(self.mesh, anew=anew)
+        return None if key is None else await self._find(draft, key)
+
+    async def _find(self, draft: Draft, key: creator.Creator) -> Manifest | None:
+        alike = self.mesh.database.look(partial(library.titled, creator=key.public, title=draft.title))
+        return await trio.to_thread.run_sync(making.find_same, self.store, draft, alike, self._near)
+
+    @property
+    def _near(self) -> str | None:
+        """The account that what is made names."""
+        return self.mesh.settings.get("near.account") or None
 
     async def keep(self, manifest: Manifest, source: str) -> None:
         """Keep a pattern whose blocks are in the store. On disk when this returns; raises what `Mesh.write` raises.

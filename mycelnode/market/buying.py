@@ -1,4 +1,4 @@
-"""A use of a priced pattern is bought: the right pattern, of the right creator, within the limits, once a request; then rated.
+"""A use of a priced pattern is bought: the right pattern, of the right creator, within the limits, once a request.
 
 The order is quote, check, ask, pay, and only then is the pattern used; docs/chain.md says what each step is for.
 """
@@ -17,7 +17,7 @@ import trio
 from mycelnode.chain.amounts import format_near
 from mycelnode.chain.gas import MARGIN, USE_BURNS, gas_of, paid_in_advance
 from mycelnode.chain.journal import AGAIN, Line
-from mycelnode.chain.registry import Quote, Receipt, Registered
+from mycelnode.chain.registry import Quote, Registered
 from mycelnode.chain.service import Chain
 from mycelnode.chain.uses import Use, Uses
 from mycelnode.errors import (
@@ -29,15 +29,13 @@ from mycelnode.errors import (
     PaymentNeeded,
     SpendingRefused,
 )
+from mycelnode.market.successors import successor
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.manifest import Manifest
 from mycelnode.protocols.payment_journal import Entry, State
 
 USE: Final = "use_pattern"
 WAIT_SECONDS: Final = 60.0  # for a payment to be final, before it is said that it goes on by itself
-RATING_SECONDS: Final = 10.0  # the same of a rating
-MAYBE_PAID: Final = frozenset((State.DONE, State.UNKNOWN))  # the chain tells of which it was
-BEST, WORST = 5, 1  # stars of a use that went well, and of one that did not, where nobody gave any
 
 Say = Callable[[str], None]
 
@@ -72,7 +70,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """How a use stands. ``amount``: yoctoNEAR paid for it. ``again``: the same request had it before."""
+    """How a use stands. ``amount``: yoctoNEAR paid for it. ``again``: the same request had it before. ``word``: why not yet."""
 
     amount: int = 0
     done: bool = True
@@ -127,10 +125,11 @@ class Buyer:
         found = await registry.pattern_by_hash(manifest.near, digest)
         pattern = None if found is None else await registry.pattern(found.id)
         if pattern is None or (pattern.creator, pattern.hash) != (manifest.near, digest):
-            raise await self._refused(
-                cid,
-                f"{manifest.near}, whom it names, has not registered it at {registry.contract}, or has put another in its place",
-            )
+            later = await successor(chain, manifest.near, manifest.cid)
+            why = f"{manifest.near}, whom it names, has not registered it at {registry.contract}, or has put another in its place"
+            if later is not None:
+                why = f"{manifest.near} has put {later.cid} in its place"
+            raise await self._refused(cid, why)
         quote = await registry.quote(pattern.id, chain.spender)
         if quote.paused:
             raise await self._refused(cid, f"{registry.contract} is paused")
@@ -181,11 +180,14 @@ class Buyer:
             entry = line.entry
             if not entry.ended and wait:
                 say(f"paying {format_near(entry.intent.deposit)} on {self._chain.network}; waiting until that is final")
-                entry = await self._chain.payments.wait(entry.intent.id, WAIT_SECONDS)
+                try:
+                    entry = await self._chain.payments.wait(entry.intent.id, WAIT_SECONDS)
+                except OutcomeUnknown:
+                    raise OutcomeUnknown(_doubt(self._chain.payments.entry(entry.intent.id) or entry)) from None
             if entry.state in (State.FAILED, State.CANCELLED):
                 raise NearRefused(entry.word)
             done = entry.ended
-            yield Paid(entry.intent.deposit if done else 0, done, use.served, entry.word)
+            yield Paid(entry.intent.deposit if done else 0, done, use.served, "" if done else _doubt(entry))
             if done:
                 await self._uses.serve(use)
 
@@ -219,86 +221,17 @@ class Buyer:
         await self._chain.audit_refusal(cid, why)
         return kind(f"this pattern was not bought: {why}; nothing was spent")
 
-    # --- rating ------------------------------------------------------------------------------------------------------------------
 
-    async def rate(self, manifest: Manifest, *, success: bool, stars: int | None) -> Entry | None:
-        """Have a use rated on chain, by the account that paid for it; None: none was paid for, so there is nothing to rate there.
-
-        What is known here is enough while no server answers. Raises `PaymentNeeded` if each paid use is rated already, and
-        `KeyFileError` if the key of the account that paid is not here any more.
-        """
-        chain, cid = self._chain, str(manifest.cid)
-        if not chain.get("near.registry"):
-            return None
-        here = (chain.known, chain.registry.contract)
-        entries = [line.entry for line in chain.journal.about(cid)]
-        lines = [one for one in entries if (one.intent.network, one.intent.receiver) == here]
-        bought = [entry for entry in lines if entry.intent.method == USE and entry.state in MAYBE_PAID]
-        rated = [entry for entry in lines if entry.intent.method == "rate_pattern"]
-        if any(not entry.ended for entry in rated):
-            raise await self._unrated(cid, "a rating of it is under way, and goes first")
-        number = await self._number(manifest, bought)
-        if number is None:
-            return None
-        payers = dict.fromkeys(entry.intent.account for entry in bought)
-        if not self.unable():
-            payers[chain.spender] = None  # which may have paid by another device, or before this folder was made
-        found = {account: await self._receipt(number, account, bought, rated) for account in payers}
-        payer = next((account for account, receipt in found.items() if receipt.rated < receipt.uses), None)
-        if payer is None:
-            used = [account for account, receipt in found.items() if receipt.uses]
-            if not used or await self._is_free_by_now(number):
-                return None
-            raise await self._unrated(
-                cid, f"each use that {' or '.join(used)} has paid for can be rated once, and none is left"
-            )
-        intent = (await chain.actions(payer)).rate(
-            number, found[payer], success=success, rating=stars or (BEST if success else WORST)
-        )
-        entry = await chain.want(intent, about=cid)
-        try:
-            entry = await chain.payments.wait(entry.intent.id, RATING_SECONDS)
-        except OutcomeUnknown:  # by now it may be signed, or sent
-            entry = chain.payments.entry(entry.intent.id) or entry
-        if entry.ended and entry.state is not State.DONE:
-            raise NearRefused(entry.word)
-        return entry
-
-    async def _number(self, manifest: Manifest, bought: Sequence[Entry]) -> int | None:
-        """Under which the registry has a pattern: that of the payments, or what a server says."""
-        if bought:
-            return int(json.loads(bought[0].intent.args)["id"])
-        if manifest.near is None:
-            return None
-        try:
-            found = await self._chain.registry.pattern_by_hash(manifest.near, manifest.cid.digest.hex())
-        except NearUnreachable:  # nobody here has paid for it, as far as is known
-            return None
-        return None if found is None else found.id
-
-    async def _receipt(self, number: int, account: str, bought: Sequence[Entry], rated: Sequence[Entry]) -> Receipt:
-        """The uses of an account; while no server answers, those that this device knows to be done."""
-        try:
-            told = await self._chain.registry.receipt(number, account)
-        except NearUnreachable:
-            done = [
-                sum((entry.intent.account, entry.state) == (account, State.DONE) for entry in entries)
-                for entries in (bought, rated)
-            ]
-            return Receipt(done[0], done[1], None, None)
-        return told or Receipt(0, 0, None, None)
-
-    async def _is_free_by_now(self, number: int) -> bool:
-        """Can its uses have been free since the last one that was paid for?"""
-        try:
-            pattern = await self._chain.registry.pattern(number)
-        except NearUnreachable:
-            return False
-        return pattern is not None and not pattern.price
-
-    async def _unrated(self, cid: str, why: str) -> PaymentNeeded:
-        await self._chain.audit_refusal(cid, why)
-        return PaymentNeeded(f"this pattern was not rated: {why}")
+def _doubt(entry: Entry) -> str:
+    """A sentence on a use that is not known to be paid, and what leads on."""
+    if entry.state is State.WAITING:
+        how = f"this use is not paid yet: it {entry.word}"
+    elif entry.spent_at is not None:
+        how = f"the payment for this use {entry.word}"
+    else:
+        how = f"whether this use was paid is {entry.word}"
+    said = f" ({entry.said})" if entry.said and entry.said not in entry.word else ""
+    return f"{how}{said}; the same command goes on with it"
 
 
 def _was_done(line: Line, quote: Quote) -> bool:

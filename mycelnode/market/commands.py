@@ -9,10 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+import trio
+
 from mycelnode.background import open_background
 from mycelnode.chain.journal import Line
 from mycelnode.chain.policy import DAY_MS
-from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain, open_chain
 from mycelnode.collective.requests import amount, canonical, whole
 from mycelnode.commands import Handler, Request, flag, rfc3339
@@ -20,15 +21,29 @@ from mycelnode.errors import ControlError, NearRefused, OutcomeUnknown
 from mycelnode.market.account_commands import AccountCommands
 from mycelnode.market.deploy_commands import PLAN, DeployCommands, network_of
 from mycelnode.market.receipts import PAGE, page
+from mycelnode.market.selling import Seller
 from mycelnode.mesh import Mesh
 from mycelnode.patterns.cid import Cid
-from mycelnode.protocols.payment_journal import Entry, Intent, State
+from mycelnode.protocols.payment_journal import Entry, State
 
 WAIT_SECONDS: Final = 60.0  # for something to be done on chain, before it is said that it goes on by itself
 CANCEL_SECONDS: Final = 15.0
-RELEASE_WAIT_MS: Final = (
-    30 * DAY_MS
-)  # from retiring a pattern until what is held for it can be taken back, as the contract has it
+SENDING_SECONDS: Final = 10.0  # for what waits to be done, before a command that asks a server goes on without it
+SEND_NOTHING: Final = frozenset((PLAN, "chain.policy", "chain.outbox", "chain.receipts"))  # not even what waits
+SEND_FIRST: Final = frozenset(
+    (
+        "chain.account",
+        "chain.account.create",
+        "chain.account.fund",
+        "chain.account.import",
+        "chain.account.rotate",
+        "chain.account.sweep",
+        "chain.balance",
+        "chain.claim",
+        "pattern.price",
+        "pattern.retire",
+    )
+)
 SHOWN: Final = 1_000  # lines at once
 
 
@@ -106,44 +121,21 @@ class ChainCommands:
 
     async def price(self, request: Request) -> dict[str, Any]:
         """Ask another price for a pattern of ours: ``price`` in yoctoNEAR."""
-        chain, price = self._chain(), amount(request, "price")
+        price = amount(request, "price")
         if price is None:
             raise ControlError("the request needs a text field 'price'")
-        cid, pattern = await self._registered(chain, request)
-        if pattern.retired_at is not None:
-            raise NearRefused(f"{cid} is retired: nobody can use it any more")
-        await self._done(chain, (await chain.actions(chain.account)).price(pattern, price), cid)
-        return {"cid": cid, "id": pattern.id, "price": str(price)}
+        cid = canonical(request)
+        number = await Seller(self._chain()).price(Cid.parse(cid), price)
+        return {"cid": cid, "id": number, "price": str(price)}
 
     async def retire(self, request: Request) -> dict[str, Any]:
         """Sell a pattern of ours no more; again, 30 days later, take back what is held for it.
 
         ``released`` is whether that was done, ``release_from`` from when on it can be.
         """
-        chain = self._chain()
-        cid, pattern = await self._registered(chain, request)
-        actions, retired = await chain.actions(chain.account), pattern.retired_at
-        if retired is None:
-            await self._done(chain, actions.retire(pattern), cid)
-            _, pattern = await self._registered(chain, request)
-            retired = pattern.retired_at or 0
-        release_from = retired // 1_000_000 + RELEASE_WAIT_MS
-        released = (await chain.near.block()).time // 1_000_000 >= release_from
-        if released:
-            await self._done(chain, actions.release(pattern), cid)
-        return {"cid": cid, "id": pattern.id, "released": released, "release_from": rfc3339(release_from)}
-
-    async def _registered(self, chain: Chain, request: Request) -> tuple[str, Registered]:
-        """The pattern of ours that a request means."""
-        cid, account = canonical(request), chain.account
-        found = await chain.registry.pattern_by_hash(account, Cid.parse(cid).digest.hex())
-        if found is None:
-            raise NearRefused(f"{account} has not registered {cid} at {chain.registry.contract}")
-        return cid, found
-
-    async def _done(self, chain: Chain, intent: Intent, cid: str) -> Entry:
-        wanted = await chain.want(intent, about=cid)
-        return _ended(await chain.payments.wait(wanted.intent.id, WAIT_SECONDS))
+        cid = canonical(request)
+        done = await Seller(self._chain()).retire(Cid.parse(cid))
+        return {"cid": cid, "id": done.number, "released": done.released, "release_from": rfc3339(done.release_from)}
 
     async def claim(self, request: Request) -> dict[str, Any]:
         """Take what could not be paid out to our accounts, those that were replaced among them."""
@@ -191,6 +183,8 @@ def _line(chain: Chain, line: Line) -> dict[str, Any]:
 async def ask_without_node(mesh: Mesh, kind: str, request: Request) -> dict[str, Any]:
     """Carry a command out on the data folder itself; its lock is held. What is not done by then waits for the next time."""
     async with open_chain(mesh, network=network_of(kind, request)) as chain, open_background() as nursery:
-        if kind != PLAN:  # which sends nothing, not even what waits
+        if kind not in SEND_NOTHING:
             nursery.start_soon(chain.run)
+        if kind in SEND_FIRST:
+            await chain.send_waiting(trio.current_time() + SENDING_SECONDS)
         return await ChainCommands(lambda: chain).table()[kind](request)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from mycelnode.chain.actions import ONE_CALL, TWO_CALLS
 from mycelnode.chain.amounts import format_near
+from mycelnode.chain.prechecks import NOTHING as NOTHING_SPENT
+from mycelnode.chain.prechecks import refusal
 from mycelnode.chain.registry import Registered
 from mycelnode.chain.service import Chain
 from mycelnode.errors import (
@@ -34,7 +37,8 @@ NOTHING: Final = "nothing was made public"
 class Plan:
     """What registering will say to everybody, and ``deposit``, what it takes in yoctoNEAR.
 
-    ``former``: what it takes the place of. ``asked``: a server has said so.
+    ``former``: what it takes the place of. ``asked``: a server has said so. ``known``: it is registered already, and nothing is
+    to be done.
     """
 
     account: str
@@ -44,6 +48,7 @@ class Plan:
     deposit: int
     former: Registered | None
     asked: bool
+    known: Registered | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,13 @@ class Registrar:
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
 
-    async def plan(self, said: Mapping[str, Any], agreed: int | None = None) -> Plan:
+    async def plan(self, said: Mapping[str, Any], agreed: int | None = None, made: Manifest | None = None) -> Plan:
         """What registering the pattern of a draft will take; ``said`` has its fields, ``agreed`` is the most that it may take.
 
-        Raises `ConfigError`, `KeyFileError`, `SpendingRefused`, `NearRefused`, `NearUnreachable` before anything is public.
+        ``made``: the pattern, if it was made of that draft before. Raises `ConfigError`, `KeyFileError`, `SpendingRefused`,
+        `NearRefused`, `NearUnreachable` before anything is public.
         """
-        chain = self._chain
+        chain, known = self._chain, None
         account, registry, former = chain.account, chain.registry, None
         deposit, asked, replaced = UNASKED_DEPOSIT, True, said.get("supersedes")
         try:
@@ -81,7 +87,9 @@ class Registrar:
             if info.paused:
                 raise NearRefused(f"{registry.contract} is paused, so nothing can be registered now; {NOTHING}")
             deposit = info.pattern_total
-            if replaced is not None:
+            if made is not None:
+                known = await registry.pattern_by_hash(account, made.cid.digest.hex())
+            if replaced is not None and known is None:
                 former = await registry.pattern_by_hash(account, replaced.digest.hex())
         except NearUnreachable as error:
             if replaced is not None:
@@ -91,6 +99,12 @@ class Registrar:
             asked = False
         except (ContractRefused, NearRpcWrong) as error:
             raise NearRefused(f"{error}; {NOTHING}") from error
+        if known is not None:
+            if known.retired_at is not None:
+                raise NearRefused(
+                    f"{known.cid} is retired for ever, and cannot be registered again; nothing was changed"
+                )
+            return Plan(account, registry.contract, known.domain, known.price, 0, None, asked, known)
         price = int(said.get("price", 0))
         if former is not None:
             deposit = ONE_CALL if former.price == price else TWO_CALLS
@@ -100,6 +114,9 @@ class Registrar:
             )
         plan = Plan(account, registry.contract, said["domain"], price, deposit, former, asked)
         await self._check(plan, agreed)
+        if asked:
+            with suppress(NearUnreachable):  # then it waits, and is looked at again before it is sent
+                await self._precheck(plan)
         return plan
 
     async def _check(self, plan: Plan, agreed: int | None) -> None:
@@ -120,11 +137,33 @@ class Registrar:
             await self._chain.audit_refusal("", why)
             raise SpendingRefused(f"{why}, and {NOTHING}")
 
+    async def _precheck(self, plan: Plan) -> None:
+        """What would keep it from being sent, as that the account has too little, is said while nothing is public."""
+        near = self._chain.near
+        intent = await self._intent(plan, "", "")  # of which pattern it is makes no difference
+        try:
+            block = await near.block()
+            key = await near.access_key(intent.account, intent.key, block.hash)
+            if key is None:
+                why = f"{intent.account} has no such key on this network"
+            else:
+                why = await refusal(near, intent, key, block)
+        except (NearRefused, NearRpcWrong) as error:
+            why = str(error)
+        if why:
+            raise NearRefused(f"{why.removesuffix(f'; {NOTHING_SPENT}')}; {NOTHING}")
+
     async def register(self, manifest: Manifest, plan: Plan) -> Registration:
         """Have it done; if a server answers, wait for it a while. The outbox goes on by itself. Raises nothing of ours."""
-        chain, cid = self._chain, str(manifest.cid)
+        chain, cid, known = self._chain, str(manifest.cid), plan.known
+        if known is not None:
+            return Registration(
+                True, False, known.id, f"it was already, at {format_near(known.price)}; nothing was taken"
+            )
         try:
-            wanted = await chain.want(await self._intent(manifest, plan), about=cid)
+            if manifest.near != plan.account:
+                raise PatternRefused(f"it names {manifest.near or 'no account'}, and {plan.account} was to register it")
+            wanted = await chain.want(await self._intent(plan, manifest.cid.digest.hex(), cid), about=cid)
             ended = await chain.payments.wait(wanted.intent.id, WAIT_SECONDS if plan.asked else 0)
         except OutcomeUnknown as error:
             return Registration(False, False, None, str(error))
@@ -143,10 +182,7 @@ class Registrar:
     def _is_under_way(self, cid: str) -> bool:
         return any(not line.entry.ended for line in self._chain.journal.about(cid))
 
-    async def _intent(self, manifest: Manifest, plan: Plan) -> Intent:
-        digest, cid = manifest.cid.digest.hex(), str(manifest.cid)
-        if manifest.near != plan.account:
-            raise PatternRefused(f"it names {manifest.near or 'no account'}, and {plan.account} was to register it")
+    async def _intent(self, plan: Plan, digest: str, cid: str) -> Intent:
         actions, former = await self._chain.actions(plan.account), plan.former
         if former is None:
             return actions.register(digest, cid, plan.domain, plan.price, plan.deposit)

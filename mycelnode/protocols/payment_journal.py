@@ -153,7 +153,12 @@ class Entry:
             case State.SIGNED if self.spent_at is not None:
                 return f"was taken by the network at height {self.spent_at}; what became of it is being asked"
             case State.SIGNED if self.signed is not None:
-                return f"unknown until height {self.signed.until + 1}"
+                unknown = f"unknown until height {self.signed.until + 1}"
+                if self.cancelling:
+                    return (
+                        f"{self.why}, and its nonce is to be burnt; whether it was carried out before that is {unknown}"
+                    )
+                return unknown
             case State.DONE:
                 return "done"
             case _:

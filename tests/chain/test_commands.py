@@ -203,7 +203,9 @@ async def test_what_waits_is_shown_and_cancelled(tmp_path: Path, monkeypatch: py
             await ask(node, "chain.account.rotate")
         await ask(node, "config.unset", key="near.spender")
         cancelled = await ask(node, "chain.outbox.cancel", no=line["no"])
-        assert cancelled["word"] == line["word"], "nobody has said yet that it was not carried out"
+        assert cancelled["word"] == (
+            f"you cancelled it, and its nonce is to be burnt; whether it was carried out before that is {line['word']}"
+        ), "nobody has said yet that it was not carried out"
         proxy.faults.clear()
         assert (await node.chain.payments.wait(entry.intent.id, SECONDS)).state is State.CANCELLED
         with pytest.raises(NearRefused, match="has no number 99"):

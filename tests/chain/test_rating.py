@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
-from mycelnode.errors import KeyFileError, NearRefused, PaymentNeeded
+from mycelnode.errors import KeyFileError, NearRefused, PaymentNeeded, ValueRefused
 from mycelnode.protocols.payment_journal import State
 from tests.chain.faults import LOST
 from tests.chain.market import NEAR
@@ -46,7 +49,7 @@ async def test_what_an_account_paid_that_was_replaced_it_still_rates(town: Town)
 
 
 async def test_offline_it_waits_for_the_account_that_paid(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mycelnode.market.buying.RATING_SECONDS", 0.3)
+    monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 0.3)
     cid, number = await town.sell()
     await town.bob.patterns.use(cid, VARIABLES, yes=True)
     before = (await ask(town.bob, "chain.account.rotate"))["before"]
@@ -131,7 +134,7 @@ async def test_without_a_registry_it_is_noted_among_the_devices(town: Town) -> N
 async def test_what_was_sent_is_not_said_to_wait(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     cid, _ = await town.sell()
     await town.bob.patterns.use(cid, VARIABLES, yes=True)
-    monkeypatch.setattr("mycelnode.market.buying.RATING_SECONDS", 3.0)
+    monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 3.0)
     town.proxy.faults["send_tx"] = [LOST] * 10_000
     assert (await town.bob.patterns.rate(cid, success=True)).queued.startswith("unknown until height")
     (line,) = await outbox(town.bob)
@@ -149,3 +152,122 @@ async def test_what_the_other_contract_would_refuse_is_not_sent(town: Town) -> N
     await chain.call(chain.root, reputation, "resume", deposit=1)
     assert (await town.bob.patterns.rate(cid, success=True)).queued == "done"
     assert receipt(town, number, (await ask(town.bob, "chain.account"))["spender"])["rated"] == 1
+
+
+async def test_uses_and_ratings_count_by_the_number_whichever_version_was_bought(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ratings given offline, of a version that took the place of another one: each is a rating that was not given before."""
+    monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 3.0)
+    cid, number = await town.sell()
+    for _ in range(2):
+        await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    assert (await town.bob.patterns.rate(cid, success=True)).queued == "done"
+    later, _ = await town.sell(title="Sort the post well", supersedes=cid)
+    await town.bob.patterns.use(later, VARIABLES, yes=True)
+    spender = (await ask(town.bob, "chain.account"))["spender"]
+    for rated in (2, 3):
+        town.proxy.down = True
+        assert (await town.bob.patterns.rate(later, success=True)).queued.startswith("waits to be sent")
+        assert [line["method"] for line in await outbox(town.bob)] == ["rate_pattern"]
+        town.proxy.down = False
+        town.bob.chain.payments._hurry()
+        await until(lambda: town.bob.chain.journal.lines(ended=False) == [], "it is rated once somebody answers")
+        assert receipt(town, number, spender)["rated"] == rated
+    town.proxy.down = True
+    with pytest.raises(
+        PaymentNeeded, match=f"each use that {spender} has paid for can be rated once, and none is left"
+    ):
+        await town.bob.patterns.rate(later, success=True)
+    counts = {one.cid: (one.uses, one.successes) for one in (await town.bob.patterns.list()).patterns}
+    assert counts == {cid: (2, 2), later: (1, 1)}, "no use is made up: a rating counts for the version that was used"
+
+
+async def test_a_server_that_does_not_know_of_the_last_rating_does_not_have_the_next_one_lost(town: Town) -> None:
+    cid, number = await town.sell()
+    for _ in range(2):
+        await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    before = receipt(town, number, (await ask(town.bob, "chain.account"))["spender"])
+    assert (await town.bob.patterns.rate(cid, success=True)).queued == "done"
+    old = {"result": list(json.dumps(before).encode()), "logs": [], "block_height": 1, "block_hash": "1" * 32}
+    town.proxy.faults["call_function"] = [old]
+    with pytest.raises(NearRefused, match="does not know of the last rating yet; ask again, nothing was rated"):
+        await town.bob.patterns.rate(cid, success=True)
+    assert (await town.bob.patterns.list()).patterns[0].successes == 1
+    assert (await town.bob.patterns.rate(cid, success=True)).queued == "done"
+
+
+async def test_two_ratings_at_the_same_time_are_two(town: Town) -> None:
+    cid, number = await town.sell()
+    for _ in range(2):
+        await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(partial(town.bob.patterns.rate, cid, success=True))
+    assert receipt(town, number, (await ask(town.bob, "chain.account"))["spender"])["rated"] == 2
+
+
+async def test_silence_is_waited_for_once(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who accepts a connection and says nothing is given up after one time for all that is asked, and the rating waits."""
+    monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 1.0)
+    cid, _ = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+
+    async def silent(name: str, request: object) -> None:
+        await trio.sleep_forever()
+
+    town.proxy.before = silent
+    town.bob.chain.near.rpc.servers[0].checked = False  # as in a program that has just begun
+    with trio.fail_after(5):
+        rated = await town.bob.patterns.rate(cid, success=True)
+    assert rated.queued.startswith("waits to be sent")
+
+
+async def test_a_rating_that_waits_goes_first(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 0.5)
+    cid, number = await town.sell()
+    for _ in range(2):
+        await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    town.proxy.down = True
+    assert (await town.bob.patterns.rate(cid, success=True)).queued.startswith("waits to be sent")
+    town.proxy.down = False
+    monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 30.0)
+    assert (await town.bob.patterns.rate(cid, success=True)).queued == "done"
+    assert receipt(town, number, (await ask(town.bob, "chain.account"))["spender"])["rated"] == 2
+
+
+async def test_what_cannot_be_signed_here_holds_nobody_up(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 0.5)
+    cid, _ = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    town.proxy.down = True
+    assert (await town.bob.patterns.rate(cid, success=True)).queued.startswith("waits to be sent")
+    spender = (await ask(town.bob, "chain.account"))["spender"]
+    (town.bob.chain.credentials.folder / "devchain" / f"{spender}.json").unlink()
+    town.proxy.down = False
+    with trio.fail_after(20):
+        await town.bob.chain.send_waiting(trio.current_time() + 300)
+    (line,) = await outbox(town.bob)
+    assert line["state"] == "waiting"
+
+
+async def test_what_was_cancelled_and_is_rated_again_counts_once(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mycelnode.market.rating.RATING_SECONDS", 0.5)
+    cid, _ = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    town.proxy.down = True
+    for success, counts in ((True, (1, 1, 0)), (True, (1, 1, 0)), (False, (1, 0, 1))):
+        rated = await town.bob.patterns.rate(cid, success=success)
+        assert (rated.uses, rated.successes, rated.failures) == counts
+        (line,) = await outbox(town.bob)
+        assert (await ask(town.bob, "chain.outbox.cancel", no=line["no"]))["state"] == "cancelled"
+
+
+async def test_what_did_not_go_well_has_no_stars(town: Town) -> None:
+    cid, _ = await town.sell()
+    await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    with pytest.raises(ValueRefused, match="a use that did not go well has one star"):
+        await town.bob.patterns.rate(cid, success=False, stars=5)
+    assert not any(line["method"] == "rate_pattern" for line in await outbox(town.bob, all=True))
+    assert (await town.bob.patterns.list()).patterns[0].failures == 0
+    assert (await town.bob.patterns.rate(cid, success=False, stars=1)).queued == "done"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,13 @@ async def test_a_pattern_that_was_replaced_is_not_bought(town: Town) -> None:
         await town.bob.patterns.use(cid, VARIABLES, yes=True)
     assert len(refusals(town.bob)) == 1
     await hand_over(town.alice, town.bob, made.cid, town.folder)
+    with pytest.raises(PaymentNeeded, match=f"alice.near has put {made.cid} in its place; nothing was spent"):
+        await town.bob.patterns.use(cid, VARIABLES, yes=True)
+    for call in (partial(town.alice.patterns.price, price=PRICE), town.alice.patterns.retire):
+        with pytest.raises(
+            NearRefused, match=f"alice.near has put {made.cid} in the place of {cid}; that one is sold now"
+        ):
+            await call(cid)
     assert (await town.bob.patterns.use(made.cid, VARIABLES, yes=True)).paid == 2 * PRICE + RECEIPT_PRICE
 
 
@@ -354,7 +362,8 @@ async def test_a_use_in_doubt_goes_on_with_the_same_payment(town: Town, monkeypa
         await town.bob.patterns.use(cid, VARIABLES, yes=True)
     journal = town.bob.chain.journal
     await until(lambda: [line.entry.state for line in journal.lines()] == [State.SIGNED], "it is signed, and lost")
-    with pytest.raises(OutcomeUnknown, match="unknown until height"):
+    doubt = r"^whether this use was paid is unknown until height \d+ \(.*\); the same command goes on with it$"
+    with pytest.raises(OutcomeUnknown, match=doubt):
         await town.bob.patterns.use(cid, VARIABLES)
     monkeypatch.setattr("mycelnode.market.buying.WAIT_SECONDS", 30.0)
     town.proxy.faults.clear()
@@ -367,9 +376,9 @@ async def test_a_use_in_doubt_goes_on_with_the_same_payment(town: Town, monkeypa
 
 async def test_a_request_with_a_name_is_paid_once_for_ever(town: Town) -> None:
     cid, number = await town.sell()
-    for _ in range(2):
+    for paid in ((FIRST, 0), (0, FIRST)):
         used = await town.bob.patterns.use(cid, VARIABLES, yes=True, request="monday")
-        assert (used.output, used.paid) == (FILLED, FIRST)
+        assert (used.output, used.paid, used.paid_before) == (FILLED, *paid)
     assert uses(town.market, number) == 1
     town.proxy.down = True
     assert (await town.bob.patterns.use(cid, VARIABLES, request="monday")).output == FILLED, "nobody need be asked"

@@ -43,6 +43,7 @@ async def test_sold_and_bought_without_a_node(street: Street) -> None:
         "output": FILLED,
         "kind": "prompt",
         "paid": str(PRICE + 4 * 10**21),
+        "paid_before": "0",
         "pending": None,
     }
     rated = await street.run(street.bob, "pattern", "rate", cid, "--success", "yes")
@@ -66,7 +67,45 @@ async def test_offline_it_waits_in_the_outbox_and_is_registered_later(street: St
     assert (await street.run(street.alice, "chain", "outbox", "--json")).json["entries"] == []
 
 
+async def test_what_waits_is_sent_by_the_next_command_that_asks_a_server(street: Street) -> None:
+    cid, number = await street.sell()
+    assert (await street.run(street.bob, "pattern", "use", cid, *USE, "--yes")).code == 0
+    left = await street.run(street.bob, "pattern", "rate", cid, "--success", "yes", url="http://127.0.0.1:9")
+    assert left.err.startswith("the rating on chain: waits to be sent; nothing was spent"), left
+
+    def rated() -> int:
+        args = {"id": number, "account": "bob.near"}
+        return int(street.market.chain.view(street.market.registry, "receipt", args)["rated"])
+
+    assert (await street.run(street.bob, "chain", "outbox")).code == 0
+    assert rated() == 0, "that asks nobody"
+    for _ in range(3):  # a machine that has much else to do does not get it done in its time at once
+        assert (await street.run(street.bob, "chain", "balance")).code == 0
+        if rated():
+            break
+    assert rated() == 1
+
+
 async def test_what_could_not_be_registered_is_public_and_told_with_status_1(street: Street) -> None:
+    chain = street.market.chain
+
+    async def pause(name: str, request: dict[str, Any]) -> None:
+        if name == "send_tx":  # it was looked at, and is public
+            street.proxy.before = _nothing
+            await chain.call(chain.root, street.market.registry, "pause", deposit=1)
+
+    street.proxy.before = pause
+    publish = ("pattern", "publish", str(street.file), "--register", "--consent", "--json")
+    made = await street.run(street.alice, *publish, url=street.proxy.url)
+    assert made.code == 1
+    told = json.loads(made.out)
+    assert (told["registered"], told["waiting"], told["id"]) == (False, False, None)
+    assert "paused" in told["registration"]
+    (known,) = (await street.run(street.alice, "pattern", "list", "--json")).json["patterns"]
+    assert known["published"]
+
+
+async def test_who_has_too_little_for_registering_makes_nothing_public(street: Street) -> None:
     market, spender = street.market, "poor.alice.near"
     await market.chain.create_account(spender, NEAR // 10)
     key = market.chain.wallets[spender].key
@@ -76,10 +115,8 @@ async def test_what_could_not_be_registered_is_public_and_told_with_status_1(str
     assert (await street.run(street.alice, "chain", "account", "import", str(file))).code == 0
     assert (await street.run(street.alice, "config", "set", "near.account", spender)).code == 0
     made = await street.run(street.alice, "pattern", "publish", str(street.file), "--register", "--consent", "--json")
-    assert made.code == 1
-    told = json.loads(made.out)
-    assert (told["registered"], told["waiting"], told["id"]) == (False, False, None)
-    assert "are needed, with the gas in advance; nothing was spent" in told["registration"]
+    assert "are needed, with the gas in advance; nothing was made public" in made.failed("NearRefused")
+    assert (await street.run(street.alice, "pattern", "list", "--json")).json["patterns"] == []
 
 
 async def test_what_registering_says_for_ever_and_takes_is_asked(
@@ -94,6 +131,30 @@ async def test_what_registering_says_for_ever_and_takes_is_asked(
     assert "keeps 0.1" in seen
     assert "Make this public, and register it, for ever? [y/N]:" in seen
     assert "registered as number 1" in seen
+
+
+async def test_a_request_that_was_paid_says_that_nothing_is_paid_again(street: Street) -> None:
+    cid, _ = await street.sell()
+    use = ("pattern", "use", cid, *USE, "--yes", "--request", "monday")
+    assert (await street.run(street.bob, *use)).err == "paid: 0.014 NEAR\n"
+    again = await street.run(street.bob, *use)
+    assert (again.out, again.err) == (
+        f"{FILLED}\n",
+        "paid before, under this name: 0.014 NEAR; nothing was paid now\n",
+    )
+    told = (await street.run(street.bob, *use, "--json")).json
+    assert (told["paid"], told["paid_before"]) == ("0", str(PRICE + 4 * 10**21))
+
+
+async def test_offline_a_price_stays_as_it_is(street: Street) -> None:
+    cid, _ = await street.sell()
+    nobody = "http://127.0.0.1:9"
+    refused = (await street.run(street.alice, "pattern", "price", cid, "0.02", "--json", url=nobody)).failed(
+        "NearUnreachable"
+    )
+    assert refused.startswith("no NEAR RPC server answers: ")
+    assert refused.endswith("; the price is as it was")
+    assert (await street.run(street.alice, "chain", "outbox", "--json")).json["entries"] == []
 
 
 async def test_a_payment_is_asked_for_on_a_terminal(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
