@@ -270,6 +270,13 @@ class OutcomeUnknown(MycelError):
     """What was sent is not known to be done, or not to be; `mycelnode chain outbox` shows it, and goes on asking."""
 
 
+# --- privacy ---------------------------------------------------------------------------------------------------------------
+
+
+class TextRefused(MycelError):
+    """That text is too long to be one turn."""
+
+
 # --- the running node --------------------------------------------------------------------------------------------------
 
 
