@@ -9,7 +9,13 @@ import types
 import warnings
 from importlib import import_module
 
-OMITTED = {"antigravity", "this", "idlelib", "turtledemo", "lib2to3"}  # they do something when they are imported, or are programs
+OMITTED = {
+    "antigravity",
+    "this",
+    "idlelib",
+    "turtledemo",
+    "lib2to3",
+}  # they do something when they are imported, or are programs
 
 
 def python_names() -> set[str]:

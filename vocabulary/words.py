@@ -1,4 +1,4 @@
-"""From the sources to the sections of words.xz: what may stay, what of it is also a name, and names that only give a slot its type."""
+"""From the sources to the lists in words.xz: what may stay, what of it is also a name, and names that only give a slot its type."""
 
 from __future__ import annotations
 

@@ -46,7 +46,9 @@ def _carrier(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     yield end, len(text)
 
 
-def measure(sentences: Sequence[dict[str, Any]], *, lower: bool) -> tuple[dict[str, float], float, float, dict[str, list[str]]]:
+def measure(
+    sentences: Sequence[dict[str, Any]], *, lower: bool
+) -> tuple[dict[str, float], float, float, dict[str, list[str]]]:
     """Per type the share of caught entities; the share of ordinary words lost; milliseconds a sentence; and what was missed."""
     caught: dict[str, list[bool]] = defaultdict(list)
     missed: dict[str, list[str]] = defaultdict(list)

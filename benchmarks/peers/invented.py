@@ -45,7 +45,10 @@ CARRIERS = {
     "email": ("Send the slides to {} before noon.", "Why does the server say that {} is not a valid user?"),
     "iban": ("Please transfer the rent to {} every month.", "Check whether {} is a correct account number."),
     "card": ("The shop charged {} twice, what are my rights?", "Card number {} was declined at the counter."),
-    "national id": ("My tax number is {}, which form do I need?", "The clinic wants {} as an identifier, is that allowed?"),
+    "national id": (
+        "My tax number is {}, which form do I need?",
+        "The clinic wants {} as an identifier, is that allowed?",
+    ),
     "date": ("I was born on {}, how old am I?", "The contract ends on {} and I want to leave earlier."),
     "ip": ("The firewall blocks {} although it should not.", "Which service listens on {} by default?"),
     "path": ("Python cannot open {} and says permission denied.", "Move everything below {} to the new disk."),
@@ -77,7 +80,9 @@ def _entity(kind: str, fake: Any, rng: random.Random) -> str:
         "national id": fake.ssn,
         "date": lambda: fake.date(rng.choice(("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%y", "%B %d, %Y", "%d %b %Y"))),
         "ip": lambda: fake.ipv6() if rng.random() < 0.5 else fake.ipv4(),
-        "path": lambda: rng.choice((f"/home/{fake.user_name()}/{fake.word()}", f"C:\\Users\\{fake.first_name()}\\{fake.file_name()}")),
+        "path": lambda: rng.choice(
+            (f"/home/{fake.user_name()}/{fake.word()}", f"C:\\Users\\{fake.first_name()}\\{fake.file_name()}")
+        ),
         "url": lambda: f"{fake.url()}{fake.uri_path()}?token={fake.sha1()[:20]}",
         "password": lambda: _password(fake, rng),
         "key": lambda: rng.choice((fake.sha256(), f"sk-{fake.md5()}", fake.uuid4(), f"ghp_{fake.sha1()[:36]}")),
@@ -101,7 +106,9 @@ def main(arguments: list[str]) -> None:
             before, after = rng.choice(carriers).split("{}")
             entity = _entity(kind, fake, rng)
             start = len(before)
-            print(json.dumps({"text": before + entity + after, "type": kind, "start": start, "end": start + len(entity)}))
+            print(
+                json.dumps({"text": before + entity + after, "type": kind, "start": start, "end": start + len(entity)})
+            )
 
 
 if __name__ == "__main__":

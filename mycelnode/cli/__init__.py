@@ -25,6 +25,7 @@ _BUILT_IN = {  # command → (module, attribute)
     "leave": ("mycelnode.cli.membership", "leave"),
     "config": ("mycelnode.cli.config", "config"),
     "pattern": ("mycelnode.cli.patterns", "pattern"),
+    "privacy": ("mycelnode.cli.privacy", "privacy"),
     "chain": ("mycelnode.cli.chain", "chain"),
     "audit": ("mycelnode.cli.audit", "audit"),
     "backup": ("mycelnode.cli.backup", "backup"),

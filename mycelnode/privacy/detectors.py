@@ -1,4 +1,4 @@
-"""What can be told by its form: addresses of the net, numbers with checksums, phones, dates, paths, keys. Each finds spans of a text.
+"""What can be told by its form: addresses of the net, numbers with checksums, phones, dates, paths, keys.
 
 A miss here is no leak by itself: whatever has a digit or is no public word becomes a slot anyway (`mycelnode.privacy.generalise`).
 A find gives the slot its type, and its bounds where it has spaces in it. Every pattern is linear: no repetition can be read
@@ -32,13 +32,29 @@ Detector = Callable[[str], Iterable[Found]]
 
 ASKED: Final = 64  # times that a library is asked about one text: what is beyond that is a slot without its type
 MAX_PHONE_CHARS: Final = 32
+IBAN_CHARS: Final = 15  # of the shortest
 ENTROPY_CHARS: Final = 16  # from which on a token can be a key
 ENTROPY_BITS: Final = 3.0  # a character: words have less, random hexadecimal digits more
-REGIONS: Final = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "PL", "BR", "IN", "AU", "SE")  # for phones without a country code
-IDS: Final = (  # whose check needs no clock; in the order in which they are asked: what is long or has letters first
-    ("it.codicefiscale", "fr.nir", "fi.hetu", "es.dni", "es.nie", "in_.pan", "in_.aadhaar", "pl.pesel", "cz.rc", "ro.cnp")
-    + ("ch.ssn", "tr.tckimlik", "cn.ric", "br.cpf", "br.cnpj", "gb.nhs", "de.idnr", "nl.bsn", "pt.nif", "ca.sin", "us.ssn")
-)
+REGIONS: Final = (
+    "US",
+    "GB",
+    "DE",
+    "FR",
+    "ES",
+    "IT",
+    "NL",
+    "PL",
+    "BR",
+    "IN",
+    "AU",
+    "SE",
+)  # for phones without a country code
+# Official numbers whose check needs no clock, in the order in which they are asked: what is long or has letters first.
+_IDS = """
+    it.codicefiscale fr.nir fi.hetu es.dni es.nie in_.pan in_.aadhaar pl.pesel cz.rc ro.cnp ch.ssn tr.tckimlik cn.ric br.cpf
+    br.cnpj gb.nhs de.idnr nl.bsn pt.nif ca.sin us.ssn
+"""
+IDS: Final = tuple(_IDS.split())
 
 _SLOT = re.compile(rf"\[(?:{'|'.join(sorted(TYPES))})\]")
 _URL = re.compile(r"(?:\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://|\bwww\.|\bmailto:|\bdata:)[^\s<>\"'`|]+")
@@ -57,8 +73,12 @@ _SPELLED = re.compile(
     re.IGNORECASE,
 )
 _PATH = re.compile(r"(?<![\w./~\\-])(?:[a-zA-Z]:[\\/]|\\\\|~[\w.-]{0,40}/|\.{0,2}/(?=[\w.~-]))[^\s\"'`<>|,;]*")
-_FILE = re.compile(r"(?<![\w./-])[\w-]{1,64}(?:[\\/][\w.-]{1,64}){1,20}(?![\w/\\])|(?<![\w./-])[\w-]{1,64}\.(?:py|js|ts|go|rs|java|txt|md|csv|json|ya?ml|toml|ini|cfg|env|log|pdf|docx?|xlsx?|pptx?|png|jpe?g|zip|tar|gz|sql|db|sh|html?|css|key|pem|crt)\b")
-_IP = re.compile(r"(?<![\w:.])(?:\d{1,3}(?:\.\d{1,3}){3}(?:[/:]\d{1,5})?|(?=[\da-fA-F:.]{0,45}:[\da-fA-F:.]{0,45}:)[\da-fA-F:.]{2,45}(?:%\w{1,15})?(?:/\d{1,3})?)(?![\w:])")
+_FILE = re.compile(
+    r"(?<![\w./-])[\w-]{1,64}(?:[\\/][\w.-]{1,64}){1,20}(?![\w/\\])|(?<![\w./-])[\w-]{1,64}\.(?:py|js|ts|go|rs|java|txt|md|csv|json|ya?ml|toml|ini|cfg|env|log|pdf|docx?|xlsx?|pptx?|png|jpe?g|zip|tar|gz|sql|db|sh|html?|css|key|pem|crt)\b"
+)
+_IP = re.compile(
+    r"(?<![\w:.])(?:\d{1,3}(?:\.\d{1,3}){3}(?:[/:]\d{1,5})?|(?=[\da-fA-F:.]{0,45}:[\da-fA-F:.]{0,45}:)[\da-fA-F:.]{2,45}(?:%\w{1,15})?(?:/\d{1,3})?)(?![\w:])"
+)
 _DIGITS = re.compile(r"(?<![\w+(-])[+(]{0,2}\d(?:[ .()/-]{0,2}\d){5,23}(?!\w)")
 _COMPACT = re.compile(r"(?<![^\W_])(?=[A-Za-z.-]{0,6}\d)[A-Za-z0-9](?:[ .-]?[A-Za-z0-9]){7,33}(?![^\W_])")
 _IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}(?![^\W_])")
@@ -66,7 +86,8 @@ _MONTH = "|".join(sorted(MONTHS, key=lambda month: (-len(month), month)))
 _DATES = (
     re.compile(
         r"(?<!\w)(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-        rf"|\d{{1,2}}(?:[-/.]\d{{1,2}}[-/.]\d{{2,4}}|(?:st|nd|rd|th|\.)?(?: of)?[ -](?:{_MONTH})\b\.?(?:,?[ -]\d{{2,4}}\b)?))(?!\w)",
+        r"|\d{1,2}(?:[-/.]\d{1,2}[-/.]\d{2,4}"
+        rf"|(?:st|nd|rd|th|\.)?(?: of)?[ -](?:{_MONTH})\b\.?(?:,?[ -]\d{{2,4}}\b)?))(?!\w)",
         re.IGNORECASE,
     ),
     re.compile(rf"\b(?:{_MONTH})\b\.?(?: \d{{1,2}}(?:st|nd|rd|th)?\b(?:,? \d{{4}}\b)?|,? \d{{4}}\b)", re.IGNORECASE),
@@ -238,9 +259,9 @@ def _iban_end(text: str) -> int:
     length = 0
     for place, char in enumerate(text, 1):
         length += char.isalnum()
-        if length >= 15 and char.isalnum() and (place == len(text) or not text[place].isalnum()):
-            if _valid("iban", text[:place].replace("-", " ").upper()):
-                return place
+        ends = char.isalnum() and (place == len(text) or not text[place].isalnum())
+        if length >= IBAN_CHARS and ends and _valid("iban", text[:place].replace("-", " ").upper()):
+            return place
     return 0
 
 

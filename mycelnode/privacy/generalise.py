@@ -1,7 +1,7 @@
 """A text with everything taken out that is not public: what has a telling form, then what no public list of words has.
 
-The rules come in this order: your dictionary, what libraries and shapes find (`mycelnode.privacy.detectors`), then, word by word, the
-closed vocabulary: nobody has to know a name for it to go. Code in fences has rules of its own (`mycelnode.privacy.code`).
+The rules come in this order: your dictionary; what libraries and shapes find (`mycelnode.privacy.detectors`); then, word by
+word, the closed vocabulary: nobody has to know a name for it to go. Code in fences has rules of its own (`mycelnode.privacy.code`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mycelnode.privacy.vocabulary import vocabulary
 MAX_CHARS: Final = 1_000_000  # of one text: more is no turn, and would take seconds
 NOBODY: Final = Dictionary()
 
-_FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,})[ \t]*(?P<language>[\w+#.-]*)[^\n]*\n", re.MULTILINE)
+_FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,})(?P<language>[A-Za-z0-9]+)[ \t]*\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ def generalise(text: str, owner: Dictionary = NOBODY, *, language: str = "") -> 
     if len(text) > MAX_CHARS:
         raise TextRefused(f"the text has {len(text):,} characters, and {MAX_CHARS:,} are the most of one")
     dropped = tuple(recovery_phrases(text))
-    blocks = [(0, len(text), language)] if language else list(_fenced(text))
+    blocks = [(0, 0, len(text), language)] if language else list(_fenced(text))
     slots: list[Slot] = []
     done = 0
     numbers = code.Numbers()
-    for start, end, of in blocks:
-        slots += _shifted(_prose(text[done:start], owner), done)
+    for opening, start, end, of in blocks:
+        slots += _shifted(_prose(text[done:opening], owner), done)
         found = code.slots(text[start:end], of, numbers, owner)
         if found is None or any(phrase.start < end and start < phrase.end for phrase in dropped):
             slots += _shifted(_prose(text[start:end], owner), start)
@@ -95,7 +95,8 @@ def _prose(text: str, owner: Dictionary) -> Iterator[Slot]:
         if not unit.type:
             continue
         if current and unit.type == current.type and text[current.end : unit.start].strip(" \t") == "":
-            current = Slot(current.type, current.start, unit.end, current.reason, current.text)
+            reason = current.reason if unit.reason in current.reason else f"{current.reason}; {unit.reason}"
+            current = Slot(current.type, current.start, unit.end, reason, current.text)
             continue
         if current:
             yield current
@@ -136,12 +137,13 @@ def _over(slots: Sequence[Slot], spans: Sequence[Found]) -> Iterator[Slot]:
         yield Slot(slot.type, slot.start, end, slot.reason, slot.text)
 
 
-def _fenced(text: str) -> Iterator[tuple[int, int, str]]:
-    """The insides of fenced blocks of Markdown, with the language that each names. One that is not closed ends with the text."""
+def _fenced(text: str) -> Iterator[tuple[int, int, int, str]]:
+    """Blocks of Markdown that name a language with rules of its own: where the fence stands, and the code, to where it ends."""
     done = 0
     while opening := _FENCE.search(text, done):
         mark = opening["mark"]
         closing = text.find(f"\n{mark}", opening.end() - 1)
         end = len(text) if closing < 0 else closing + 1
-        yield opening.end(), max(end, opening.end()), opening["language"].lower()
+        if opening["language"].lower() in code.LANGUAGES:
+            yield opening.start(), opening.end(), max(end, opening.end()), opening["language"].lower()
         done = len(text) if closing < 0 else closing + 1 + len(mark)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """A list, from words with white space between them."""
     return frozenset(text.split())
 
 
-FUNCTION: Final = _words("""
+FUNCTION: Final = words("""
     a about above across after again against all almost along already also although always am among an and another any anyone
     anything are around as at away back be because been before being below between both but by can cannot could did do does
     doing done down during each either else enough even ever every everyone everything few for from get gets getting go going
@@ -23,40 +24,42 @@ FUNCTION: Final = _words("""
     such than thank thanks that the their theirs them themselves then there these they this those though through thus till to
     together too toward towards under until up upon us use used using very via was we were what whatever when where whether
     which while who whole whom whose why will with within without would yes yet you your yours yourself
-    said see want need needs know
+    said see want need needs know born
 """)
 
 # Given names that are function words: at the start of a sentence and before a capital they are taken for the name.
-GIVEN_AND_FUNCTION: Final = _words("may will an do so my see van")
+GIVEN_AND_FUNCTION: Final = words("may will an do so my see van")
 
-SHORT: Final = _words("a i")  # the single letters that are words
+SHORT: Final = words("a i")  # the single letters that are words
 
-MONTHS: Final = _words("""
+MONTHS: Final = words("""
     january february march april may june july august september october november december
     jan feb mar apr jun jul aug sep sept oct nov dec
 """)
-WEEKDAYS: Final = _words("monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat sun")
-DATES_FOR_SURE: Final = (MONTHS | WEEKDAYS) - _words("march may mar jan jun dec sep oct sat sun wed mon fri")
+WEEKDAYS: Final = words(
+    "monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat sun"
+)
+DATES_FOR_SURE: Final = (MONTHS | WEEKDAYS) - words("march may mar jan jun dec sep oct sat sun wed mon fri")
 
-NUMBERS: Final = _words("""
+NUMBERS: Final = words("""
     zero oh nought null one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
     seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand double triple
     first second third fourth fifth sixth seventh eighth ninth tenth
 """)
-SPELLING: Final = _words("""
+SPELLING: Final = words("""
     alpha alfa bravo charlie delta echo foxtrot golf hotel india juliet juliett kilo lima mike november oscar papa quebec romeo
     sierra tango uniform victor whiskey whisky xray yankee zulu dash hyphen underscore dot slash capital uppercase lowercase
 """)
 
-TITLES: Final = _words("""
+TITLES: Final = words("""
     mr mrs ms miss mx dr prof professor sir madam lady lord herr frau monsieur madame signor signora señor señora don doña
     doctor captain father sister brother uncle aunt jr sr phd md dds dvm esq
 """)
-PARTICLES: Final = _words("""
+PARTICLES: Final = words("""
     de del della di da das do dos du des la le les el al bin ibn ben abu van von der den zu zur ter ten op st saint san santa
     mac mc
 """)
-STREETS: Final = _words("""
+STREETS: Final = words("""
     street st road rd avenue ave av boulevard blvd lane ln drive dr court ct place pl square sq terrace ter way close crescent
     highway hwy parkway pkwy circle cir trail alley row walk mews grove gardens hill park crossing crossroad crossroads bypass
     turnpike plaza heights ridge view route rte causeway expressway freeway loop path pike harbor harbors cove creek drives
@@ -68,25 +71,25 @@ STREETS: Final = _words("""
     walks wall well wells islands isle groves bridge brook brooks branch bluff bluffs bottom burg burgs camp canyon cape center
     centers cliff cliffs club common commons corner corners course courts coves crest curve dale dam divide
 """)
-STREETS_FOR_SURE: Final = _words("""
+STREETS_FOR_SURE: Final = words("""
     street st road rd avenue ave boulevard blvd lane ln terrace crescent highway hwy parkway pkwy turnpike causeway mews
     expressway freeway
 """)
-STREETS_FIRST: Final = _words("""
+STREETS_FIRST: Final = words("""
     rue calle via viale avenue avenida boulevard plaza piazza rua ulica ul strada praça largo place chemin allée impasse paseo
     carrer corso vicolo
 """)
-STREET_PARTS: Final = _words(
-    "apt apartment suite ste unit floor room flat house box po building bldg block level no number nr"
+STREET_PARTS: Final = words("apt apartment suite ste unit flat po building bldg block nr")
+PLACES: Final = words(
+    "north south east west northern southern eastern western new upper lower great little lake port saint fort mount"
 )
-PLACES: Final = _words("north south east west northern southern eastern western new upper lower great little lake port saint fort mount")
 
-LEGAL: Final = _words("""
+LEGAL: Final = words("""
     inc incorporated ltd limited llc llp lp plc corp corporation gmbh ag kg ohg kgaa se sa sas sarl srl spa bv nv oy oyj ab asa aps
     as sro zoo co cie ltda eirl pty pvt kk
 """)
-LEGAL_FOR_SURE: Final = _words("inc incorporated ltd llc llp plc gmbh kgaa sarl srl aps sro ltda pty pvt oyj")
-ORGANISATIONS: Final = _words("""
+LEGAL_FOR_SURE: Final = words("inc incorporated ltd llc llp plc gmbh kgaa sarl srl aps sro ltda pty pvt oyj")
+ORGANISATIONS: Final = words("""
     group holding holdings partners associates sons brothers company companies bank university institute hospital school college
     church foundation trust agency ministry council society association club union labs laboratories studio studios systems
     solutions consulting services industries international technologies enterprises ventures capital media networks press motors
@@ -95,23 +98,25 @@ ORGANISATIONS: Final = _words("""
 
 GENERIC: Final = (
     FUNCTION | TITLES | PARTICLES | STREETS | STREETS_FIRST | STREET_PARTS | PLACES | LEGAL | ORGANISATIONS | NUMBERS
-    | _words("com org net www http https home users user mail country code date number id and und et y e i")
+    | words("com org net www http https home users user mail country code date number id and und et y e i")
 )  # fmt: skip
 
-PASSWORDS: Final = _words("password passwords passwd pwd passphrase passcode pin pins pincode pw pass passwort login")
-SECRETS: Final = _words("secret token tokens key keys credential credentials otp code codes seed mnemonic")
-ASSIGNED: Final = _words("is was are be = : to as -> => equals")
-NOT_A_VALUE: Final = _words("""
+PASSWORDS: Final = words("password passwords passwd pwd passphrase passcode pin pins pincode pw pass passwort login")
+SECRETS: Final = words("secret token tokens key keys credential credentials otp code codes seed mnemonic")
+ASSIGNED: Final = words("is was are be = : to as -> => equals")
+NOT_A_VALUE: Final = words("""
     wrong incorrect invalid expired required weak strong correct empty missing safe secure stored hashed encrypted reset changed
     forgotten lost set shown hidden visible saved protected valid working rejected accepted denied different unknown blank
     optional known compromised leaked shared managed generated used needed ignored checked long short too simple complex
 """)
 
-ABBREVIATIONS: Final = _words("e.g i.e etc vs approx cf ca a.m p.m no nr mr mrs ms dr prof st inc ltd co jr sr dept fig al")
-KEPT_WHOLE: Final = _words("e.g i.e a.m p.m etc")
+ABBREVIATIONS: Final = words(
+    "e.g i.e etc vs approx cf ca a.m p.m no nr mr mrs ms dr prof st inc ltd co jr sr dept fig al"
+)
+KEPT_WHOLE: Final = words("e.g i.e a.m p.m etc")
 
 # Public names of languages, formats, tools and ideas of the trade, as they are spelled; no companies, no people.
-TOOLS: Final = _words("""
+TOOLS: Final = words("""
     Python JavaScript TypeScript Java Kotlin Swift Rust Go Golang PHP Perl Haskell Clojure Elixir Erlang Lua Bash
     PowerShell SQL PostgreSQL Postgres MySQL SQLite MongoDB Redis Elasticsearch DynamoDB Kafka RabbitMQ GraphQL REST
     gRPC Docker Kubernetes Helm Terraform Ansible Git GitHub GitLab Linux Ubuntu Debian macOS Windows Android iOS Unix
@@ -145,6 +150,4 @@ TOOLS: Final = _words("""
 """)
 
 # The types that a slot has. What looks like one of these slots in a text becomes one that hides nothing.
-TYPES: Final = _words(
-    "NAME ORG ADDRESS PHONE EMAIL IBAN CARD ID DATE IP PATH URL PASSWORD KEY PHRASE NUMBER CODE TEXT"
-)
+TYPES: Final = words("NAME ORG ADDRESS PHONE EMAIL IBAN CARD ID DATE IP PATH URL PASSWORD KEY PHRASE NUMBER CODE TEXT")

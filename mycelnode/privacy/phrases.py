@@ -55,8 +55,10 @@ def _phrase(row: Sequence[tuple[int, int, int, bool]]) -> Iterator[Found]:
         run = run + 1 if whole else 0
         longest = max(longest, run)
     numbers = [number for _, _, number, _ in row]
-    if longest >= LEAST or len(row) >= SURELY or any(
-        checksum_holds(numbers[at : at + length]) for length in LENGTHS for at in range(len(row) - length + 1)
+    if (
+        longest >= LEAST
+        or len(row) >= SURELY
+        or any(checksum_holds(numbers[at : at + length]) for length in LENGTHS for at in range(len(row) - length + 1))
     ):
         yield Found(row[0][0], row[-1][1], "PHRASE", "a recovery phrase")
 

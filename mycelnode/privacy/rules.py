@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from mycelnode.privacy import lists
-from mycelnode.privacy.lists import FUNCTION
-from mycelnode.privacy.units import PASSPHRASE, PLAIN, Unit, runs
+from mycelnode.privacy.lists import FUNCTION, SHORT
+from mycelnode.privacy.units import GIVEN, PASSPHRASE, PLAIN, Unit, runs
 
 SPELLED: Final = 3  # number words, letters or words that spell letters, in a row
 AHEAD: Final = 6  # units between the word password and what assigns it, an address's number and its street
@@ -17,6 +18,7 @@ MAX_PASSPHRASE: Final = 24
 _LOOSE: Final = frozenset(" \t,-–.\n")
 _TIGHT: Final = frozenset(" \t")
 _LISTED: Final = frozenset(("and", "or"))
+_BEFORE: Final = lists.TITLES | lists.PARTICLES
 _SPREADING: Final = frozenset(("NAME", "ORG", "ADDRESS", "TEXT"))  # beside which an ambiguous word is taken for a name
 
 
@@ -99,7 +101,7 @@ def _word_salad(row: Sequence[Unit]) -> None:
 
 
 def _dates(row: Sequence[Unit]) -> None:
-    for before, unit in zip(row, row[1:], strict=False):
+    for before, unit in pairwise(row):
         for one, other in ((before, unit), (unit, before)):
             if one.word in lists.MONTHS | lists.WEEKDAYS and other.type in ("NUMBER", "DATE", "CODE"):
                 one.slot("DATE", "a month or a day beside a number")
@@ -115,9 +117,12 @@ def _addresses(row: Sequence[Unit]) -> None:
                 if row[at].word in lists.STREETS and (at > place + 1 or row[at].word in lists.STREETS_FOR_SURE):
                     _address(row[place : at + 1])
             for side in (place - 1, place + 1):
-                if 0 <= side < len(row) and row[side].word in lists.STREET_PARTS - FUNCTION and row[side].word not in ("no", "number", "level", "house", "room", "box"):
-                    if _only(row[max(side, place)].space, _TIGHT | {"."}):
-                        _address(row[min(side, place) : max(side, place) + 1])
+                if (
+                    0 <= side < len(row)
+                    and row[side].word in lists.STREET_PARTS
+                    and _only(row[max(side, place)].space, _TIGHT | {"."})
+                ):
+                    _address(row[min(side, place) : max(side, place) + 1])
         elif unit.word in lists.STREETS_FIRST:
             for at in range(place + 1, min(place + AHEAD, len(row))):
                 if "\n" in row[at].space:
@@ -162,7 +167,7 @@ def _organisations(row: Sequence[Unit]) -> None:
 
 def _beside(row: Sequence[Unit]) -> None:
     """A word that is a name as well, beside what is one, until nothing changes."""
-    waiting = [place for place, unit in enumerate(row) if unit.type in _SPREADING]
+    waiting = [place for place, unit in enumerate(row) if unit.type]
     while waiting:
         place = waiting.pop()
         for side in _neighbours(row, place):
@@ -178,17 +183,24 @@ def _neighbours(row: Sequence[Unit], place: int) -> list[int]:
         found.append(place - 1)
     if place + 1 < len(row) and (_only(row[place + 1].space, _TIGHT) or row[place + 1].space.strip() == ","):
         found.append(place + 1)
-    if place + 2 < len(row) and row[place + 1].word in _LISTED and not row[place + 1].type:
-        if all(_only(row[at].space, _TIGHT) for at in (place + 1, place + 2)):
-            found.append(place + 2)
+    listed = place + 2 < len(row) and row[place + 1].word in _LISTED and not row[place + 1].type
+    if listed and all(_only(row[at].space, _TIGHT) for at in (place + 1, place + 2)):
+        found.append(place + 2)
     if place > 0 and len(row[place - 1].word) == 1 and row[place].space.strip() == ".":
         found.append(place - 1)
     return found
 
 
 def _may_be_name(unit: Unit, beside: Unit) -> bool:
+    if len(unit.word) == 1 and unit.word not in SHORT:
+        return True  # an initial, or a letter of a number
+    if beside.type not in _SPREADING:
+        return False
     if unit.word in FUNCTION:
-        return unit.capital and unit.word in lists.GIVEN_AND_FUNCTION and unit.start < beside.start
+        taken = unit.name == GIVEN and unit.capital and unit.start < beside.start
+        return taken or (unit.name == GIVEN and unit.word not in lists.GIVEN_AND_FUNCTION)
     if unit.word in lists.PLACES:
-        return unit.start < beside.start and (unit.capital or unit.word not in ("new", "great", "little", "upper", "lower"))
+        return unit.start < beside.start
+    if unit.start < beside.start and beside.capital and not unit.capital and unit.word not in _BEFORE:
+        return False  # "ask Rohan": who writes names with capitals does so with the first one, too
     return unit.name != PLAIN

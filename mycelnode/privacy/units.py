@@ -1,6 +1,7 @@
 """A text as a row of units: each is a word that may stay or a slot. What stands between them is white space and plain punctuation.
 
-Split on white space first. A chunk with a digit, a ``_``, an ``@``, capitals inside or a character that no public word has is one slot.
+Split on white space first. A chunk with a digit, a ``_``, an ``@``, capitals inside or a character that no public word has is
+one slot.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from mycelnode.privacy.lists import (
     GIVEN_AND_FUNCTION,
     KEPT_WHOLE,
     MONTHS,
-    SHORT,
     TOOLS,
     WEEKDAYS,
 )
@@ -36,6 +36,7 @@ _JOINTS: Final = re.compile(r"[-–—/,;…&+]")
 _SENTENCE_ENDS: Final = frozenset(".!?…\n")
 SYMBOLS: Final = 6  # so many in a row, of which `DISTINCT` differ, are no punctuation
 DISTINCT: Final = 4
+STATE: Final = 2  # capitals that may be a country or a state, as in AT and ME
 PASSPHRASE: Final = 4  # words in a row without a function word
 
 
@@ -83,7 +84,7 @@ class _Walk:
                 if self.units and self.units[-1].end > begin:  # it took in what stood before
                     self.units[-1].end = max(self.units[-1].end, stop)
                 else:
-                    self._add(Unit(begin, stop, "", item.type, item.reason))
+                    self._add(Unit(begin, stop, "", item.type, item.reason, capital=True))
                 at = done = stop
             if at < end:
                 if done == at and self.text[at:end].rstrip(_CLOSING) in ("'s", "’s"):
@@ -96,7 +97,7 @@ class _Walk:
         begin, stop = max(item.start, at), item.end
         while begin > at and not _divides(self.text[begin - 1]):
             begin -= 1
-        while stop < len(self.text) and not _divides(self.text[stop]) and not _CHUNK.match(self.text, stop) is None:
+        while stop < len(self.text) and not _divides(self.text[stop]) and _CHUNK.match(self.text, stop) is not None:
             stop += 1
         return begin, stop
 
@@ -105,7 +106,8 @@ class _Walk:
         self.units.append(unit)
 
     def _slot(self, start: int, end: int, type_: str, reason: str) -> None:
-        self._add(Unit(start, end, self.text[start:end].lower(), type_, reason))
+        word = self.text[start:end]
+        self._add(Unit(start, end, word.lower(), type_, reason, capital=any(char.isupper() for char in word)))
 
     def _begins(self, start: int) -> bool:
         """Does a sentence begin here?"""
@@ -125,7 +127,7 @@ class _Walk:
             return
         start, end = _stripped(text, start, end, _OPENING, _CLOSING)
         core = text[start:end]
-        if core in TOOLS and len(core) > 1 or core.lower() in KEPT_WHOLE:
+        if (core in TOOLS and len(core) > 1) or core.lower() in KEPT_WHOLE:
             self._tool(start, end)
             return
         inner_start, inner_end = _stripped(text, start, end, _MARKS, _MARKS)
@@ -162,13 +164,13 @@ class _Walk:
         pieces = [stem] if self._kept(lower) or self._kept(stem) else _JOINTS.split(stem)
         bare = word.removesuffix("'s").removesuffix("’s")
         capitals = sum(char.isupper() for char in bare)
-        if stem == "i" or lower.startswith("i'") and self._kept(lower):
+        if stem == "i" or (lower.startswith("i'") and self._kept(lower)):
             self._add(Unit(word_start, word_end, lower))
         elif not all(self._kept(piece) for piece in pieces) or (len(pieces) > 1 and not _may_join(pieces)):
             self._unknown(start, end, bare, lower, capitals)
         elif capitals and not (first and capitals == 1 and bare[0].isupper()):
-            if bare.isupper() and stem in FUNCTION - GIVEN_AND_FUNCTION and len(bare) > 1:
-                self._add(Unit(word_start, word_end, lower, name=FAMILY))
+            if bare.isupper() and stem in FUNCTION - GIVEN_AND_FUNCTION and len(bare) > STATE:
+                self._add(Unit(word_start, word_end, lower, name=GIVEN))  # said loudly
             else:
                 self._slot(word_start, word_end, _dated(stem) or "NAME", "a capital inside a sentence")
         elif stem in DATES_FOR_SURE:
@@ -198,7 +200,7 @@ class _Walk:
     def _name(self, word: str) -> int:
         if word in self.known.given or word in MONTHS or word in GIVEN_AND_FUNCTION:
             return GIVEN
-        return FAMILY if word in self.known.family or (len(word) == 1 and word not in SHORT) else PLAIN
+        return FAMILY if word in self.known.family else PLAIN
 
 
 def _dated(word: str) -> str:

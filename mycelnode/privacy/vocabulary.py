@@ -46,9 +46,10 @@ def vocabulary() -> Vocabulary:
     plain, family, given, names = _lists(WORDS)
     tools = frozenset(word for word in TOOLS if word.islower())
     around = (TITLES | PARTICLES | tools & names) - FUNCTION
-    plain |= (tools - family - given - names) | FUNCTION
-    family |= around & (family | plain | tools)
-    return Vocabulary(plain - family, family - FUNCTION, given - family - FUNCTION, names - plain - family)
+    family = (family | around & (plain | tools)) - FUNCTION
+    given = given - family - FUNCTION
+    plain = (plain | tools | FUNCTION) - family - given
+    return Vocabulary(plain, family, given, names - plain - family)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Code with everything taken out that its author chose: names, literals and comments become ``SLOT_1``, ``SLOT_2`` …, and it still parses.
+"""Code with everything taken out that its author chose: names, literals and comments become ``SLOT_1`` …, and it still parses.
 
 What stays is the language: keywords, builtins, the standard library and names of public APIs. What does not parse, before or after,
 is no code: the text rules are stricter.

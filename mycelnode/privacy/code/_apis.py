@@ -1,11 +1,12 @@
-"""Public names of well-known packages and programs, by hand: the language's own and its standard library's are in the vocabulary."""
+"""Public names of well-known packages and programs, by hand. Those of Python itself are in the vocabulary."""
 
 from __future__ import annotations
 
 from typing import Final
 
-PYTHON_APIS: Final = frozenset(
-    """
+from mycelnode.privacy.lists import words
+
+PYTHON_APIS: Final = words("""
     self cls args kwargs np pd plt sns tf nn torch numpy pandas matplotlib pyplot seaborn sklearn scipy requests httpx aiohttp
     flask Flask django fastapi FastAPI pydantic BaseModel sqlalchemy pytest fixture parametrize trio anyio asyncio click yaml
     safe_load safe_dump bs4 BeautifulSoup find_all select_one soup get_text DataFrame Series read_csv to_csv read_excel to_excel
@@ -18,11 +19,9 @@ PYTHON_APIS: Final = frozenset(
     get post put patch delete route jsonify request render_template redirect url_for abort fit predict transform fit_transform
     predict_proba score train_test_split test_size random_state LinearRegression LogisticRegression RandomForestClassifier
     accuracy_score Tensor Module forward backward zero_grad step optim Adam loss device cuda no_grad Linear ReLU Sequential
-    """.split()
-)
+""")
 
-SHELL_WORDS: Final = frozenset(
-    """
+SHELL_WORDS: Final = words("""
     if then else elif fi for in do done while until case esac function true false echo printf cd ls cp mv rm mkdir rmdir touch
     cat less more head tail sort uniq wc cut tr tee xargs find grep egrep sed awk chmod chown ln pwd export source alias set
     unset read test exit return trap kill ps top df du free uname whoami which man date sleep tar zip unzip gzip gunzip curl wget
@@ -33,5 +32,4 @@ SHELL_WORDS: Final = frozenset(
     branch merge rebase stash log diff reset revert tag remote origin main master build run exec logs images ps pull up down
     install uninstall update upgrade remove list show search freeze get apply describe delete create logs rollout scale pods
     deployment deployments service services namespace nodes config context plan destroy
-    """.split()
-)
+""")

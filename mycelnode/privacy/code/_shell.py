@@ -71,6 +71,4 @@ def _public(dashes: str, name: str) -> bool:
     if dashes == "-" or len(name) == 1:
         return len(name) <= CLUSTER
     known = vocabulary()
-    return all(
-        part in known.plain or part in known.family or part in SHELL_WORDS for part in name.lower().split("-")
-    )
+    return all(part in known.plain or part in known.family or part in SHELL_WORDS for part in name.lower().split("-"))

@@ -1,4 +1,4 @@
-"""SQL: tables, columns, aliases, literals and comments become slots. The only module that knows `sqlglot`, which it imports when asked."""
+"""SQL: tables, columns, aliases, literals and comments become slots. The only module that knows `sqlglot`."""
 
 from __future__ import annotations
 
