@@ -237,6 +237,8 @@ def _line_end(text: str, start: int) -> int:
 
 
 def _looks_random(token: str) -> bool:
+    if token[0] in "/~.":
+        return False  # a path
     if not any(char.isdigit() for char in token) and token.islower():
         return False  # long words and chains of them: those are for the vocabulary
     sample = token[:256]

@@ -22,6 +22,7 @@ from mycelnode.privacy.units import units
 from mycelnode.privacy.vocabulary import vocabulary
 
 MAX_CHARS: Final = 1_000_000  # of one text: more is no turn, and would take seconds
+MAX_BLOCKS: Final = 64  # of code in one text: what comes after takes the text rules, which are quicker
 NOBODY: Final = Dictionary()
 
 _FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,})(?P<language>[A-Za-z0-9]+)[ \t]*\n", re.MULTILINE)
@@ -140,10 +141,12 @@ def _over(slots: Sequence[Slot], spans: Sequence[Found]) -> Iterator[Slot]:
 def _fenced(text: str) -> Iterator[tuple[int, int, int, str]]:
     """Blocks of Markdown that name a language with rules of its own: where the fence stands, and the code, to where it ends."""
     done = 0
-    while opening := _FENCE.search(text, done):
+    blocks = 0
+    while blocks < MAX_BLOCKS and (opening := _FENCE.search(text, done)):
         mark = opening["mark"]
         closing = text.find(f"\n{mark}", opening.end() - 1)
         end = len(text) if closing < 0 else closing + 1
         if opening["language"].lower() in code.LANGUAGES:
+            blocks += 1
             yield opening.start(), opening.end(), max(end, opening.end()), opening["language"].lower()
         done = len(text) if closing < 0 else closing + 1 + len(mark)

@@ -25,6 +25,7 @@ FUNCTION: Final = words("""
     together too toward towards under until up upon us use used using very via was we were what whatever when where whether
     which while who whole whom whose why will with within without would yes yet you your yours yourself
     said see want need needs know born
+    i'm i've i'll i'd
 """)
 
 # Given names that are function words: at the start of a sentence and before a capital they are taken for the name.
@@ -98,7 +99,7 @@ ORGANISATIONS: Final = words("""
 
 GENERIC: Final = (
     FUNCTION | TITLES | PARTICLES | STREETS | STREETS_FIRST | STREET_PARTS | PLACES | LEGAL | ORGANISATIONS | NUMBERS
-    | words("com org net www http https home users user mail country code date number id and und et y e i")
+    | words("com org net www http https home users user mail country code date number id and und et y e i s")
 )  # fmt: skip
 
 PASSWORDS: Final = words("password passwords passwd pwd passphrase passcode pin pins pincode pw pass passwort login")

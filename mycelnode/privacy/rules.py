@@ -8,7 +8,7 @@ from typing import Final
 
 from mycelnode.privacy import lists
 from mycelnode.privacy.lists import FUNCTION, SHORT
-from mycelnode.privacy.units import GIVEN, PASSPHRASE, PLAIN, Unit, runs
+from mycelnode.privacy.units import GIVEN, JOINTS, PASSPHRASE, PLAIN, Unit, runs
 
 SPELLED: Final = 3  # number words, letters or words that spell letters, in a row
 AHEAD: Final = 6  # units between the word password and what assigns it, an address's number and its street
@@ -92,7 +92,7 @@ def _word_salad(row: Sequence[Unit]) -> None:
     start = 0
     for place in range(len(row) + 1):
         unit = row[place] if place < len(row) else None
-        binds = unit is None or unit.type or unit.tool or unit.word in FUNCTION
+        binds = unit is None or unit.type or unit.tool or not FUNCTION.isdisjoint(JOINTS.split(unit.word))
         if binds or (place > start and not _only(row[place].space, _TIGHT)):
             if place - start >= PASSPHRASE:
                 for salad in row[start:place]:

@@ -32,7 +32,7 @@ _OPENING: Final = "([{<\"'“‘«„"
 _CLOSING: Final = ")]}>\"'”’».,;:!?…"
 _MARKS: Final = "*`~#"  # of Markdown
 _ROUND: Final = "-–—/\\|+=<>&^%$•·*`~#()[]{}\"'“”‘’«»„.,;:!?…"
-_JOINTS: Final = re.compile(r"[-–—/,;…&+]")
+JOINTS: Final = re.compile(r"[-–—/,;…&+]")
 _SENTENCE_ENDS: Final = frozenset(".!?…\n")
 SYMBOLS: Final = 6  # so many in a row, of which `DISTINCT` differ, are no punctuation
 DISTINCT: Final = 4
@@ -78,6 +78,8 @@ class _Walk:
             while next_ < len(found) and found[next_].start < end:
                 item = found[next_]
                 next_ += 1
+                if item.end <= at:  # another one has grown over it
+                    continue
                 begin, stop = self._grown(item, at, end)
                 if begin > at:
                     self._chunk(at, begin)
@@ -97,7 +99,7 @@ class _Walk:
         begin, stop = max(item.start, at), item.end
         while begin > at and not _divides(self.text[begin - 1]):
             begin -= 1
-        while stop < len(self.text) and not _divides(self.text[stop]) and _CHUNK.match(self.text, stop) is not None:
+        while stop < len(self.text) and not _divides(self.text[stop]):
             stop += 1
         return begin, stop
 
@@ -161,29 +163,29 @@ class _Walk:
         first = self._begins(word_start)
         lower = word.replace("’", "'").lower()
         stem = lower.removesuffix("'s")
-        pieces = [stem] if self._kept(lower) or self._kept(stem) else _JOINTS.split(stem)
+        pieces = [stem] if self._kept(lower) or self._kept(stem) else JOINTS.split(stem)
         bare = word.removesuffix("'s").removesuffix("’s")
         capitals = sum(char.isupper() for char in bare)
         if stem == "i" or (lower.startswith("i'") and self._kept(lower)):
             self._add(Unit(word_start, word_end, lower))
         elif not all(self._kept(piece) for piece in pieces) or (len(pieces) > 1 and not _may_join(pieces)):
-            self._unknown(start, end, bare, lower, capitals)
+            self._unknown(start, word_start + len(bare) if len(bare) < len(word) else end, bare, lower, capitals)
         elif capitals and not (first and capitals == 1 and bare[0].isupper()):
             if bare.isupper() and stem in FUNCTION - GIVEN_AND_FUNCTION and len(bare) > STATE:
                 self._add(Unit(word_start, word_end, lower, name=GIVEN))  # said loudly
             else:
-                self._slot(word_start, word_end, _dated(stem) or "NAME", "a capital inside a sentence")
+                self._slot(word_start, word_start + len(bare), _dated(stem) or "NAME", "a capital inside a sentence")
         elif stem in DATES_FOR_SURE:
-            self._slot(word_start, word_end, "DATE", "a day or a month")
+            self._slot(word_start, word_start + len(bare), "DATE", "a day or a month")
         elif capitals and stem in self.known.given:
-            self._slot(word_start, word_end, "NAME", "a given name as well")
+            self._slot(word_start, word_start + len(bare), "NAME", "a given name as well")
         else:
             self._add(Unit(word_start, word_end, lower, name=max(map(self._name, pieces)), capital=bool(capitals)))
 
     def _unknown(self, start: int, end: int, bare: str, lower: str, capitals: int) -> None:
         if _dated(lower.removesuffix("'s")):
             type_ = "DATE"
-        elif any(piece in self.known.names for piece in _JOINTS.split(lower.removesuffix("'s"))) or (
+        elif any(piece in self.known.names for piece in JOINTS.split(lower.removesuffix("'s"))) or (
             capitals == 1 and bare[0].isupper()
         ):
             type_ = "NAME"

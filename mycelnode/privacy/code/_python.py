@@ -6,6 +6,7 @@ import ast
 import io
 import tokenize
 import warnings
+from functools import cache
 from itertools import accumulate
 
 from mycelnode.privacy.code._apis import PYTHON_APIS
@@ -13,12 +14,18 @@ from mycelnode.privacy.code._numbers import Numbers, Piece
 from mycelnode.privacy.vocabulary import python_names
 
 
+@cache
+def public_names() -> frozenset[str]:
+    """All that may stay."""
+    return python_names() | PYTHON_APIS
+
+
 def python_slots(source: str, numbers: Numbers) -> list[Piece]:
     """The slots of a module or a part of one. Raises `SyntaxError` or `ValueError` if it does not parse."""
     _check(source)
     lines = io.StringIO(source, newline="\n")
     starts = [0, *accumulate(map(len, io.StringIO(source, newline="\n")))]
-    public = python_names() | PYTHON_APIS
+    public = public_names()
     found: list[Piece] = []
     opened: list[int] = []  # where formatted strings begin whose parts are tokens of their own, as from Python 3.12 on
     try:
