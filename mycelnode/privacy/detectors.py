@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import import_module
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from mycelnode.privacy.lists import MONTHS, TYPES
@@ -31,8 +32,10 @@ class Found(NamedTuple):
 Detector = Callable[[str], Iterable[Found]]
 
 ASKED: Final = 64  # times that a library is asked about one text: what is beyond that is a slot without its type
+MAX_DATES: Final = 2_000  # of one form in one text: the others are a number and a month
 MAX_PHONE_CHARS: Final = 32
 IBAN_CHARS: Final = 15  # of the shortest
+CARD_DIGITS: Final = 13
 ENTROPY_CHARS: Final = 16  # from which on a token can be a key
 ENTROPY_BITS: Final = 3.0  # a character: words have less, random hexadecimal digits more
 REGIONS: Final = (
@@ -80,23 +83,33 @@ _IP = re.compile(
     r"(?<![\w:.])(?:\d{1,3}(?:\.\d{1,3}){3}(?:[/:]\d{1,5})?|(?=[\da-fA-F:.]{0,45}:[\da-fA-F:.]{0,45}:)[\da-fA-F:.]{2,45}(?:%\w{1,15})?(?:/\d{1,3})?)(?![\w:])"
 )
 _DIGITS = re.compile(r"(?<![\w+(-])[+(]{0,2}\d(?:[ .()/-]{0,2}\d){5,23}(?!\w)")
-_COMPACT = re.compile(r"(?<![^\W_])(?=[A-Za-z.-]{0,6}\d)[A-Za-z0-9](?:[ .-]?[A-Za-z0-9]){7,33}(?![^\W_])")
+_GROUPED = re.compile(r"(?<!\w)\d(?:[ ./-]{0,2}\d){7,18}(?!\w)")
+_COMPACT = re.compile(
+    r"(?<!\w)(?=[A-Za-z.-]{1,8}+\d|\d[\d.-]{0,16}+[A-Za-z])[A-Za-z0-9](?:[.-]?[A-Za-z0-9]){7,20}(?!\w)"
+)
 _IBAN = re.compile(r"(?<![^\W_])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}(?![^\W_])")
 _MONTH = "|".join(sorted(MONTHS, key=lambda month: (-len(month), month)))
-_DATES = (
+_DATES = (  # each looks ahead to what it needs, as months are many
     re.compile(
-        r"(?<!\w)(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-        r"|\d{1,2}(?:[-/.]\d{1,2}[-/.]\d{2,4}"
-        rf"|(?:st|nd|rd|th|\.)?(?: of)?[ -](?:{_MONTH})\b\.?(?:,?[ -]\d{{2,4}}\b)?))(?!\w)",
+        r"(?<!\w)(?=\d{1,4}[-/.]\d)(?:\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
+        r"|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?)(?!\w)"
+    ),
+    re.compile(
+        r"(?<!\w)\d{1,2}(?:st|nd|rd|th|\.)?(?: of)?[ -](?=[jfmasond])"
+        rf"(?:{_MONTH})\b\.?(?:,?[ -]\d{{2,4}}\b)?(?!\w)",
         re.IGNORECASE,
     ),
-    re.compile(rf"\b(?:{_MONTH})\b\.?(?: \d{{1,2}}(?:st|nd|rd|th)?\b(?:,? \d{{4}}\b)?|,? \d{{4}}\b)", re.IGNORECASE),
+    re.compile(
+        rf"\b(?=[jfmasond][aepuco])(?:{_MONTH})\b\.?(?: \d{{1,2}}(?:st|nd|rd|th)?\b(?:,? \d{{4}}\b)?|,? \d{{4}}\b)",
+        re.IGNORECASE,
+    ),
 )
 _KEY = re.compile(r"(?<![\w/+=-])[A-Za-z0-9_+/=.~-]{16,4096}")
 _PREFIX = re.compile(
     r"(?<!\w)(?:sk|pk|rk|ghp|gho|ghu|ghs|ghr|github_pat|glpat|xox[abprs]|AKIA|ASIA|AIza|ya29|eyJ|npm|pypi|hf|shpat|SG|key|ed25519|xprv|xpub|nsec)[-_.]?[A-Za-z0-9_.-]{12,4096}"
 )
-_PEM = "-----BEGIN "
+_DASHES = "-----"
+_PEM, _PEM_END = f"{_DASHES}BEGIN ", f"{_DASHES}END "
 
 
 def slots(text: str) -> Iterator[Found]:
@@ -144,7 +157,7 @@ def addresses(text: str) -> Iterator[Found]:
 def dates(text: str) -> Iterator[Found]:
     """Days, and days with a time."""
     for pattern in _DATES:
-        for match in pattern.finditer(text):
+        for match in islice(pattern.finditer(text), MAX_DATES):
             yield Found(*match.span(), "DATE", "a date")
 
 
@@ -154,9 +167,9 @@ def numbers(text: str) -> Iterator[Found]:
         end = _iban_end(match[0])
         if end:
             yield Found(match.start(), match.start() + end, "IBAN", "an IBAN: its checksum is right")
-    for match in _bounded(_COMPACT.finditer(text)):
-        number = re.sub(r"[ .-]", "", match[0]).upper()
-        if number.isdigit() and 13 <= len(number) <= 19 and _valid("luhn", number):
+    for match in (*_bounded(_GROUPED.finditer(text)), *_bounded(_COMPACT.finditer(text))):
+        number = re.sub(r"[ ./-]", "", match[0]).upper()
+        if number.isdigit() and len(number) >= CARD_DIGITS and _valid("luhn", number):
             yield Found(*match.span(), "CARD", "the number of a card: its checksum is right")
         elif any(_valid(country, number) for country in IDS):
             yield Found(*match.span(), "ID", "an official number: its checksum is right")
@@ -173,8 +186,9 @@ def keys(text: str) -> Iterator[Found]:
     """Keys: the forms of known services, PEM, and whatever is long and looks random."""
     start = text.find(_PEM)
     while start >= 0:
-        closing = text.find("-----END ", start)
-        end = len(text) if closing < 0 else _line_end(text, closing)
+        closing = text.find(_PEM_END, start)
+        closed = -1 if closing < 0 else text.find(_DASHES, closing + len(_PEM_END))
+        end = len(text) if closed < 0 else closed + len(_DASHES)
         yield Found(start, end, "KEY", "a key in PEM")
         start = text.find(_PEM, end)
     for match in _PREFIX.finditer(text):
@@ -185,7 +199,7 @@ def keys(text: str) -> Iterator[Found]:
 
 
 # In the order of their say: where two of one length overlap, the earlier one gives the type.
-DETECTORS: Final[tuple[Detector, ...]] = (slots, keys, urls, emails, addresses, numbers, dates, phones, paths)
+DETECTORS: Final[tuple[Detector, ...]] = (slots, emails, urls, addresses, numbers, keys, dates, phones, paths)
 
 
 def detect(text: str) -> list[Found]:
@@ -229,11 +243,6 @@ def _trimmed(text: str, match: re.Match[str]) -> int:
 def _is_words(text: str) -> bool:
     """``and/or`` and ``input/output`` are no paths."""
     return text.replace("/", "").isalpha() and text.count("/") < 3
-
-
-def _line_end(text: str, start: int) -> int:
-    end = text.find("\n", start)
-    return len(text) if end < 0 else end
 
 
 def _looks_random(token: str) -> bool:

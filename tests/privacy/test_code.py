@@ -76,7 +76,7 @@ def test_our_own_modules_parse_and_keep_no_name() -> None:
 
 def test_sql() -> None:
     output = template(
-        "SELECT c.name, COUNT(*) AS n -- of Rohan\nFROM customers c WHERE c.city = 'Bath' AND c.age > 30 /* old */ GROUP BY c.name;",
+        "SELECT c.name, COUNT(*) AS n -- of Rohan\nFROM customers c WHERE c.city = 'Bath' AND c.age > 30 /* old */;",
         "sql",
     )
     assert sqlglot.parse_one(output)
@@ -93,7 +93,8 @@ def test_json() -> None:
 
 def test_shell() -> None:
     output = template(
-        "cd /home/rohan && git commit -m 'for Rohan' --author=rohan --rohan # his\nTOKEN=abc curl -s $URL | grep -i bath > out 2>&1\n",
+        "cd /home/rohan && git commit -m 'for Rohan' --author=rohan --rohan # his\n"
+        "TOKEN=abc curl -s $URL | grep -i bath > out 2>&1\n",
         "bash",
     )
     assert shlex.split(output)
@@ -132,10 +133,22 @@ def test_what_is_in_the_dictionary_is_not_public_in_code_either() -> None:
     assert "pandas" not in generalise("import pandas\n", Dictionary(["pandas"]), language="python").output
 
 
-sources = st.lists(
-    st.sampled_from([*"()[]{}:=,.+-*\n \t'\"#\\@", "x", "def ", "if ", "1", "lambda", "f'", "SLOT_1", "SELECT ", "FROM ", "--", "{", "true"]),
-    max_size=25,
-).map("".join)  # fmt: skip
+parts = [
+    *"()[]{}:=,.+-*\n \t'\"#\\@",
+    "x",
+    "def ",
+    "if ",
+    "1",
+    "lambda",
+    "f'",
+    "SLOT_1",
+    "SELECT ",
+    "FROM ",
+    "--",
+    "{",
+    "true",
+]
+sources = st.lists(st.sampled_from(parts), max_size=25).map("".join)
 
 
 @settings(max_examples=400, deadline=None)

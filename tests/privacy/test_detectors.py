@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -84,5 +85,5 @@ def test_it_finds_nothing_in_plain_words(text: str) -> None:
 
 def test_finds_do_not_overlap() -> None:
     found = detect("mail https://jo@example.com/a/4111111111111111?d=2024-02-29 to jo@example.com")
-    assert all(one.end <= other.start for one, other in zip(found, found[1:], strict=False))
+    assert all(one.end <= other.start for one, other in pairwise(found))
     assert [one.type for one in found] == ["URL", "EMAIL"]

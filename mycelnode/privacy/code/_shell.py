@@ -20,7 +20,7 @@ _TOKEN = re.compile(
 _FLAG = re.compile(r"(--?)([A-Za-z]+(?:-[A-Za-z]+)*)(=)?")
 _SET = re.compile(r"[A-Za-z_]\w*=")
 _PLAIN = re.compile(r"(?:[-./*?{}\[\]!:+,~]|/dev/null)+")
-_FILLED = re.compile(r"(--)?(SLOT_\d+)")
+_FILLED = re.compile(r"(--?)?(SLOT_\d+)")
 
 
 def shell_slots(source: str, numbers: Numbers) -> list[Piece]:
