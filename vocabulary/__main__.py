@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -31,6 +32,10 @@ ARCHIVES = {  # file → (sha256, how it is fetched)
         "c29660a5f297c74f21dda3441f012c4aa671c41e2f9f1673e963ea1850fd3020",
         ["npm", "pack", "--silent", "wikidata-person-names@1.3.0"],
     ),
+}
+LICENCES = {
+    "scowl.copyright": "scowl/usr/share/doc/scowl/copyright",
+    "wikidata-person-names.licence": "package/LICENSE",
 }
 
 
@@ -68,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = options.sources or Path(temporary)
         fetch(folder)
         write(DATA / "words.xz", sections(unpack(folder)))
+        for name, file in LICENCES.items():
+            shutil.copy(folder / file, DATA / name)
     write(DATA / "python.xz", [python_names()])
 
 

@@ -31,7 +31,7 @@ class Found(NamedTuple):
 
 Detector = Callable[[str], Iterable[Found]]
 
-ASKED: Final = 64  # times that a library is asked about one text: what is beyond that is a slot without its type
+ASKED: Final = 32  # times that a library is asked about one text: what is beyond that is a slot without its type
 MAX_DATES: Final = 2_000  # of one form in one text: the others are a number and a month
 MAX_PHONE_CHARS: Final = 32
 IBAN_CHARS: Final = 15  # of the shortest
@@ -278,7 +278,9 @@ def _iban_end(text: str) -> int:
 
 @cache
 def _phonenumbers() -> Any:
-    return import_module("phonenumbers")
+    import phonenumbers
+
+    return phonenumbers
 
 
 def _is_phone(text: str) -> bool:

@@ -28,6 +28,8 @@ FUNCTION: Final = words("""
     i'm i've i'll i'd
 """)
 
+BINDING: Final = words("of the to and in a by for on at or up off out")  # in chains such as state-of-the-art
+
 # Given names that are function words: at the start of a sentence and before a capital they are taken for the name.
 GIVEN_AND_FUNCTION: Final = words("may will an do so my see van")
 
@@ -121,19 +123,19 @@ TOOLS: Final = words("""
     Python JavaScript TypeScript Java Kotlin Swift Rust Go Golang PHP Perl Haskell Clojure Elixir Erlang Lua Bash
     PowerShell SQL PostgreSQL Postgres MySQL SQLite MongoDB Redis Elasticsearch DynamoDB Kafka RabbitMQ GraphQL REST
     gRPC Docker Kubernetes Helm Terraform Ansible Git GitHub GitLab Linux Ubuntu Debian macOS Windows Android iOS Unix
-    Excel PowerPoint Outlook Markdown LaTeX YAML JSON JSONL XML CSV TSV HTML CSS SVG PDF PNG JPEG GIF MP ZIP TOML INI
+    Excel PowerPoint Outlook Markdown LaTeX YAML JSON JSONL XML CSV TSV HTML CSS SVG PDF PNG JPEG GIF ZIP TOML INI
     React Vue Angular Svelte Node Node.js Next.js Express Django Flask FastAPI Rails Laravel NumPy Pandas PyTorch
     TensorFlow Keras SciPy Matplotlib Jupyter Hadoop Airflow Nginx Apache Emacs Vim VSCode IDE API APIs SDK CLI GUI UI UX
     URL URLs URI HTTP HTTPS TCP UDP DNS DHCP VPN SSH SSL TLS FTP SMTP IMAP IP LAN CPU GPU RAM SSD USB ID IDs UUID JWT OAuth SSO
-    LLM LLMs AI ML NLP OCR RAG CI CD PR OK TODO FAQ CV CEO CTO HR KPI ROI ASCII UTF Unicode Regex ORM MVC CRUD CORS CSRF XSS
-    DOM AJAX DB DBA ETL BI SaaS IoT PC TV DIY AM PM Internet English Wi-Fi WiFi C C++ C# R F# .NET ASP.NET VBA COBOL Fortran
+    LLM LLMs AI NLP OCR RAG CI CD OK TODO FAQ CEO CTO HR KPI ROI ASCII UTF Unicode Regex ORM MVC CRUD CORS CSRF XSS
+    DOM AJAX DB DBA ETL SaaS IoT PC TV DIY AM PM Internet English Wi-Fi WiFi C C++ C# F# .NET ASP.NET VBA COBOL Fortran
     python javascript typescript java kotlin swift rust golang php perl haskell bash zsh powershell sql postgresql
     postgres mysql sqlite mongodb redis elasticsearch kafka graphql grpc docker dockerfile kubernetes kubectl helm terraform
     ansible git github gitlab linux ubuntu debian macos windows android ios unix excel markdown latex yaml json jsonl
     xml csv tsv html css svg pdf png jpeg jpg gif zip toml ini react vue angular svelte node.js next.js npm yarn pip conda
     venv django flask fastapi numpy pandas pytorch tensorflow keras scipy matplotlib jupyter hadoop nginx emacs vim vscode ide
     api apis sdk cli gui ui ux url urls uri http https tcp udp dns dhcp vpn ssh ssl tls ftp smtp imap ip lan cpu gpu ram ssd usb
-    id ids uuid jwt oauth sso llm llms ai ml nlp ocr ci cd todo faq ascii utf unicode regex regexes orm mvc crud cors csrf xss
+    id ids uuid jwt oauth sso llm llms ai nlp ocr ci cd todo faq ascii utf unicode regex regexes orm mvc crud cors csrf xss
     dom ajax etl saas iot tv diy async await config configs configure repo repos backend frontend fullstack middleware webhook
     webhooks endpoint endpoints dataframe dataframes dataset datasets tuple tuples enum enums struct structs boolean booleans
     string strings int float integer integers lambda lambdas iterator iterators decorator decorators metadata timestamp

@@ -116,6 +116,7 @@ def _addresses(row: Sequence[Unit]) -> None:
                     break
                 if row[at].word in lists.STREETS and (at > place + 1 or row[at].word in lists.STREETS_FOR_SURE):
                     _address(row[place : at + 1])
+            _short_address(row, place)
             for side in (place - 1, place + 1):
                 if (
                     0 <= side < len(row)
@@ -136,6 +137,17 @@ def _addresses(row: Sequence[Unit]) -> None:
                 _address(row[place - 1 : place + 1])
 
 
+def _short_address(row: Sequence[Unit], place: int) -> None:
+    """A number, what is no public word, one that is, and a comma: whatever that street is a kind of."""
+    at = place + 1
+    while at < min(place + AHEAD, len(row)) and row[at].type in _SPREADING and _only(row[at].space, _TIGHT):
+        at += 1
+    if not place + 1 < at < len(row) - 1 or row[at].type or row[at].word in FUNCTION:
+        return
+    if _only(row[at].space, _TIGHT) and row[at + 1].space.startswith(","):
+        _address(row[place : at + 1])
+
+
 def _address(part: Sequence[Unit]) -> None:
     for unit in part:
         if unit.type in ("", "NUMBER", "CODE", "NAME", "TEXT"):
@@ -154,7 +166,9 @@ def _organisations(row: Sequence[Unit]) -> None:
         while start > 0 and place - start < ORGANISATION:
             before, space = row[start - 1], row[start].space
             joined = before.word == "and" and start - 1 > 0 and row[start - 2].type in _SPREADING
-            if not all(char in " \t,&-." for char in space) or (before.word in FUNCTION and not joined):
+            if not all(char in " \t,&-" for char in space) or (
+                not before.type and before.word in FUNCTION and not joined
+            ):
                 break
             if not sure and before.type not in _SPREADING and before.name == PLAIN and not joined:
                 break

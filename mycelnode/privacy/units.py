@@ -14,6 +14,7 @@ from typing import Final
 from mycelnode.privacy.detectors import Found
 from mycelnode.privacy.lists import (
     ABBREVIATIONS,
+    BINDING,
     DATES_FOR_SURE,
     FUNCTION,
     GIVEN_AND_FUNCTION,
@@ -37,6 +38,7 @@ _SENTENCE_ENDS: Final = frozenset(".!?…\n")
 SYMBOLS: Final = 6  # so many in a row, of which `DISTINCT` differ, are no punctuation
 DISTINCT: Final = 4
 STATE: Final = 2  # capitals that may be a country or a state, as in AT and ME
+CHAIN: Final = 3  # words with hyphens between them, or letters
 PASSPHRASE: Final = 4  # words in a row without a function word
 
 
@@ -154,7 +156,8 @@ class _Walk:
 
     def _tool(self, start: int, end: int) -> None:
         word = self.text[start:end].lower()
-        name = FAMILY if word in self.known.family or word in self.known.names else PLAIN
+        state = end - start == STATE and self.text[start:end].isupper()  # ID is a state as well
+        name = FAMILY if state or word in self.known.family or word in self.known.names else PLAIN
         self._add(Unit(start, end, word, name=name, tool=True))
 
     def _word(self, start: int, end: int, word_start: int, word_end: int) -> None:
@@ -212,7 +215,7 @@ def _dated(word: str) -> str:
 def _may_join(pieces: Sequence[str]) -> bool:
     """``state-of-the-art`` is a word, ``correct-horse-battery-staple`` a password, ``a-n-n-a`` a name."""
     letters = sum(len(piece) == 1 for piece in pieces)
-    return letters < 3 and (len(pieces) < PASSPHRASE or any(piece in FUNCTION for piece in pieces))
+    return letters < CHAIN and (len(pieces) < CHAIN or any(piece in BINDING for piece in pieces))
 
 
 def _divides(char: str) -> bool:

@@ -31,7 +31,7 @@ texts = st.one_of(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(texts)
 def test_slots_are_what_was_replaced(text: str) -> None:
     result = generalise(text)
@@ -42,7 +42,7 @@ def test_slots_are_what_was_replaced(text: str) -> None:
     assert replaced(text, result.slots) == result.output
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(texts)
 def test_no_digit_survives(text: str) -> None:
     output = generalise(text).output
@@ -50,7 +50,7 @@ def test_no_digit_survives(text: str) -> None:
         assert not any(char.isnumeric() or char.isdecimal() for char in output), output
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(texts)
 def test_what_was_generalised_stays_as_it_is(text: str) -> None:
     once = generalise(text).output
