@@ -18,6 +18,7 @@ MAX_PASSPHRASE: Final = 24
 _LOOSE: Final = frozenset(" \t,-–.\n")
 _TIGHT: Final = frozenset(" \t")
 _LISTED: Final = frozenset(("and", "or"))
+_DAYS: Final = lists.MONTHS | lists.WEEKDAYS
 _BEFORE: Final = lists.TITLES | lists.PARTICLES
 _SPREADING: Final = frozenset(("NAME", "ORG", "ADDRESS", "TEXT"))  # beside which an ambiguous word is taken for a name
 
@@ -103,7 +104,7 @@ def _word_salad(row: Sequence[Unit]) -> None:
 def _dates(row: Sequence[Unit]) -> None:
     for before, unit in pairwise(row):
         for one, other in ((before, unit), (unit, before)):
-            if one.word in lists.MONTHS | lists.WEEKDAYS and other.type in ("NUMBER", "DATE", "CODE"):
+            if one.word in _DAYS and other.type in ("NUMBER", "DATE", "CODE"):
                 one.slot("DATE", "a month or a day beside a number")
 
 

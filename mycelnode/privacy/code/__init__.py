@@ -44,7 +44,9 @@ def slots(source: str, language: str, numbers: Numbers, owner: Dictionary) -> li
         found = take(source, trial)
         if _owned(source, found, owner):
             return None
-        take(_filled(source, found), Numbers())  # the template has to parse as well
+        template = _filled(source, take(source, Numbers()))
+        if _filled(template, take(template, Numbers())) != template:  # it parses as well, but as something else
+            return None
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
     numbers.take(trial)
