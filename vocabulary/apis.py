@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import keyword
 import sys
-import types
 import warnings
 from importlib import import_module
 
@@ -43,6 +42,6 @@ def _of_module(name: str) -> set[str]:
         found = set(getattr(module, "__all__", ()) or dir(module))
         for public in list(found):
             value = getattr(module, public, None)
-            if isinstance(value, type) and not isinstance(value, types.ModuleType):
+            if isinstance(value, type):
                 found |= set(dir(value))
     return found

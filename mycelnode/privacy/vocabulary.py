@@ -6,6 +6,7 @@ What ships in ``data/`` is made by `make vocabulary` from public lists (sources 
 from __future__ import annotations
 
 import lzma
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -23,36 +24,40 @@ MAX_BYTES: Final = 8 << 20
 class Vocabulary:
     """Four lists that have no word in common, lower case. What is in none of them, or in `names` only, is not public."""
 
-    plain: frozenset[str]
-    family: frozenset[str]  # words that are a name of a family or a place as well
-    given: frozenset[str]  # words that are a given name as well
-    names: frozenset[str]  # no words: they give a slot its type
+    plain: AbstractSet[str]
+    family: AbstractSet[str]  # words that are a name of a family or a place as well
+    given: AbstractSet[str]  # words that are a given name as well
+    names: AbstractSet[str]  # no words: they give a slot its type
 
     @property
-    def words(self) -> frozenset[str]:
+    def words(self) -> AbstractSet[str]:
         """All that may stay."""
         return self.plain | self.family | self.given
 
 
-def _lists(name: str) -> list[frozenset[str]]:
+def _lists(name: str) -> list[set[str]]:
     packed = (files("mycelnode.privacy") / "data" / name).read_bytes()
     text = lzma.LZMADecompressor(memlimit=1 << 27).decompress(packed, MAX_BYTES).decode()
-    return [frozenset(part.split("\n")) for part in text.split("\n\n")]
+    return [set(part.split("\n")) for part in text.split("\n\n")]
 
 
 @cache
 def vocabulary() -> Vocabulary:
     """The words that ship, read once."""
     plain, family, given, names = _lists(WORDS)
-    tools = frozenset(word for word in TOOLS if word.islower())
-    around = (TITLES | PARTICLES | tools & names) - FUNCTION
-    family = (family | around & (plain | tools)) - FUNCTION
-    given = given - family - FUNCTION
-    plain = (plain | tools | FUNCTION) - family - given
-    return Vocabulary(plain, family, given, names - plain - family)
+    tools = {word for word in TOOLS if word.islower()}
+    around = (TITLES | PARTICLES | {tool for tool in tools if tool in names}) - FUNCTION
+    # In place: the lists are long, and to copy one takes longer than all of this.
+    family.update(word for word in around if word in family or word in plain or word in tools)
+    family.difference_update(FUNCTION)
+    given.difference_update(FUNCTION, family)
+    plain.update(FUNCTION, (tool for tool in tools if tool not in family and tool not in given))
+    plain.difference_update(family)
+    names.difference_update(FUNCTION, tools, family)
+    return Vocabulary(plain, family, given, names)
 
 
 @cache
 def python_names() -> frozenset[str]:
     """Names of Python and its standard library, read once."""
-    return _lists(PYTHON)[0]
+    return frozenset(_lists(PYTHON)[0])
