@@ -46,13 +46,13 @@ def privacy(options: Options) -> None:
 def preview(options: Options, file: Path, dictionary: Path | None, code: str | None) -> None:
     """Show what is left of the text in FILE, or on standard input, when only public words may stay, and why each slot is one.
 
-    With --json it is one object: id, output, slots. JSON lines with an id and a text are answered by one line each. Nothing is
-    stored, and nothing is sent.
+    With --json it is one object: id, output, slots. JSON lines with an id and a text (in a file whose name ends in .jsonl, or
+    if the first line is one) are answered by one line each. Nothing is stored, and nothing is sent.
     """
     owner = _dictionary(dictionary)
     with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as stream:
         first = stream.readline(MAX_LINE_BYTES)
-        if _item(first) is not None:
+        if file.suffix == ".jsonl" or _item(first) is not None:
             _answer_lines(first, stream, owner, code or "")
             return
         text = _text(first + stream.read(MAX_LINE_BYTES))

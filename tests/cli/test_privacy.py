@@ -62,6 +62,14 @@ def test_json_lines_are_answered_by_one_line_each() -> None:
     assert (third["id"], third["output"], third["slots"]) == (None, "a quiet day", [])
 
 
+def test_a_file_of_json_lines_is_one_whatever_its_first_line(tmp_path: Path) -> None:
+    file = tmp_path / "turns.jsonl"
+    file.write_text('junk\n{"id": 1, "text": "hi"}\n')
+    done = preview("", str(file), "--json")
+    assert done.returncode == 1
+    assert [(line["id"], line.get("output")) for line in lines(done)] == [(None, None), (1, "hi")]
+
+
 def test_one_bad_line_does_not_spoil_the_others() -> None:
     long = json.dumps({"id": "long", "text": "a" * 10_000_000})
     given = b'{"id": 1, "text": "hi"}\n{"id": 2}\nnot json\n\xff\xfe\n' + long.encode() + b'\n{"id": 3, "text": "hi"}\n'
