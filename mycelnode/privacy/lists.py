@@ -30,8 +30,8 @@ FUNCTION: Final = words("""
 
 BINDING: Final = words("of the to and in a by for on at or up off out")  # in chains such as state-of-the-art
 
-# Given names that are function words: at the start of a sentence and before a capital they are taken for the name.
-GIVEN_AND_FUNCTION: Final = words("may will an do so my see van")
+# Given names that are function words: with a capital before a slot they are taken for the name.
+GIVEN_AND_FUNCTION: Final = words("may will")
 
 SHORT: Final = words("a i")  # the single letters that are words
 
