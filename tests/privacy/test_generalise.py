@@ -50,23 +50,28 @@ def test_what_is_left(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "my password is sunshine",
-        'my password is "sunshine and rain"',
-        "password: sunshine",
-        "the wifi password at home is sunshine",
-        "my passphrase is sunshine river stone rain",
-        "sunshine river stone rain",
-        "sunshine-river-stone-rain",
-        "it is s u n s h i n e",
-        "it is S-U-N-S-H-I-N-E or s.u.n.s.h.i.n.e",
-        "token = sunshine",
+        "my password is umbrella",
+        'my password is "umbrella and ladder"',
+        "password: umbrella",
+        "the wifi password at home is umbrella",
+        "my passphrase is umbrella ladder window",
+        "umbrella ladder window triangle",
+        "umbrella-ladder-triangle",
+        "it is u m b r e l l a",
+        "it is U-M-B-R-E-L-L-A or u.m.b.r.e.l.l.a",
+        "it is one zero nine",
+        "token = umbrella",
     ],
 )
 def test_secrets_in_words_go(text: str) -> None:
     found = left(text)
-    assert "sun" not in found.lower(), found
-    assert "s u n" not in found.lower(), found
-    assert "rain" not in found, found
+    for secret in ("umb", "u m b", "u.m", "ladder", "window", "one", "nine"):
+        assert secret not in found.lower(), found
+
+
+def test_but_the_words_by_themselves_stay() -> None:
+    text = "the umbrella and the ladder by the window of one triangle"
+    assert left(text) == text
 
 
 @pytest.mark.parametrize(
