@@ -17,7 +17,7 @@ FASTECDSA := fastecdsa==3.0.1
 TESTS_OF_THEIR_OWN := attacks crash peers soak
 NOTHING_YET = echo "$@: nothing here yet: comes with the next issue"
 
-.PHONY: demo test lint format attacks crash peers contracts soak bench setup constraints
+.PHONY: demo test lint format attacks crash peers contracts vocabulary soak bench setup constraints
 
 demo: $(STAMP)
 	$(VENV)/bin/mycelnode demo
@@ -49,6 +49,10 @@ peers: $(STAMP)
 # Only for who changes the contracts: what is deployed lies in contracts/res.
 contracts: $(STAMP)
 	contracts/check
+
+# Only for who changes the public words: what ships lies in mycelnode/privacy/data. Wants Debian's apt, and npm.
+vocabulary: $(STAMP)
+	$(PY) -m vocabulary
 
 soak: $(STAMP)
 	@if [ -d tests/soak ]; then $(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/soak/requirements.txt; \

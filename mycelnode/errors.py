@@ -305,6 +305,10 @@ class PassphraseWanted(TurnsLocked):
     """The private turns are to be locked by a passphrase; set MYCEL_TURNS_PASSPHRASE, or choose one on a terminal."""
 
 
+class TextRefused(MycelError):
+    """That text is too long to be one turn."""
+
+
 # --- the running node --------------------------------------------------------------------------------------------------
 
 
