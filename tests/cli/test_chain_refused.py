@@ -32,6 +32,7 @@ from tests.cli.conftest import Done, Program, environment
 from tests.cli.street import USE, Street, a_street
 
 PIPE = subprocess.PIPE
+pytestmark = pytest.mark.timeout(300)  # each starts the program many times
 BLOCK = {"header": {"hash": "1" * 32, "height": 100, "timestamp_nanosec": "1", "gas_price": "1"}}
 ACCOUNT = {"amount": "1", "locked": "0", "code_hash": "1" * 32, "storage_usage": 182, "block_height": 100}
 

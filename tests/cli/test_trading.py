@@ -24,6 +24,7 @@ from tests.cli.street import FILE, PRICE, USE, Street, a_street
 from tests.cli.test_terminal import on_terminal
 
 PIPE = subprocess.PIPE
+pytestmark = pytest.mark.timeout(300)  # each starts the program many times
 
 
 @pytest.fixture
