@@ -243,6 +243,7 @@ def test_use_fills_a_template_and_never_runs_code(shelf: Program, cids: dict[str
         "output": "touch was-run; find . -type f -size +100M",
         "kind": "code",
         "paid": "0",
+        "paid_before": "0",
         "pending": None,
     }
     assert not list(tmp_path.rglob("was-run"))
