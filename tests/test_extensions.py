@@ -86,9 +86,9 @@ def program(guest: Path) -> Callable[..., str]:
 
 
 def test_commands_are_listed_and_run_at_the_top_and_below_groups(program: Callable[..., str]) -> None:
-    listed = program("--help")
-    assert "hello       Of the package guest_package." in listed
-    assert "tools       Commands of the package guest_package." in listed
+    listed = " ".join(program("--help").split())
+    assert "hello Of the package guest_package." in listed
+    assert "tools Commands of the package guest_package." in listed
     assert program("hello") == program("tools", "hello") == program("tools", "deep", "er") == "hello\n"
     assert program("devices", "greet") == "hello\n"
     assert "greet" in program("devices", "--help")

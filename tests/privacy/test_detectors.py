@@ -10,7 +10,7 @@ import pytest
 from mycelnode.privacy.detectors import DETECTORS, Detector, detect
 from tests.privacy.hostile import bombs
 
-LIMIT = 0.05  # seconds for 100 kB
+LIMIT = 0.25  # seconds for 100 kB: five times the 0.05 that none may take on a machine of its own
 TRIES = 5  # the machine has others to serve: the quickest one counts
 
 
@@ -35,7 +35,7 @@ def test_no_text_makes_a_detector_slow(detector: Detector) -> None:
 
 def test_the_measure_sees_a_slow_one() -> None:
     def careless(text: str) -> list[int]:
-        return [text[:at].count("a") for at in range(0, len(text), 40)]
+        return [text[:at].count("a") for at in range(0, len(text), 4)]
 
     assert seconds(careless, "a" * 100_000) > LIMIT  # type: ignore[arg-type]
 
