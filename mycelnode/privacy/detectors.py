@@ -65,7 +65,7 @@ _HOST = re.compile(  # the end of it; what stands before is looked for backwards
     r"(?<=[a-zA-Z0-9])\.(?:com|org|net|io|dev|de|uk|fr|es|it|eu|ai|app|info|biz|edu|gov|nl|pl|br|ru|cn|jp|us|ca|ch|at|se|co|me"
     r"|local|internal|lan)(?![a-zA-Z0-9-])(?:[:/][^\s<>\"'`|]*+)?"
 )
-_HOST_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")
+_HOST_CHARS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
 MAX_HOST_CHARS: Final = 253
 _AT = re.compile(r"(?<=[^\s<>()\[\]{}\"'`,;:=|@])@[^\s<>()\[\]{}\"'`,;:=|]{1,255}+")
 _NOT_MAIL = frozenset(" \t\r\n\f\v<>()[]{}\"'`,;:=|@")
@@ -123,7 +123,8 @@ def urls(text: str) -> Iterator[Found]:
     for match in _URL.finditer(text):
         yield Found(match.start(), _trimmed(text, match), "URL", "an address on the net")
     for match in _HOST.finditer(text):
-        start = _back(text, match.start(), MAX_HOST_CHARS, _HOST_CHARS.__contains__)
+        head = text[max(0, match.start() - MAX_HOST_CHARS) : match.start()]
+        start = match.start() - len(head) + len(head.rstrip(_HOST_CHARS))
         yield Found(start, _trimmed(text, match), "URL", "the name of a host")
 
 
@@ -234,10 +235,8 @@ def _back(text: str, end: int, most: int, belongs: Callable[[str], bool]) -> int
 
 def _trimmed(text: str, match: re.Match[str]) -> int:
     """The end of a match without the punctuation of its sentence."""
-    end = match.end()
-    while end > match.start() + 1 and text[end - 1] in ".,;:!?)]}":
-        end -= 1
-    return end
+    start, end = match.span()
+    return start + max(1, len(text[start:end].rstrip(".,;:!?)]}")))
 
 
 def _is_words(text: str) -> bool:
