@@ -309,6 +309,10 @@ class TextRefused(MycelError):
     """That text is too long to be one turn."""
 
 
+class PlanRefused(MycelError):
+    """That is not how releases can be decided."""
+
+
 # --- the running node --------------------------------------------------------------------------------------------------
 
 

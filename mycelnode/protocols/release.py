@@ -1,0 +1,396 @@
+"""Release decisions over all devices of a person, as a machine: what a device may do about a window of time, and in which order.
+
+Each device notes under which terms a window opened for it. When the window is over, its *releaser* asks every device for its part
+(`Ask`, `Freeze`), compares what counts no more with the *witness* (`Compare`), counts (`Seal`), has the spend countersigned
+(`Countersign`), keeps it (`Keep`), and only then decides (`Draw`), once. docs/protocols/release.md has the states.
+
+The machine holds what is on disk (`Kept`, `Ledger`), and in memory the one attempt that this process makes. The driver does what
+`Part.next` says and tells what came of it; what it is told to keep is on disk before it says so. A crash forgets the attempt and
+nothing else: a window that was spent and not decided is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Final
+
+from mycelnode.crdt.changelog import DeviceId, Sign, Verify
+from mycelnode.errors import PlanRefused
+from mycelnode.protocols.release_ledger import WINDOWS_A_YEAR, Ledger
+from mycelnode.protocols.release_records import NONCE_BYTES, Plan, Record, Seen, Spend
+from mycelnode.protocols.release_steps import (
+    Ask,
+    Call,
+    Compare,
+    Countersign,
+    Draw,
+    Effect,
+    Freeze,
+    Give,
+    Keep,
+    Kept,
+    No,
+    Open,
+    Seal,
+    Terms,
+    Wait,
+)
+from mycelnode.protocols.release_window import YEAR, Window, quarter_of
+
+LATE_QUARTERS: Final = 4  # a window that ended longer ago than this is decided no more
+PATIENCE_MS: Final = (
+    30 * 86_400_000
+)  # after the end of a window; then it is decided without devices that were not there
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What this process does about one window. Nothing of it is on a disk: a copy of the device has another one."""
+
+    window: Window
+    plan: Plan
+    silent: set[DeviceId] = field(default_factory=set)
+    compared: bool = False
+    devices: frozenset[DeviceId] = frozenset()
+    spend: Spend | None = None
+    seen: Seen | None = None
+    ours: bool = False  # the spend is on our disk, and this process put it there
+
+
+class Part:
+    """One device's part in the releases of its mesh. ``random(n)``: n random bytes."""
+
+    def __init__(
+        self,
+        root: bytes,
+        me: DeviceId,
+        sign: Sign,
+        verify: Verify,
+        ledger: Ledger,
+        kept: Kept,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._root, self.me, self._sign, self._verify, self._random = root, me, sign, verify, random
+        self.ledger, self.local = ledger, kept
+        self._members: AbstractSet[DeviceId] = frozenset((me,))
+        self._enrolled: AbstractSet[DeviceId] = frozenset((me,))
+        self._attempt: _Attempt | None = None
+
+    def membership(self, members: AbstractSet[DeviceId], enrolled: AbstractSet[DeviceId]) -> None:
+        """Who is in the mesh, and who ever was."""
+        self._members, self._enrolled = members, enrolled
+        self.ledger.put_out(frozenset(enrolled - members))
+
+    # --- every device --------------------------------------------------------------------------------------------------------
+
+    def open(self, now: int, terms: Terms) -> Open | None:
+        """Note under which terms the window of ``now`` (Unix ms) opened for us, if that is not noted yet."""
+        window = self.ledger.window(now)
+        if window is None or window.start in self.local.opened:
+            return None
+        return Open(window, terms)
+
+    def opened(self, done: Open) -> None:
+        """It is on the disk."""
+        self.local.opened.setdefault(done.window.start, done.terms)
+
+    def hear(self, records: Iterable[Record], now: int) -> Keep | None:
+        """What another device holds: what of it is to be kept here. Records that nobody of this mesh signed are left out."""
+        heard: list[Record] = []
+        held = Ledger(self._root, self.ledger, frozenset())
+        for record in sorted(records, key=_by_rank):
+            if held.wanted(record, now) and record.verified(self._root, self._verify):
+                held.add(record)
+                heard.append(record)
+        return Keep(tuple(heard)) if heard else None
+
+    def kept(self, done: Keep) -> None:
+        """They are on the disk."""
+        for record in done.records:
+            self.ledger.add(record)
+            attempt = self._attempt
+            if attempt is not None and record == attempt.spend:
+                attempt.ours = True
+
+    # --- handing over ----------------------------------------------------------------------------------------------------------
+
+    def call(self, call: Call, caller: DeviceId, now: int, terms: Terms, secrets: bytes) -> Freeze | Give | No:
+        """What to do about a releaser's question. After `Freeze` and `froze`, the same question is answered with `Give`."""
+        window, plan = call.window, self.ledger.plan(call.window.start)
+        frozen = self.local.frozen.get(window.start)
+        if caller not in self._members or self.me not in self._members:
+            return No("it is no member")
+        if (
+            plan is None
+            or plan.id != call.plan
+            or plan.releaser != caller
+            or self.ledger.window_of(window.start) != window
+        ):
+            return No("it goes by another plan")
+        if not window.over(now):
+            return No("the window is not over by the clock there")
+        if frozen is not None:
+            return Give(window) if frozen == (window, caller) else No("it has given its part to another device")
+        if window.start < self.local.floor:
+            return No("it has given its part of a later window")
+        if call.secrets != secrets:
+            return No("it has not heard yet of a secret of the mesh")
+        begun = self.local.opened.get(window.start)
+        if begun is not None and begun != call.terms:
+            return Freeze(window, caller, "it began the window with another version or another dictionary")
+        return self._freeze(window, caller, terms)
+
+    def own(self, now: int, terms: Terms) -> Freeze | None:
+        """Our own part of a window that has ended, whether its releaser has asked for it or not: an update that comes later would
+        read our turns in another way, and then none of them could count."""
+        for window, plan in self._ended(self.local.floor, now):
+            if window.start in self.local.opened and window.start >= self.local.floor:
+                return self._freeze(window, plan.releaser, terms)
+        return None
+
+    def _freeze(self, window: Window, releaser: DeviceId, terms: Terms) -> Freeze:
+        begun = self.local.opened.get(window.start)
+        if begun is None or window.start < self.local.floor:
+            return Freeze(window, releaser, "it was not there in that window")
+        return Freeze(
+            window, releaser, "" if begun == terms else "its version or dictionary changed before its part was taken"
+        )
+
+    def froze(self, done: Freeze) -> None:
+        """It is on the disk."""
+        self.local.frozen[done.window.start] = (done.window, done.releaser)
+        if done.releaser == self.me:
+            self.local.got.setdefault(done.window.start, set()).add(self.me)
+
+    # --- the witness -----------------------------------------------------------------------------------------------------------
+
+    def asked(self, record: Spend | Plan, caller: DeviceId, now: int) -> Keep | Seen | No:
+        """What to do about a record that we are to see: keep it with our word and then send that; or send it, if it was given."""
+        if caller not in self._members or self.me not in self._members or record.author != caller:
+            return No("it is no member")
+        if not record.verified(self._root, self._verify):
+            return No("its signature is wrong")
+        if (given := self.ledger.seen(record.id, self.me)) is not None:
+            return given
+        if said := self._against_plan(record) if isinstance(record, Plan) else self._against(record, now):
+            return No(said)
+        word = Seen(self.me, record.id).signed(self._root, self._sign)
+        return Keep((word,) if record in self.ledger else (record, word))
+
+    def _against(self, spend: Spend, now: int) -> str:
+        plan = self.ledger.plan(spend.window.start)
+        if plan is None or plan.releaser != spend.author or plan.witness != self.me or plan.choice != spend.choice:
+            return "it goes by another plan"
+        if self.ledger.window_of(spend.window.start) != spend.window or not spend.window.over(now):
+            return "the window is not over by the clock there"
+        if spend.window.start < self.ledger.spent_until():
+            return "that window was spent before, or one after it"
+        if not self._left(spend.window):
+            return "the budget of that year is spent"
+        return ""
+
+    def _against_plan(self, plan: Plan) -> str:
+        last = self.ledger.last_plan
+        if last is None or last.witness != self.me or plan.author != last.releaser or plan.previous != last.id:
+            return "it goes by another plan"
+        others = [one for one in self.ledger if isinstance(one, Plan) and one.number == plan.number and one != plan]
+        if any(self.ledger.seen(one.id, self.me) for one in others):
+            return "it has seen another plan of that number"
+        return ""
+
+    # --- plans -----------------------------------------------------------------------------------------------------------------
+
+    def plan(
+        self,
+        now: int,
+        *,
+        choice: str | None = None,
+        quarters: int | None = None,
+        releaser: DeviceId | None = None,
+        witness: DeviceId | None = None,
+    ) -> Plan:
+        """A new plan for the next window, signed; what is not given stays as it is. It holds once it is kept, and the witness of
+        the last plan has seen it. Raises `PlanRefused`."""
+        last = self.ledger.last_plan
+        if last is None or last.releaser != self.me or self.me not in self._members:
+            raise PlanRefused(
+                "only the device that decides releases can change how they are decided; else the phrase can"
+            )
+        wanted = quarters or last.quarters
+        made = Plan(
+            self.me,
+            last.number + 1,
+            max(self._next(now, wanted), last.since),
+            wanted,
+            choice or last.choice,
+            self._member(releaser or last.releaser),
+            self._member(witness) if witness else self._witness(releaser or last.releaser, last.witness),
+            last.id,
+        )
+        return made.signed(self._root, self._sign)
+
+    def plan_of_root(self, now: int, sign: Sign, *, releaser: DeviceId, witness: DeviceId | None = None) -> Plan:
+        """A plan by the phrase, from the next window on: the way out when the releaser or its witness is lost."""
+        last = self.ledger.last_plan
+        quarters, choice = (1, "standard") if last is None else (last.quarters, last.choice)
+        since = self._next(now, quarters)
+        seen = witness or self._witness(releaser, None)
+        return Plan(self._root, self.ledger.next_number, since, quarters, choice, releaser, seen).signed(
+            self._root, sign
+        )
+
+    def tend(self, now: int) -> Plan | None:
+        """A new plan, if we decide and the witness is missing or was put out, and there is another device to be one."""
+        last = self.ledger.last_plan
+        if last is None or last.releaser != self.me or self.me not in self._members or last.witness in self._members:
+            return None
+        witness = self._witness(self.me, None)
+        return self.plan(now, witness=witness) if witness else None
+
+    def _next(self, now: int, quarters: int) -> int:
+        window = self.ledger.window(now)
+        following = quarter_of(now) + 1 if window is None else window.end
+        return following if quarters == 1 else -(-following // YEAR) * YEAR
+
+    def _witness(self, releaser: DeviceId, last: DeviceId | None) -> DeviceId | None:
+        others = self._members - {releaser}
+        return last if last in others else min(others, default=None)
+
+    def _member(self, device: DeviceId) -> DeviceId:
+        if device not in self._members:
+            raise PlanRefused("only a device of the mesh can decide releases, or be the witness")
+        return device
+
+    # --- the releaser ------------------------------------------------------------------------------------------------------------
+
+    def due(self, now: int) -> Window | None:
+        """The first window that is over, that we have to decide, and that can still be decided."""
+        if self.me not in self._members:
+            return None
+        spent = self.ledger.spent_until()
+        for window, plan in self._ended(spent, now):
+            in_time = window.end + LATE_QUARTERS >= quarter_of(now)
+            if plan.releaser == self.me and window.start >= spent and in_time and self._left(window):
+                return window
+        return None
+
+    def _left(self, window: Window) -> bool:
+        return len(self.ledger.spent_in(window.year)) < WINDOWS_A_YEAR
+
+    def _ended(self, quarter: int, now: int) -> Iterator[tuple[Window, Plan]]:
+        """The windows from a quarter on that are over, with their plans; not those of long ago."""
+        quarter, end = max(quarter, quarter_of(now) - LATE_QUARTERS - YEAR, 0), quarter_of(now)
+        while quarter < end:
+            window, plan = self.ledger.window_of(quarter), self.ledger.plan(quarter)
+            if window is not None and plan is not None and window.over(now):
+                yield window, plan
+            quarter = quarter + 1 if window is None else window.end
+
+    def begin(self, now: int) -> Window | None:
+        """Try anew what waits: devices that were silent are asked again. The window that is due."""
+        window = self.due(now)
+        attempt = self._attempt
+        if attempt is not None and not attempt.ours and (attempt.window != window or attempt.spend is None):
+            self._attempt = None
+        elif attempt is not None:
+            attempt.silent.clear()
+        return window
+
+    def next(self, now: int, terms: Terms, secrets: bytes, *, hurry: bool = False) -> Effect | None:
+        """What is to be done next about the window that is due; None if none is.
+
+        ``hurry``: decide without the devices that do not answer; what they have of the window never counts.
+        """
+        attempt = self._attempt
+        if attempt is not None and attempt.ours:
+            assert attempt.spend is not None
+            return Draw(attempt.spend, attempt.devices)
+        window = self.due(now)
+        plan = None if window is None else self.ledger.plan(window.start)
+        if window is None or plan is None:
+            return None
+        if attempt is None or (attempt.window, attempt.plan) != (window, plan):
+            attempt = self._attempt = _Attempt(window, plan)
+        if attempt.spend is None:
+            return self._gather(attempt, now, terms, secrets, hurry=hurry)
+        if plan.witness is not None and attempt.seen is None:
+            if plan.witness in attempt.silent:
+                return Wait(window, frozenset((plan.witness,)), witness=True)
+            return Countersign(attempt.spend, plan.witness)
+        return Keep((attempt.spend,) if attempt.seen is None else (attempt.spend, attempt.seen))
+
+    def _gather(self, attempt: _Attempt, now: int, terms: Terms, secrets: bytes, *, hurry: bool) -> Effect:
+        window, plan = attempt.window, attempt.plan
+        if window.start not in self.local.frozen:
+            return self._freeze(window, self.me, terms)
+        got = self.local.got.get(window.start, set())
+        missing = self._members - got - {self.me}
+        if asking := min(missing - attempt.silent, default=None):
+            begun = self.local.opened.get(window.start, terms)
+            return Ask(Call(window, plan.id, begun, secrets), asking)
+        if missing and not hurry and now < window.closes + PATIENCE_MS:
+            return Wait(window, frozenset(missing))
+        if plan.witness is not None and not attempt.compared:
+            if plan.witness in attempt.silent:
+                return Wait(window, frozenset((plan.witness,)), witness=True)
+            return Compare(window, plan.witness)
+        return Seal(window, frozenset(got & self._members))
+
+    def got(self, window: Window, device: DeviceId) -> None:
+        """The part of a device is on the disk."""
+        self.local.got.setdefault(window.start, set()).add(device)
+
+    def sealing(self, window: Window) -> bool:
+        """Has what is here been counted already? Then nothing more is taken in."""
+        attempt = self._attempt
+        sealed = attempt is not None and attempt.window == window and attempt.spend is not None
+        return sealed or window.start < self.ledger.spent_until()
+
+    def silent(self, device: DeviceId) -> None:
+        """A device does not answer, or refuses; it is not asked again before `begin`."""
+        if self._attempt is not None:
+            self._attempt.silent.add(device)
+
+    def compared(self, witness: DeviceId) -> None:
+        """What counts no more is the same here and at the witness."""
+        if self._attempt is not None and self._attempt.plan.witness == witness:
+            self._attempt.compared = True
+
+    def sealed(self, done: Seal, digest: bytes, version: bytes) -> None:
+        """What was counted, of the parts of ``done.devices``, and under which version of the keys."""
+        attempt = self._attempt
+        if attempt is not None and attempt.window == done.window and attempt.spend is None:
+            nonce = self._random(NONCE_BYTES)
+            spend = Spend(self.me, done.window, attempt.plan.choice, version, digest, nonce)
+            attempt.spend, attempt.devices = spend.signed(self._root, self._sign), done.devices
+
+    def countersigned(self, seen: Seen) -> None:
+        """The witness's word, which is checked."""
+        attempt = self._attempt
+        if attempt is None or attempt.spend is None or seen.record != attempt.spend.id:
+            return
+        if seen.author == attempt.plan.witness and seen.verified(self._root, self._verify):
+            attempt.seen = seen
+        elif attempt.plan.witness is not None:
+            attempt.silent.add(attempt.plan.witness)
+
+    def drew(self, done: Draw) -> None:
+        """It is decided, and on the disk."""
+        self.local.drawn.add(done.spend.window.start)
+        self._attempt = None
+
+    def lost(self) -> list[Spend]:
+        """What we spent and did not decide: a crash came between, or a copy of this device was quicker."""
+        ours = self._attempt.spend if self._attempt is not None and self._attempt.ours else None
+        return [
+            one
+            for one in self.ledger.spends()
+            if one.author == self.me and one.window.start not in self.local.drawn and one != ours
+        ]
+
+
+def _by_rank(record: Record) -> tuple[int, int]:
+    """Plans in the order of their numbers, then spends, then what witnesses say of them: each needs those before it."""
+    return (0, record.number) if isinstance(record, Plan) else (1 if isinstance(record, Spend) else 2, 0)

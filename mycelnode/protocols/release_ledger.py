@@ -1,0 +1,160 @@
+"""The ledger of releases: a set of signed records that only grows, the same on all devices once they have met.
+
+What is read from it is a function of the set, and of which devices are out: in which order records came makes no difference.
+Nothing that a fence, a revocation or a snapshot does takes a record away, as a spend that is forgotten would be made again. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from mycelnode.crdt.changelog import DeviceId
+from mycelnode.protocols.release_records import Plan, Record, Seen, Spend
+from mycelnode.protocols.release_window import YEAR, Window, quarter_of
+
+MAX_PLANS: Final = 4_096  # a person who changes the plan each quarter for ten centuries
+MAX_SPENDS_OF_A_DEVICE: Final = (
+    2  # in one window: a second one shows that there are two copies of it; more show nothing new
+)
+MAX_RECORDS: Final = 16_384
+WINDOWS_A_YEAR: Final = 4  # the cap: not more are decided
+
+
+class Ledger:
+    """The records that a device holds. ``root``: the mesh's root key, whose plans go before those of devices.
+
+    ``out``: the devices that were put out of the mesh. A plan does not wait for the word of a witness among them.
+    """
+
+    def __init__(self, root: bytes, records: Iterable[Record] = (), out: AbstractSet[DeviceId] = frozenset()) -> None:
+        self._root, self._out = root, out
+        self._records = {record.id: record for record in records}
+        self._read_plans()
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records.values())
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, record: object) -> bool:
+        return isinstance(record, Record) and record.id in self._records
+
+    def add(self, record: Record) -> None:
+        """Hold one more."""
+        self._records[record.id] = record
+        if not isinstance(record, Spend):
+            self._read_plans()
+
+    def put_out(self, out: AbstractSet[DeviceId]) -> None:
+        """These devices are out of the mesh."""
+        if out != self._out:
+            self._out = out
+            self._read_plans()
+
+    def wanted(self, record: Record, now: int) -> bool:
+        """Is this verified record worth holding, at ``now`` (Unix ms)?
+
+        What a device says is, if some plan named it: as the releaser, or the witness. Any other member could only fill disks with
+        it, or use up what is not its own. A spend is, once its window is over.
+        """
+        if record in self or len(self) >= MAX_RECORDS:
+            return False
+        plans = [one for one in self if isinstance(one, Plan)]
+        if isinstance(record, Seen):
+            named = any(plan.witness == record.author for plan in plans)
+            return named and record.record in self._records and not self.seen(record.record, record.author)
+        decides = any(plan.releaser == record.author for plan in plans)
+        if isinstance(record, Spend):
+            same = [one for one in self.spends(record.window) if one.author == record.author]
+            return decides and record.window.over(now) and len(same) < MAX_SPENDS_OF_A_DEVICE
+        return (decides or record.author == self._root) and len(plans) < MAX_PLANS
+
+    # --- plans -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def last_plan(self) -> Plan | None:
+        """The newest plan that holds; None if there is none, or if nobody knows which of two does."""
+        return self._chain[-1] if self._chain and self.torn is None else None
+
+    @property
+    def next_number(self) -> int:
+        """Of a plan that the root makes: higher than all there are."""
+        return max((one.number for one in self if isinstance(one, Plan)), default=-1) + 1
+
+    def plan(self, quarter: int) -> Plan | None:
+        """The plan that holds in a quarter; None if there is none."""
+        if self.torn is not None and quarter >= self.torn:
+            return None
+        return next((plan for plan in reversed(self._chain) if plan.since <= quarter), None)
+
+    def window(self, moment: int) -> Window | None:
+        """The window that a moment (Unix ms) lies in; None before the first plan."""
+        return self.window_of(quarter_of(moment))
+
+    def window_of(self, quarter: int) -> Window | None:
+        """The window that a quarter lies in; None before the first plan. A year that a new plan cuts short ends there."""
+        plan = self.plan(quarter)
+        if plan is None:
+            return None
+        year = quarter - quarter % YEAR
+        start, end = (quarter, quarter + 1) if plan.quarters == 1 else (max(plan.since, year), year + YEAR)
+        later = [one.since for one in self._chain if one.since > quarter]
+        torn = [] if self.torn is None else [self.torn]
+        return Window(start, min([end, *later, *torn]) - start)
+
+    def _read_plans(self) -> None:
+        """Which plans hold, by their numbers; ``torn``: from which quarter on nobody knows who decides.
+
+        One of the root's holds; of devices', one by the releaser of the plan before, which it names, once the witness of that has
+        seen it. Two that exclude each other come of two copies of one device, or of two papers with one phrase: then neither
+        holds, and none that comes after, until the root makes a newer one.
+        """
+        by_number: dict[int, list[Plan]] = {}
+        for record in self:
+            if isinstance(record, Plan):
+                by_number.setdefault(record.number, []).append(record)
+        self._chain: list[Plan] = []
+        self.torn: int | None = None
+        for number in sorted(by_number):
+            of_root = [plan for plan in by_number[number] if plan.author == self._root]
+            following = [] if of_root else [plan for plan in by_number[number] if self._follows(plan)]
+            holding = of_root or following
+            if len(holding) == 1:
+                (plan,) = holding
+                self._chain = [*(one for one in self._chain if one.since < plan.since), plan]
+                self.torn = None if of_root else self.torn
+            elif holding:
+                self.torn = min([plan.since for plan in holding] + ([] if self.torn is None else [self.torn]))
+
+    def _follows(self, plan: Plan) -> bool:
+        if not self._chain or self.torn is not None:
+            return False
+        last = self._chain[-1]
+        if plan.author != last.releaser or plan.previous != last.id or plan.since < last.since:
+            return False
+        return last.witness is None or last.witness in self._out or bool(self.seen(plan.id, last.witness))
+
+    # --- spends ------------------------------------------------------------------------------------------------------------
+
+    def spends(self, window: Window | None = None) -> list[Spend]:
+        """All that was spent, or what was spent of the quarters of one window, in the order of windows."""
+        found = [one for one in self if isinstance(one, Spend) and (window is None or one.window.overlaps(window))]
+        return sorted(found, key=lambda one: (one.window, one.id))
+
+    def spent_until(self) -> int:
+        """The first quarter after all that was spent: what lies before it is not decided any more, and not for the first time
+        either."""
+        return max((one.window.end for one in self if isinstance(one, Spend)), default=0)
+
+    def spent_in(self, year: int) -> list[Window]:
+        """The windows of a calendar year that were spent, each once."""
+        return sorted({one.window for one in self.spends() if one.window.year == year})
+
+    def seen(self, record: bytes, witness: DeviceId) -> Seen | None:
+        """The countersignature of a record (its id) by a device."""
+        return next(
+            (one for one in self if isinstance(one, Seen) and one.record == record and one.author == witness), None
+        )

@@ -1,0 +1,147 @@
+"""What the release machine holds on disk, and what it may tell its driver to do (`mycelnode.protocols.release`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mycelnode.crdt.changelog import DeviceId
+from mycelnode.protocols.release_records import Plan, Record, Spend
+from mycelnode.protocols.release_window import Window
+
+# --- what is kept -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which a window opened: the version of the keys, and what stands for the owner's dictionary. 32 bytes each."""
+
+    version: bytes
+    dictionary: bytes
+
+
+@dataclass(slots=True)
+class Kept:
+    """What a device keeps besides the ledger; windows are named by their first quarter.
+
+    ``opened``: the terms; ``frozen``: for whom its own turns were taken, with the window; ``got``: whose turns are here, to be
+    counted; ``drawn``: what was decided, its outputs on disk.
+    """
+
+    opened: dict[int, Terms] = field(default_factory=dict)
+    frozen: dict[int, tuple[Window, DeviceId]] = field(default_factory=dict)
+    got: dict[int, set[DeviceId]] = field(default_factory=dict)
+    drawn: set[int] = field(default_factory=set)
+
+    @property
+    def floor(self) -> int:
+        """What comes in now belongs to no quarter before this one: those were handed over."""
+        return max((window.end for window, _ in self.frozen.values()), default=0)
+
+
+# --- what is to be done -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Keep the terms under which a window opened; then call `Part.opened`."""
+
+    window: Window
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """In one transaction: take the turns that came in within the window and may count, mark them and their days as handed in it,
+    and keep them for ``releaser``; then call `Part.froze`. With ``empty``, that is nothing: why is in ``said``."""
+
+    window: Window
+    releaser: DeviceId
+    said: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Is nothing to be taken?"""
+        return bool(self.said)
+
+
+@dataclass(frozen=True, slots=True)
+class Give:
+    """Send what was kept for the releaser, and erase it once that says it is on its disk."""
+
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class No:
+    """Refuse, in a sentence."""
+
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask a device for its part (`Call`), put it on the disk, then call `Part.got`; or `Part.silent`."""
+
+    call: Call
+    device: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Exchange what counts no more with the witness, both ways; on both disks, call `Part.compared`, else `Part.silent`."""
+
+    window: Window
+    witness: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Count what is here, and call `Part.sealed` with what stands for it."""
+
+    window: Window
+    devices: frozenset[DeviceId]  # whose turns are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Countersign:
+    """Ask the witness to see a record, and call `Part.countersigned` with its answer, or `Part.silent`."""
+
+    record: Spend | Plan
+    witness: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Put these records on the disk, with their notes in the audit log, then call `Part.kept`."""
+
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Decide on what was sealed, put all of it on the disk in one transaction, then call `Part.drew`."""
+
+    spend: Spend
+    devices: frozenset[DeviceId]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can be done about a window before these devices are there."""
+
+    window: Window
+    devices: frozenset[DeviceId]
+    witness: bool = False  # it is the witness that is waited for
+
+
+Effect = Open | Freeze | Ask | Compare | Seal | Countersign | Keep | Draw | Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the releaser asks of a device: its turns of a window, if it has the same plan, terms and secrets."""
+
+    window: Window
+    plan: bytes
+    terms: Terms
+    secrets: bytes  # what stands for those of the mesh that the device knows
