@@ -8,7 +8,7 @@ to time (the device's log), and `verify` is given those anchors.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -111,6 +111,14 @@ def tail(connection: sqlite3.Connection, count: int) -> list[Event]:
         except EncodingError:
             continue
     return events[::-1]
+
+
+def every(connection: sqlite3.Connection, kind: str) -> Iterator[Event]:
+    """All events of one kind, oldest first, of a chain that `verify` found to hold. Raises `EncodingError` if it does not."""
+    for (event,) in connection.execute("SELECT event FROM audit ORDER BY seq"):
+        found = _decode(event)
+        if found.kind == kind:
+            yield found
 
 
 def _decode(event: bytes) -> Event:

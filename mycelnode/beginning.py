@@ -30,7 +30,9 @@ from mycelnode.identity import (
 from mycelnode.logstore import StoredLogs
 from mycelnode.paths import DataDir, sync_folder
 from mycelnode.ports import Clock
+from mycelnode.privacy import budget
 from mycelnode.protocols.pairing import clean_name
+from mycelnode.protocols.release_records import Plan
 from mycelnode.schema import loading
 
 
@@ -91,10 +93,12 @@ async def begin(
     name: str,
     clock: Clock,
     facts: Mapping[str, Value] = {},
+    plans: Sequence[Plan] = (),
 ) -> None:
     """The first content of a folder's database, in one transaction; afterwards the folder belongs to the mesh.
 
     ``facts``: ``good``, peer → an address where it answered, for the first time that the node runs; and what else is to be kept.
+    ``plans``: by whom releases are decided.
     """
 
     def store(connection: sqlite3.Connection) -> None:
@@ -105,6 +109,7 @@ async def begin(
             logstore.save_fact(connection, fact, encode(value))
         logstore.save_statements(connection, ((s.id, s.encoded) for s in statements))
         audit.record(connection, event, {"mesh": mesh_id(root), "name": name}, clock.wall())
+        budget.keep(connection, plans, clock.wall())
 
     async with open_database(data) as database:
         await database.write(store)

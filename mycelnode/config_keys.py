@@ -316,6 +316,13 @@ KEYS: Mapping[str, Key] = {
             "device",
             "where the key of your private turns is kept; auto: the keyring of this system, or else a file",
         ),
+        Key(
+            "privacy.schedule",
+            as_bool,
+            False,
+            "device",
+            "decide on a window by itself once it is over; what is published is confirmed by you all the same",
+        ),
         Key("swarm.bootstrap", as_multiaddrs, (), "device", "first peers of the collective"),
         Key("swarm.enabled", as_bool, False, "device", "take part in the collective"),
         Key(

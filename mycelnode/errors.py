@@ -313,6 +313,23 @@ class PlanRefused(MycelError):
     """That is not how releases can be decided."""
 
 
+class BudgetBroken(MycelError):
+    """The record of what was released does not hold, so nothing is released from this device any more."""
+
+    def __init__(self, what: str = "") -> None:
+        super().__init__(
+            f"{what}: nothing is released from this device any more; the phrase can let another decide" if what else ""
+        )
+
+
+class NoPlan(MycelError):
+    """Nobody decides releases in this mesh yet; `mycelnode budget plan --phrase` lets this device do it."""
+
+
+class BudgetSpent(MycelError):
+    """The budget of that window is spent."""
+
+
 # --- the running node --------------------------------------------------------------------------------------------------
 
 

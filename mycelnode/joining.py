@@ -46,6 +46,7 @@ from mycelnode.logstore import StoredLogs
 from mycelnode.paths import DataDir, write_durably
 from mycelnode.ports import Clock
 from mycelnode.protocols.pairing import Invite, Welcome, parse_invite
+from mycelnode.releasing.planning import first_plan
 from mycelnode.returning import JOINED, make_ready
 from mycelnode.schema import loading
 
@@ -102,7 +103,8 @@ async def init_mesh(
         try:
             identity = create_identity(data)
             enrolment = root_statement(root, ENROL, identity.device, None, shown)
-            await begin(data, root.public, [enrolment], "mesh.init", shown, clock)
+            plan = first_plan(root, identity.device, clock.wall())
+            await begin(data, root.public, [enrolment], "mesh.init", shown, clock, plans=[plan])
             made = Initialised(mesh_id(root.public), identity.peer_id, shown, phrase)
             tell(made)
         except BaseException:  # nobody has seen the phrase of this mesh: nothing of it may stay

@@ -33,6 +33,7 @@ from mycelnode.paths import DataDir
 from mycelnode.ports import Clock, Service
 from mycelnode.protocols.folding import Progress
 from mycelnode.protocols.pairing import Invite, Joined
+from mycelnode.release_service import Releasing, open_releasing
 from mycelnode.serving import (
     DEFAULT_INVITE_SECONDS,
     DEFAULT_SYNC_SECONDS,
@@ -98,8 +99,16 @@ class Node:
     ...     await node.sync()
     """
 
-    def __init__(self, mesh: Mesh, host: Host, collective: Collective, chain: Chain, nursery: trio.Nursery) -> None:
-        self.mesh, self.host, self.collective, self.chain = mesh, host, collective, chain
+    def __init__(
+        self,
+        mesh: Mesh,
+        host: Host,
+        collective: Collective,
+        chain: Chain,
+        releasing: Releasing,
+        nursery: trio.Nursery,
+    ) -> None:
+        self.mesh, self.host, self.collective, self.chain, self.releasing = mesh, host, collective, chain, releasing
         self.syncing = SyncDriver(mesh, host, self._link_changed)
         self.pairing = PairingDriver(mesh, host)
         self.upkeep = Upkeep(mesh, host, self.syncing)
@@ -290,6 +299,7 @@ class Node:
     def _link_changed(self, peer: str, connected: bool) -> None:
         self.last_seen[peer] = self.mesh.clock.wall()
         self.finder.link_changed(peer, connected)
+        self.releasing.link_changed(peer, connected)
 
     def _on_progress(self, progress: Progress) -> None:
         self.upkeep.on_progress(progress)
@@ -328,9 +338,10 @@ async def open_node(
         open_collective(mesh, host, swarm=swarm) as collective,
         open_chain(mesh) as chain,
         open_following(chain, collective),
+        open_releasing(mesh, host) as releasing,
         open_background() as nursery,
     ):
-        node = Node(mesh, host, collective, chain, nursery)
+        node = Node(mesh, host, collective, chain, releasing, nursery)
         collective.trade_on(chain)
         mesh.listeners.append(node._on_progress)
         try:

@@ -38,6 +38,7 @@ from mycelnode.identity import (
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.paths import DataDir, write_durably
 from mycelnode.ports import Clock
+from mycelnode.releasing.planning import let_decide
 from mycelnode.rescue import head_before
 from mycelnode.returning import RESTORED_MARK, make_ready
 
@@ -181,6 +182,7 @@ async def _use_root(
                 connection, "device.revoke", fields, mesh.clock.wall()
             ),
         )
+    await let_decide(mesh, root)
     return {
         "mesh": mesh.id,
         "device": mesh.device,

@@ -18,7 +18,7 @@ from mycelnode.errors import AlreadyInitialised, NotInitialised
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.paths import DataDir, sync_folder, write_durably
 from mycelnode.ports import Clock
-from mycelnode.privacy import turnstore
+from mycelnode.privacy import partstore, turnstore
 
 JOINED: Final = "joined"  # the fact that keeps the invite through which the device in this folder became a member
 RESTORED_MARK: Final = b"restored"  # in the file that stands for a join under way: no device is enrolled here yet
@@ -72,5 +72,6 @@ async def _reset(mesh: Mesh) -> None:
         logstore.drop_fact(connection, "port")
         logstore.drop_fact(connection, JOINED)
         turnstore.spend_all(connection)  # a clone of this folder may have counted them
+        partstore.forget_device(connection)
 
     await mesh.database.write(store)

@@ -18,6 +18,7 @@ from mycelnode.extensions import SERVICES, found
 from mycelnode.market.commands import ChainCommands
 from mycelnode.ports import Service
 from mycelnode.protocols.pairing import Invite
+from mycelnode.release_commands import ReleaseCommands
 from mycelnode.streaming import with_progress
 from mycelnode.turn_commands import TurnCommands
 
@@ -48,9 +49,11 @@ class NodeCommands:
         patterns = PatternCommands(lambda: node.patterns)
         for kind in ("config.set", "config.unset"):
             self.commands[kind] = self._with_chain(self.commands[kind])
-        turns = TurnCommands(node.mesh)
-        self.commands |= patterns.table() | ChainCommands(node.chain.in_force).table() | turns.table()
-        streams |= {name: with_progress(handler) for name, handler in (patterns.long() | turns.long()).items()}
+        turns, releases = TurnCommands(node.mesh), ReleaseCommands(node.mesh, node.releasing.decider)
+        for some in (patterns, turns, releases):
+            self.commands |= some.table()
+            streams |= {name: with_progress(handler) for name, handler in some.long().items()}
+        self.commands |= ChainCommands(node.chain.in_force).table()
         for name, service in node.services.items():
             for kind, handler in service.commands.items():
                 self.commands.setdefault(f"{name}.{kind}", handler)

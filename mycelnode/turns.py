@@ -20,13 +20,15 @@ from mycelnode.errors import DatabaseDamaged, DiskFull, ImportRefused
 from mycelnode.logstore import StoredLogs
 from mycelnode.mesh import Mesh
 from mycelnode.paths import DataDir
-from mycelnode.privacy import storekey, turnstore
+from mycelnode.privacy import partstore, storekey, turnstore
 from mycelnode.privacy.importing import Tally, turns_in
 from mycelnode.privacy.interactions import Turn, checked, turn_mark
 from mycelnode.privacy.pieces import Flaw, Pieces
 from mycelnode.privacy.sealing import open_turn, seal_turn
 from mycelnode.privacy.storekey import STRENGTH, Place
 from mycelnode.privacy.turnstore import Chosen, Kept, Sealed
+from mycelnode.protocols.release_units import label
+from mycelnode.protocols.release_window import Window
 from mycelnode.schema import open_reader
 
 PLACE: Final = "turns.key"  # the fact that says where the key of the store is
@@ -78,7 +80,7 @@ class Turns:
         wall = self._mesh.clock.wall()
         turn = checked(turn, wall)
         with self._using():
-            secrets, key = await self._ready(passphrase)
+            secrets, key = await self.ready(passphrase)
             sealed = await trio.to_thread.run_sync(_seal, key, secrets, turn)
             new, known, _ = await self._mesh.database.write(partial(turnstore.add, turns=[sealed], wall=wall))
         return sealed.marks[0].hex()[: turnstore.ID_CHARS], "new" if new else "known" if known else FORGOTTEN
@@ -99,7 +101,7 @@ class Turns:
         tally = Tally()
         pieces = await trio.to_thread.run_sync(Pieces, path)
         with closing(pieces), self._using():
-            secrets, key = await self._ready(passphrase)
+            secrets, key = await self.ready(passphrase)
             found = turns_in(pieces, self._mesh.clock.wall(), source)
             ended = False
             while not ended:
@@ -170,23 +172,30 @@ class Turns:
 
         return await self._mesh.database.scan(look)
 
-    async def visit(
-        self, opened: int, closed: int, look: Callable[[Kept, str, str], None], passphrase: str | None = None
-    ) -> None:
-        """Call ``look(turn, request, answer)``, in a worker thread, for each turn that may count and first came in from ``opened``
-        on and before ``closed`` (Unix ms): nothing foreign is in it, and under no secret of the mesh was it spent or forgotten.
+    async def take(
+        self, window: Window, look: Callable[[Kept, str, str, Sequence[bytes]], None], passphrase: str | None = None
+    ) -> list[int]:
+        """Call ``look(turn, request, answer, marks)``, in a worker thread, for each turn that first came in within ``window`` and
+        may count in it: nothing foreign is in it, and under no secret of the mesh was it forgotten, or handed over before.
+
+        Returns their numbers, those included that are left out for the last reason (see `turnstore.counted`).
 
         Raises `TurnsLocked`, `MeshSecretMissing`, `DatabaseDamaged`.
         """
-        secrets, key = await self._ready(passphrase)
+        secrets, key = await self.ready(passphrase)
+        this = label(window.start)
 
-        def visit(connection: sqlite3.Connection) -> None:
-            for kept in turnstore.counted(connection, opened, closed):
+        def take(connection: sqlite3.Connection) -> list[int]:
+            numbers, labels = [], partstore.labels(connection)
+            for kept in turnstore.counted(connection, window):
+                numbers.append(kept.no)
                 request, answer = open_turn(key, kept.mark, *turnstore.sealed_text(connection, kept.no))
-                if not turnstore.spent(connection, [turn_mark(secret, request, answer) for secret in secrets]):
-                    look(kept, request, answer)
+                marks = [turn_mark(secret, request, answer) for secret in secrets]
+                if not any(found < this for mark in marks for found in labels(mark)):
+                    look(kept, request, answer, marks)
+            return numbers
 
-        await self._mesh.database.scan(visit)
+        return await self._mesh.database.scan(take)
 
     # --- forgetting ----------------------------------------------------------------------------------------------------------
 
@@ -200,7 +209,7 @@ class Turns:
             marks = await database.write(partial(turnstore.forget, chosen=chosen))
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(turnstore.forget_in_copies, database.path)
-                if not self._adding and not await self.count(Chosen()):
+                if not self._adding and not await database.scan(_of_use):
                     await self._let_go()
                 erased = await database.empty_log()
         return len(marks), erased
@@ -223,8 +232,8 @@ class Turns:
         finally:
             self._adding -= 1
 
-    async def _ready(self, passphrase: str | None) -> tuple[list[bytes], bytes]:
-        """The mesh's secrets, and the key of the store, each made if there is none."""
+    async def ready(self, passphrase: str | None = None) -> tuple[list[bytes], bytes]:
+        """The mesh's secrets, and the key of the store, each made if there is none. Raises `TurnsLocked`, `MeshSecretMissing`."""
         key = await self._unlocked(passphrase, make=True)
         if key is None:
             raise DatabaseDamaged("the key of the private turns was made and is not there")
@@ -258,6 +267,11 @@ class Turns:
     async def _keep(self, place: Place) -> None:
         packed = place.encoded()
         await self._mesh.database.write(lambda connection: logstore.save_fact(connection, PLACE, packed))
+
+
+def _of_use(connection: sqlite3.Connection) -> bool:
+    """Is something stored that only the key of the store opens?"""
+    return turnstore.count(connection, Chosen()) > 0 or partstore.any_parts(connection)
 
 
 def let_go_of_key(data: DataDir) -> None:

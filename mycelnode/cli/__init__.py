@@ -26,6 +26,7 @@ _BUILT_IN = {  # command → (module, attribute)
     "config": ("mycelnode.cli.config", "config"),
     "pattern": ("mycelnode.cli.patterns", "pattern"),
     "interactions": ("mycelnode.cli.interactions", "interactions"),
+    "budget": ("mycelnode.cli.releases", "budget"),
     "privacy": ("mycelnode.cli.privacy", "privacy"),
     "chain": ("mycelnode.cli.chain", "chain"),
     "audit": ("mycelnode.cli.audit", "audit"),

@@ -32,6 +32,7 @@ from mycelnode.cli._common import (
 )
 from mycelnode.cli._complete import patterns as kept_patterns
 from mycelnode.cli._progress import ask_with_progress
+from mycelnode.cli.releases import extract
 from mycelnode.errors import CidRefused
 
 KINDS = ("prompt", "code", "adapter", "workflow")
@@ -51,6 +52,9 @@ _NEAR = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,24}))?")  # as in the files of p
 @group(name="pattern", short_help="Patterns: publish, search, use, rate.")
 def pattern(options: Options) -> None:
     """Patterns: what was learned and can be used again. Those that you keep are on all your devices."""
+
+
+pattern.add_command(extract)
 
 
 @command(pattern, name="publish", short_help="Make a pattern public: shows what, and asks.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from mycelnode.cli._common import BadInput, Options, command, group, plural
+from mycelnode.cli.releases import dictionary
 from mycelnode.errors import MycelError, TextRefused
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ LEAST_COLUMNS = 60
 @group(name="privacy", short_help="See what would be left of a text.")
 def privacy(options: Options) -> None:
     """What leaves your devices, and what is taken out of it before."""
+
+
+privacy.add_command(dictionary)
 
 
 @command(privacy, name="preview", short_help="A text and what is left of it, with the reasons.")

@@ -112,14 +112,14 @@ def day_mark(secret: bytes, key: bytes, day: int) -> bytes:
     return hmac.digest(secret, encode([_DAY, key, day]), "sha256")
 
 
-def stamp(wall: int, last: int | None) -> int:
+def stamp(wall: int, last: int | None, floor: int = 0) -> int:
     """When a turn that comes in now is said to have come: ``wall`` (Unix ms), but not before ``last``, the latest stamp that is at
-    most a day ahead of it.
+    most a day ahead of it, and not before ``floor``, where the last window ended of which the turns were handed over.
 
     So a clock that is put right by minutes or hours moves no turn into a window that has ended. A turn is stamped once: whatever a
     clock says, it belongs to one window and no other.
     """
-    return wall if last is None or last > wall + AHEAD_MS else max(wall, last)
+    return max(floor, wall if last is None or last > wall + AHEAD_MS else max(wall, last))
 
 
 # --- checking what comes from outside -------------------------------------------------------------------------------------------

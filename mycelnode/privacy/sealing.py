@@ -20,7 +20,7 @@ KEY_BYTES: Final = sodium.crypto_aead_xchacha20poly1305_ietf_KEYBYTES
 NONCE_BYTES: Final = sodium.crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 WRAPPED_BYTES: Final = NONCE_BYTES + KEY_BYTES + sodium.crypto_aead_xchacha20poly1305_ietf_ABYTES
 MAX_TEXT_BYTES: Final = 2 << 20  # more than a turn and its encoding
-_DAMAGED = "the text of a turn on this device is damaged, or sealed under another key"
+_DAMAGED = "a private turn on this device is damaged, or sealed under another key"
 
 
 def _push(key: bytes, plain: bytes, about: bytes) -> bytes:
@@ -51,6 +51,33 @@ def open_turn(store_key: bytes, mark: bytes, wrapped: bytes, sealed: bytes) -> t
     except (CryptoError, EncodingError) as error:
         raise DatabaseDamaged(_DAMAGED) from error
     return str(request), str(answer)
+
+
+def new_key(store_key: bytes, about: bytes) -> tuple[bytes, bytes]:
+    """A new key for something else that is kept, and the same wrapped (`WRAPPED_BYTES`)."""
+    key = secrets.token_bytes(KEY_BYTES)
+    return key, _push(store_key, key, about)
+
+
+def open_key(store_key: bytes, wrapped: bytes, about: bytes) -> bytes:
+    """The inverse. Raises `DatabaseDamaged`."""
+    try:
+        return _pull(store_key, wrapped, about)
+    except CryptoError as error:
+        raise DatabaseDamaged(_DAMAGED) from error
+
+
+def seal_part(key: bytes, plain: bytes) -> bytes:
+    """What was taken from a turn to be counted, under the key of its window."""
+    return _push(key, plain, b"part")
+
+
+def open_part(key: bytes, sealed: bytes) -> bytes:
+    """The inverse. Raises `DatabaseDamaged`."""
+    try:
+        return _pull(key, sealed, b"part")
+    except CryptoError as error:
+        raise DatabaseDamaged(_DAMAGED) from error
 
 
 def wrap(key: bytes, secret: bytes) -> bytes:

@@ -21,12 +21,15 @@ from typing import Final
 from mycelnode.errors import DatabaseDamaged, DataDirUnusable, TurnUnknown
 from mycelnode.privacy.interactions import AHEAD_MS, MARK_BYTES, Facts, Influence, Outcome, merged, stamp
 from mycelnode.privacy.sealing import WRAPPED_BYTES
+from mycelnode.protocols.release_units import label
+from mycelnode.protocols.release_window import Window, quarter_begins
 from mycelnode.schema import connect, open_reader
 
 ID_CHARS: Final = 16  # of a mark's hex: what a turn is called
 MIN_ID_CHARS: Final = 6  # by which a turn may be called
 _ID = re.compile(rf"[0-9a-f]{{{MIN_ID_CHARS},{2 * MARK_BYTES}}}")
 FIRST_SCHEMA: Final = 10  # with turns in it
+FIRST_WITH_PARTS: Final = 11  # of windows that ended
 _COLUMNS = "no, mark, time, dated, ingested, source, success, influenced, size"
 _ZEROS = bytes(WRAPPED_BYTES)
 
@@ -81,7 +84,7 @@ def add(connection: sqlite3.Connection, turns: Iterable[Sealed], wall: int) -> t
     """
     new = known = gone = 0
     last = connection.execute("SELECT max(ingested) FROM turns WHERE ingested <= ?", (wall + AHEAD_MS,)).fetchone()[0]
-    now = stamp(wall, last)
+    now = stamp(wall, last, _floor(connection))
     for turn in turns:
         time = Facts(
             now if turn.time is None else turn.time, turn.time is not None, turn.source, turn.success, turn.influenced
@@ -90,7 +93,7 @@ def add(connection: sqlite3.Connection, turns: Iterable[Sealed], wall: int) -> t
         if kept is not None:
             _merge(connection, kept, time)
             known += 1
-        elif _any_spent(connection, turn.marks):
+        elif forgotten(connection, turn.marks):
             gone += 1
         else:
             _insert(connection, turn, time, now)
@@ -106,10 +109,10 @@ def _find(connection: sqlite3.Connection, marks: Sequence[bytes]) -> Kept | None
     return None
 
 
-def _any_spent(connection: sqlite3.Connection, marks: Sequence[bytes]) -> bool:
-    return any(
-        connection.execute("SELECT 1 FROM tombstones WHERE mark = ?", (mark,)).fetchone() is not None for mark in marks
-    )
+def _floor(connection: sqlite3.Connection) -> int:
+    """What comes in now belongs to no window that was handed over: the first moment after those (Unix ms)."""
+    (quarter,) = connection.execute("SELECT max(start + quarters) FROM release_frozen").fetchone()
+    return 0 if quarter is None else quarter_begins(quarter)
 
 
 def _merge(connection: sqlite3.Connection, kept: Kept, said: Facts) -> None:
@@ -166,21 +169,24 @@ def page(connection: sqlite3.Connection, chosen: Chosen, limit: int, after: str 
         where += " AND (time, no) < (SELECT time, no FROM turns WHERE no = ?)"
         values = (*values, no)
     rows = connection.execute(
-        f"SELECT {_COLUMNS}, mark IN (SELECT mark FROM tombstones) FROM turns WHERE {where} ORDER BY time DESC, no DESC LIMIT ?",
+        f"SELECT {_COLUMNS}, mark IN (SELECT mark FROM tombstones) OR mark IN (SELECT mark FROM handed) FROM turns"
+        f" WHERE {where} ORDER BY time DESC, no DESC LIMIT ?",
         (*values, limit),
     )
     return [_kept(row) for row in rows]
 
 
-def counted(connection: sqlite3.Connection, opened: int, closed: int) -> Iterator[Kept]:
-    """The turns that first came in within [``opened``, ``closed``) (Unix ms) and may count: not spent, and nothing foreign in them.
+def counted(connection: sqlite3.Connection, window: Window) -> Iterator[Kept]:
+    """The turns that first came in within a window and may count in it: not forgotten, not handed over in a window before, and
+    nothing foreign in them.
 
-    Whether the day of a turn's habit has counted already, only who knows its key can tell: see `spent`.
+    Whether the day of a turn's habit was handed over already, only who knows its key can tell.
     """
     rows = connection.execute(
         f"SELECT {_COLUMNS}, 0 FROM turns WHERE ingested >= ? AND ingested < ? AND influenced = 0"
-        " AND mark NOT IN (SELECT mark FROM tombstones) ORDER BY no",
-        (opened, closed),
+        " AND mark NOT IN (SELECT mark FROM tombstones)"
+        " AND NOT EXISTS (SELECT 1 FROM handed WHERE handed.mark = turns.mark AND label < ?) ORDER BY no",
+        (window.opens, window.closes, label(window.start)),
     )
     return map(_kept, rows)
 
@@ -230,13 +236,15 @@ def _called(connection: sqlite3.Connection, reference: str) -> int:
 
 
 def spend(connection: sqlite3.Connection, marks: Iterable[bytes]) -> None:
-    """Let turns, or days of habits, count no more, for ever (`interactions.turn_mark`, `day_mark`)."""
+    """Let turns count no more, in no window, for ever (`interactions.turn_mark`)."""
     connection.executemany("INSERT OR IGNORE INTO tombstones (mark) VALUES (?)", ((mark,) for mark in marks))
 
 
-def spent(connection: sqlite3.Connection, marks: Sequence[bytes]) -> bool:
-    """Has one of these counted, under whichever of the mesh's secrets, or was it forgotten?"""
-    return _any_spent(connection, marks)
+def forgotten(connection: sqlite3.Connection, marks: Sequence[bytes]) -> bool:
+    """Does one of these count no more, under whichever of the mesh's secrets?"""
+    return any(
+        connection.execute("SELECT 1 FROM tombstones WHERE mark = ?", (mark,)).fetchone() is not None for mark in marks
+    )
 
 
 def spend_all(connection: sqlite3.Connection) -> None:
@@ -257,6 +265,7 @@ def forget(connection: sqlite3.Connection, chosen: Chosen) -> list[bytes]:
     with _zeroing(connection):
         spend(connection, marks)
         _erase(connection, marks)
+        _erase_parts(connection, marks)
     return marks
 
 
@@ -287,6 +296,8 @@ def _forget_in(copy: Path, kept: AbstractSet[bytes]) -> None:
         marks = [mark for (mark,) in connection.execute("SELECT mark FROM turns") if mark not in kept]
         with _zeroing(connection):
             _erase(connection, marks)
+            if schema >= FIRST_WITH_PARTS:
+                _erase_parts(connection, marks)
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -297,6 +308,11 @@ def _erase(connection: sqlite3.Connection, marks: Sequence[bytes]) -> None:
         if row is not None:
             connection.execute("UPDATE turn_keys SET used = 0, wrapped = ? WHERE slot = ?", (_ZEROS, row[1]))
             connection.execute("DELETE FROM turns WHERE no = ?", (row[0],))
+
+
+def _erase_parts(connection: sqlite3.Connection, marks: Sequence[bytes]) -> None:
+    """What was taken from turns to be handed over, and was not yet."""
+    connection.executemany("DELETE FROM release_parts WHERE mark = ?", ((mark,) for mark in marks))
 
 
 @contextmanager

@@ -237,9 +237,30 @@ class Part:
         quarters, choice = (1, "standard") if last is None else (last.quarters, last.choice)
         since = self._next(now, quarters)
         seen = witness or self._witness(releaser, None)
-        return Plan(self._root, self.ledger.next_number, since, quarters, choice, releaser, seen).signed(
-            self._root, sign
-        )
+        number = max(self.ledger.next_number, now // 1000)  # we may not have heard of all there are
+        made = Plan(self._root, number, since, quarters, choice, releaser, seen)
+        return made.signed(self._root, sign)
+
+    def word_wanted(self, plan: Plan) -> DeviceId | None:
+        """The witness that has to see a plan of ours before it holds; None if nobody has to."""
+        last = self.ledger.last_plan
+        if last is None or plan.author == self._root or plan.previous != last.id or last.witness not in self._members:
+            return None
+        return last.witness
+
+    def is_word(self, seen: Seen, record: Spend | Plan, witness: DeviceId) -> bool:
+        """Is this the word of that witness for that record?"""
+        return seen.record == record.id and seen.author == witness and seen.verified(self._root, self._verify)
+
+    def pending_plan(self) -> Plan | None:
+        """A plan of ours that waits for the word of a witness: the last one that we made."""
+        last = self.ledger.last_plan
+        if last is None or last.releaser != self.me:
+            return None
+        ours = [
+            one for one in self.ledger if isinstance(one, Plan) and one.author == self.me and one.previous == last.id
+        ]
+        return next((one for one in reversed(ours) if self.word_wanted(one) is not None), None)
 
     def tend(self, now: int) -> Plan | None:
         """A new plan, if we decide and the witness is missing or was put out, and there is another device to be one."""
@@ -338,6 +359,11 @@ class Part:
             return Compare(window, plan.witness)
         return Seal(window, frozenset(got & self._members))
 
+    @property
+    def drawing(self) -> bool:
+        """Is there something that this process spent, and has to decide yet?"""
+        return self._attempt is not None and self._attempt.ours
+
     def got(self, window: Window, device: DeviceId) -> None:
         """The part of a device is on the disk."""
         self.local.got.setdefault(window.start, set()).add(device)
@@ -371,7 +397,7 @@ class Part:
         attempt = self._attempt
         if attempt is None or attempt.spend is None or seen.record != attempt.spend.id:
             return
-        if seen.author == attempt.plan.witness and seen.verified(self._root, self._verify):
+        if attempt.plan.witness is not None and self.is_word(seen, attempt.spend, attempt.plan.witness):
             attempt.seen = seen
         elif attempt.plan.witness is not None:
             attempt.silent.add(attempt.plan.witness)

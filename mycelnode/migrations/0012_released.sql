@@ -1,0 +1,1 @@
+CREATE TABLE released (id TEXT, window TEXT, key BLOB, n INTEGER, due INTEGER) STRICT;

@@ -1,0 +1,100 @@
+"""Releases on a running node: other devices are answered and met, our own part is taken when a window ends, and, if the person
+wants that, windows are decided on a schedule. What leaves the devices is confirmed by a person all the same."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from math import inf
+from typing import Final
+
+import trio
+
+from mycelnode.background import open_background
+from mycelnode.encoding import key_of_peer
+from mycelnode.errors import BudgetBroken, MycelError
+from mycelnode.mesh import Mesh
+from mycelnode.p2p.host import Host
+from mycelnode.p2p.release_driver import ReleaseDriver, open_release_driver
+from mycelnode.releasing.deciding import Decider
+from mycelnode.releasing.releases import open_releases
+from mycelnode.turns import Turns
+
+LOOK_SECONDS: Final = 600.0  # between two looks at whether a window has ended
+AGAIN_SECONDS: Final = 3_600.0  # before a window that waits for somebody is tried again by itself
+SCHEDULE: Final = "privacy.schedule"
+
+_log = logging.getLogger(__name__)
+
+
+class Releasing:
+    """The releases of one node. ``problem``: why there are none; empty if there are."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self.problem = ""
+        self._decider: Decider | None = None
+        self._driver: ReleaseDriver | None = None
+        self._met: set[str] = set()  # with whom there is nothing to compare since the line came up
+        self._linked: set[str] = set()
+        self._changed = trio.Event()
+        self._tried = -inf
+
+    async def decider(self) -> Decider:
+        """What decides here. Raises `BudgetBroken`."""
+        if self._decider is None:
+            raise BudgetBroken(self.problem)
+        return self._decider
+
+    def link_changed(self, peer: str, connected: bool) -> None:
+        """A device came or went."""
+        (self._linked.add if connected else self._linked.discard)(peer)
+        self._met.discard(peer)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """For as long as the node runs."""
+        while True:
+            self._changed = trio.Event()
+            try:
+                await self._look()
+            except MycelError as error:  # such as a passphrase that nobody has given yet
+                _log.debug("releases: %s", error)
+            with trio.move_on_after(LOOK_SECONDS):
+                await self._changed.wait()
+
+    async def _look(self) -> None:
+        decider, driver = self._decider, self._driver
+        if decider is None or driver is None:
+            return
+        releases = decider.releases
+        await releases.refresh()
+        for peer in sorted(self._linked - self._met):
+            # one of two devices asks, the other answers
+            if self._mesh.device < peer and await driver.meet(key_of_peer(peer)):
+                self._met.add(peer)
+        if not releases.clock_doubted():
+            await decider.tend()
+            await releases.take_own()
+        wanted = self._mesh.settings.get(SCHEDULE) and releases.part.due(releases.now()) is not None
+        if wanted and trio.current_time() >= self._tried + AGAIN_SECONDS:
+            self._tried = trio.current_time()
+            await decider.decide()
+
+
+@asynccontextmanager
+async def open_releasing(mesh: Mesh, host: Host) -> AsyncIterator[Releasing]:
+    """Answer and meet the other devices for as long as the block lasts."""
+    releasing = Releasing(mesh)
+    try:
+        releases = await open_releases(mesh, Turns(mesh))
+    except BudgetBroken as error:
+        releasing.problem = str(error)
+        _log.error("releases: %s", error)
+        yield releasing
+        return
+    async with open_release_driver(releases, host) as driver, open_background() as nursery:
+        releasing._decider, releasing._driver = Decider(releases, driver), driver
+        nursery.start_soon(releasing.run)
+        yield releasing

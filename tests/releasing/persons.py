@@ -1,0 +1,43 @@
+"""A person with devices that really run, and a history of turns."""
+
+from __future__ import annotations
+
+from mycelnode.mesh import Mesh
+from mycelnode.node import Node
+from mycelnode.privacy.interactions import DAY_MS, Turn
+from mycelnode.protocols.release_window import Window
+from mycelnode.turns import Turns
+from tests.node.nodes import SkewedClock, until
+
+HABIT = "Please write a unit test for this function."
+RARE = "Plan a dinner for my guests."
+
+
+async def live(mesh: Mesh, request: str, days: int, *, until: int, word: str = "done") -> None:
+    """So many days with one request a day, the last at ``until`` (Unix ms), the answer always another."""
+    turns = Turns(mesh)
+    for day in range(days):
+        await turns.add(Turn(request, f"{word} {(until - day * DAY_MS) // DAY_MS}", until - day * DAY_MS))
+
+
+def to_next_window(*clocks: SkewedClock) -> Window:
+    """Move the clocks to an hour after the window of now; that window."""
+    now = clocks[0].wall()
+    window = current(now)
+    for clock in clocks:
+        clock.ahead += window.closes - now + 3_600_000
+    return window
+
+
+def current(now: int) -> Window:
+    """The quarter of ``now``."""
+    from mycelnode.protocols.release_window import quarter_of
+
+    return Window(quarter_of(now))
+
+
+async def linked(*nodes: Node) -> None:
+    """Wait until all are connected with all, and have met."""
+    for node in nodes:
+        others = {other.device for other in nodes} - {node.device}
+        await until(lambda node=node, others=others: node.syncing.links.keys() >= others, "the devices are linked")  # type: ignore[misc]
