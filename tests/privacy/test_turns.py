@@ -23,9 +23,12 @@ from mycelnode.clock import SystemClock
 from mycelnode.errors import ImportRefused, TurnRefused, TurnsLocked, TurnUnknown
 from mycelnode.mesh import Mesh, open_mesh
 from mycelnode.paths import DataDir
-from mycelnode.privacy import turnstore
-from mycelnode.privacy.interactions import AHEAD_MS, DAY_MS, Influence, Outcome, Turn, day_mark, turn_mark
+from mycelnode.privacy import partstore, turnstore
+from mycelnode.privacy.interactions import AHEAD_MS, DAY_MS, Influence, Outcome, Turn, turn_mark
 from mycelnode.privacy.turnstore import Chosen
+from mycelnode.protocols.release_steps import Freeze
+from mycelnode.protocols.release_units import label
+from mycelnode.protocols.release_window import Window, quarter_of
 from mycelnode.turns import Turns
 from tests.privacy.talk import chatgpt, lines, message, pairs, turn
 
@@ -191,7 +194,7 @@ async def test_of_what_was_forgotten_no_file_holds_a_key_or_a_word(device: DataD
 
 async def test_forgotten_turns_are_not_taken_in_again_and_never_count(device: DataDir, tmp_path: Path) -> None:
     file = lines(tmp_path / "x", map(turn, range(5)))
-    async with opened(device) as (_, turns):
+    async with opened(device) as (mesh, turns):
         await turns.import_file(file)
         first, *_ = (await turns.page(Chosen(), 5)).turns
         assert await turns.forget(Chosen((first[0].id,))) == (1, True)
@@ -199,10 +202,10 @@ async def test_forgotten_turns_are_not_taken_in_again_and_never_count(device: Da
         assert (again.new, again.known) == (0, 4)
         assert {reason: count for reason, (count, _) in again.skipped.items()} == {"forgotten": 1}
         assert await turns.add(Turn("question 4", "answer 4")) == (first[0].id, "forgotten")
-        assert await eligible(turns) == [f"question {number}" for number in range(4)]
+        assert await eligible(mesh, turns) == [f"question {number}" for number in range(4)]
         await turns.forget(Chosen())
         assert (await turns.import_file(file)).new == 0
-        assert await eligible(turns) == []
+        assert await eligible(mesh, turns) == []
 
 
 async def test_what_is_meant_is_forgotten_and_nothing_else(device: DataDir, tmp_path: Path) -> None:
@@ -249,40 +252,61 @@ async def test_a_long_reader_delays_the_last_trace_and_that_is_told(
 # --- what counts ---------------------------------------------------------------------------------------------------------------
 
 
-async def eligible(turns: Turns, opened: int = 0, closed: int = 1 << 50) -> list[str]:
+async def eligible(mesh: Mesh, turns: Turns, when: int | None = None) -> list[str]:
+    """The requests that may count in the window of ``when``, or of now."""
     found: list[str] = []
-    await turns.visit(opened, closed, lambda kept, request, answer: found.append(request))
+    window = this_window(mesh) if when is None else Window(quarter_of(when))
+    await turns.take(window, lambda kept, request, answer, marks: found.append(request))
     return found
+
+
+def this_window(mesh: Mesh) -> Window:
+    return Window(quarter_of(mesh.clock.wall()))
 
 
 async def test_influenced_and_spent_turns_never_count(device: DataDir) -> None:
     async with opened(device) as (mesh, turns):
         for number in range(5):
             await turns.add(Turn(f"q{number}", "x", influenced=Influence(Influence.WEB * (number == 3))))
-        assert await eligible(turns) == ["q0", "q1", "q2", "q4"]
+        assert await eligible(mesh, turns) == ["q0", "q1", "q2", "q4"]
         (secret,) = await mesh_secret.obtain(mesh)
         await mesh.database.write(lambda c: turnstore.spend(c, [turn_mark(secret, "q0", "x")]))
-        assert await eligible(turns) == ["q1", "q2", "q4"]
+        assert await eligible(mesh, turns) == ["q1", "q2", "q4"]
         assert [kept.spent for kept, _ in (await turns.page(Chosen(), 9)).turns] == [False] * 4 + [True]
         # counted by a device that had made a secret of its own before it met this one
         await mesh.write(mesh_secret._copies(mesh, bytes(32)))
         assert len(mesh_secret.known(mesh)) == 2
         await mesh.database.write(lambda c: turnstore.spend(c, [turn_mark(bytes(32), "q1", "x")]))
-        assert await eligible(turns) == ["q2", "q4"]
+        assert await eligible(mesh, turns) == ["q2", "q4"]
         assert (await turns.add(Turn("q2", "x")))[1] == "known"
         await mesh.database.write(lambda c: turnstore.spend(c, [turn_mark(bytes(32), "q9", "x")]))
         assert (await turns.add(Turn("q9", "x")))[1] == "forgotten"
         await mesh.database.write(turnstore.spend_all)
-        assert await eligible(turns) == []
+        assert await eligible(mesh, turns) == []
 
 
-async def test_a_day_of_a_habit_counts_once(device: DataDir) -> None:
-    async with opened(device) as (mesh, _):
+async def test_what_was_handed_over_counts_in_no_window_after_that_and_may_be_kept(device: DataDir) -> None:
+    async with opened(device) as (mesh, turns):
         (secret,) = await mesh_secret.obtain(mesh)
-        await mesh.database.write(lambda c: turnstore.spend(c, [day_mark(secret, b"key", 20_000)]))
-        for key, day, spent in ((b"key", 20_000, True), (b"key", 20_001, False), (b"other", 20_000, False)):
-            mark = day_mark(secret, key, day)
-            assert mesh.database.look(lambda c, mark=mark: turnstore.spent(c, [mark])) is spent  # type: ignore[misc]
+        this = label(this_window(mesh).start)
+        for number, handed in enumerate((this - 1, this, this + 1)):
+            mark = turn_mark(secret, f"q{number}", "x")
+            await mesh.database.write(lambda c, mark=mark, handed=handed: partstore.hand(c, [(mark, handed)]))  # type: ignore[misc]
+            assert (await turns.add(Turn(f"q{number}", "x")))[1] == "new"
+        assert await eligible(mesh, turns) == ["q1", "q2"]
+        assert all(kept.spent for kept, _ in (await turns.page(Chosen(), 9)).turns)
+
+
+async def test_what_comes_in_after_a_window_was_handed_over_belongs_to_a_later_one(device: DataDir) -> None:
+    async with opened(device) as (mesh, turns):
+        await turns.add(Turn("before", "x"))
+        window = this_window(mesh)
+        done = Freeze(window, mesh.identity.device)
+        await mesh.database.write(lambda c: partstore.freeze(c, bytes(32), done, mesh.identity.device, [], []))
+        await turns.add(Turn("after", "x"))
+        assert await eligible(mesh, turns) == ["before"]
+        stamps = mesh.database.look(lambda c: c.execute("SELECT ingested FROM turns ORDER BY no").fetchall())
+        assert stamps[1] == (window.closes,)
 
 
 @dataclass
@@ -304,7 +328,7 @@ async def test_a_turn_belongs_to_the_window_of_its_first_ingestion_whatever_the_
         turns = Turns(mesh)
         stamps = []
         for number, now in enumerate(
-            (start, start - 3_600_000, start + 40 * DAY_MS, start + 60_000, start - 40 * DAY_MS)
+            (start, start - 3_600_000, start + 100 * DAY_MS, start + 60_000, start - 100 * DAY_MS)
         ):
             hand.now = now
             await turns.add(Turn(f"question {number}", "x", 0))
@@ -313,12 +337,12 @@ async def test_a_turn_belongs_to_the_window_of_its_first_ingestion_whatever_the_
         assert [one for (one,) in stamps[-1]] == [
             start,
             start,  # an hour back: as late as the one before
-            start + 40 * DAY_MS,  # far ahead: its window comes, in time
+            start + 100 * DAY_MS,  # far ahead: its window comes, in time
             start + 60_000,  # put right: nothing is held back by that
-            start - 40 * DAY_MS,  # far back: a window that has ended counts nothing more
+            start - 100 * DAY_MS,  # far back: a window that has ended counts nothing more
         ]
         assert all(later[: len(earlier)] == earlier for earlier, later in pairwise(stamps))
-        assert await eligible(turns, start, start + DAY_MS) == ["question 0", "question 1", "question 3"]
+        assert await eligible(mesh, turns, start) == ["question 0", "question 1", "question 3"]
         hand.now = start
         with pytest.raises(TurnRefused, match="later than the clock"):
             await turns.add(Turn("from the future", "x", start + AHEAD_MS + 1))

@@ -1,4 +1,4 @@
-"""Releases on devices that really run: what is counted over all of them, decided once, and what becomes of it when somebody is away."""
+"""Releases on devices that really run: counted over all of them, decided once, and what becomes of it when somebody is away."""
 
 from __future__ import annotations
 
