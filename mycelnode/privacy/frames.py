@@ -33,8 +33,12 @@ IRREGULAR: Final = {
 LEADS: Final = words(
     "please you to me just then and also help quickly kindly now let s us so but plz pls ok okay hey hi"
 )
-NOUNS_AFTER: Final = words("""a an the this that these those my your our his her their its some any another each every no of in on for
-    with from about into new good short quick nice following below above whole first second last next more""")
+NOUNS_AFTER: Final = words("""a an the this that these those my your our his her their its some any another each every no of in
+    on for with from about into new good short quick nice following below above whole first second last next more""")
+NOMINAL: Final = (
+    words("""summary summaries synopsis overview digest recap gist takeaways explanation comparison conversion translation
+    suggestion suggestions recommendation recommendations proofreading rewrite feedback critique review""")
+)  # done, though nouns
 TELLING: Final = words("i we he she they it")  # who is told about did that, and asks for nothing
 AUX: Final = words("have has had am is are was were ve re m just already been also still")
 HOW: Final = ("how do i", "how can i", "how to", "how would i", "how should i", "how do you", "how could i", "what s the command",
@@ -185,7 +189,7 @@ def _is_noun(clause: Sequence[str], hit: _Hit) -> bool:
     """Is a word that may be both a thing here, or nothing that is done?"""
     before = clause[hit.place - 1] if hit.place else ""
     if before in NOUNS_AFTER:
-        return not clause[hit.place].endswith("ion") and hit.action != "summarize"
+        return not (clause[hit.place].endswith("ion") or clause[hit.place] in NOMINAL)
     return bool(hit.thing) and before not in LEADS and hit.place > 0
 
 
