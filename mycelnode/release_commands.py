@@ -64,6 +64,8 @@ class ReleaseCommands:
         nothing."""
         decider = await self._of()
         releases = decider.releases
+        if (passphrase := optional(request, "passphrase")) is not None:
+            await releases.turns.ready(passphrase)
         await releases.refresh()
         dry, hurry = flag(request, "dry_run"), flag(request, "without_missing")
         decision = Decision((), None) if dry else await decider.decide(hurry=hurry, tell=tell)

@@ -84,11 +84,11 @@ class Releasing:
 
 
 @asynccontextmanager
-async def open_releasing(mesh: Mesh, host: Host) -> AsyncIterator[Releasing]:
+async def open_releasing(mesh: Mesh, turns: Turns, host: Host) -> AsyncIterator[Releasing]:
     """Answer and meet the other devices for as long as the block lasts."""
     releasing = Releasing(mesh)
     try:
-        releases = await open_releases(mesh, Turns(mesh))
+        releases = await open_releases(mesh, turns)
     except BudgetBroken as error:
         releasing.problem = str(error)
         _log.error("releases: %s", error)

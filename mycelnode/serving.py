@@ -49,7 +49,7 @@ class NodeCommands:
         patterns = PatternCommands(lambda: node.patterns)
         for kind in ("config.set", "config.unset"):
             self.commands[kind] = self._with_chain(self.commands[kind])
-        turns, releases = TurnCommands(node.mesh), ReleaseCommands(node.mesh, node.releasing.decider)
+        turns, releases = TurnCommands(node.turns), ReleaseCommands(node.mesh, node.releasing.decider)
         for some in (patterns, turns, releases):
             self.commands |= some.table()
             streams |= {name: with_progress(handler) for name, handler in some.long().items()}

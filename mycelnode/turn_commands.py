@@ -29,8 +29,8 @@ _ENDING = {0: None, 1: True, 2: False}  # outcome → as JSON
 class TurnCommands:
     """The commands about the turns of one mesh."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        self._turns = Turns(mesh)
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
 
     def table(self) -> dict[str, Handler]:
         """Command name → handler; those that may take long are among them, too."""
@@ -105,7 +105,7 @@ async def carry_out(
     mesh: Mesh, kind: str, request: Request, tell: Callable[[dict[str, Any]], None] | None
 ) -> dict[str, Any]:
     """One of the commands on the data folder itself; its lock is held. ``tell`` hears how far one that takes long is."""
-    commands = TurnCommands(mesh)
+    commands = TurnCommands(Turns(mesh))
     if tell is not None and kind in commands.long():
         return await commands.long()[kind](request, Teller(tell))
     return await commands.table()[kind](request)
