@@ -15,6 +15,7 @@ import trio
 from mycelnode.background import open_background
 from mycelnode.chain.service import Chain, open_chain
 from mycelnode.collective.api import Patterns
+from mycelnode.collective.confirming import Confirming
 from mycelnode.collective.service import Collective, open_collective
 from mycelnode.commands import ADDRESSES, CONFIG, MeshCommands, device_key, device_name
 from mycelnode.control import ControlServer
@@ -346,6 +347,7 @@ async def open_node(
     ):
         node = Node(mesh, host, collective, chain, turns, releasing, nursery)
         collective.trade_on(chain)
+        releasing.publish_due = Confirming(mesh, lambda: collective.patterns).publish_due
         mesh.listeners.append(node._on_progress)
         try:
             await mesh.keep_fact("port", host.port)

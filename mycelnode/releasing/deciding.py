@@ -208,7 +208,7 @@ class Decider:
 
         def store(connection: sqlite3.Connection) -> None:
             budget.check(connection, releases.mesh.root, verify)
-            found = released.store(connection, spend.window.id, CHOICES[spend.choice], spend.version, outputs, now)
+            found = released.store(connection, spend.window.id, spend.choice, spend.version, outputs, now)
             random = secrets.token_bytes(RANDOM_BYTES)
             budget.note_decision(connection, spend, blake2b(random + found), random, now)
             partstore.drawn(connection, spend.window.start, now)

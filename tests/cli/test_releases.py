@@ -145,3 +145,68 @@ def test_the_owners_dictionary(fox: Timed, tmp_path: Path) -> None:
         "Rohan Patel",
     ]
     assert fox("privacy", "dictionary", "--add", "x" * 200).code == 1
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_what_was_released_is_published_once_a_person_says_so_and_it_is_due(
+    fox: Timed, tmp_path: Path, running: bool
+) -> None:
+    live(fox, tmp_path)
+    fox.skew = QUARTER
+    if running:
+        fox.run_node()
+    (released,) = fox("pattern", "extract", "--json").json["candidates"]
+    key = released["key"]
+    assert "--consent" in fox("pattern", "publish", key).err
+    assert fox("pattern", "publish", key, "--price", "0.03", "--consent").code == 1
+    assert fox("pattern", "list", "--json").json["patterns"] == []
+    waiting = fox("pattern", "publish", key, "--consent", "--json").json
+    assert (waiting["cid"], waiting["due"]) == (None, released["due"])
+    fox.close()
+    fox.skew = QUARTER + 4 * DAY
+    if running:
+        fox.run_node()
+    made = fox("pattern", "publish", key, "--consent", "--json").json
+    assert made["dp"] == "discrete-laplace-threshold"
+    assert fox("pattern", "publish", key, "--consent", "--json").json["cid"] == made["cid"], "it is published once"
+    shown = fox("pattern", "show", made["cid"], "--json").json["manifest"]["content"]
+    said = shown["privacy"]
+    assert (said["unit"], said["epsilon"], said["delta"]) == ("one day of one habit", "1", "1e-6")
+    assert shown["pattern"]["days"] == released["n"]
+    assert shown["pattern"]["created"] == 0
+    (row,) = fox("pattern", "extract", "--window", "2026-Q4", "--json").json["candidates"] or [released]
+    assert row["cid"] in (None, made["cid"])
+
+
+def test_a_row_that_was_edited_claims_nothing(fox: Timed, tmp_path: Path) -> None:
+    import sqlite3
+
+    live(fox, tmp_path)
+    fox.skew = QUARTER + 4 * DAY
+    (released,) = fox("pattern", "extract", "--json").json["candidates"]
+    with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
+        connection.execute("UPDATE released SET n = n + 1")
+        connection.commit()
+    said = fox("pattern", "publish", released["key"], "--consent", "--json").failed("BudgetBroken")
+    assert "is not what was decided" in said
+
+
+def test_a_turn_is_published_by_hand_without_a_promise(fox: Timed) -> None:
+    asked = "Write to Rohan Patel at rohan@example.com that the report is late"
+    turn = fox("interactions", "add", "--request", asked, "--answer", "x", "--json").json["id"]
+    refused = fox("pattern", "publish", "--turn", turn)
+    assert refused.code == 1
+    assert "Rohan Patel" in refused.err
+    assert "[NAME]" in refused.err
+    assert "[EMAIL]" in refused.err
+    made = fox("pattern", "publish", "--turn", turn, "--consent", "--json").json
+    assert made["dp"] == "none"
+    shown = fox("pattern", "show", made["cid"], "--json").out
+    assert "Rohan" not in shown
+    assert "example.com" not in shown
+
+
+def test_what_is_neither_a_file_nor_a_key_is_said(fox: Timed) -> None:
+    assert "is no file, and no KEY" in fox("pattern", "publish", "nothing.md").err
+    assert "nothing that was released" in fox("pattern", "publish", "abcdef").sentence
+    assert fox("pattern", "publish").code == 2

@@ -70,7 +70,7 @@ def main(database: str, root_seed: str, seed: str, draws: str) -> None:
         os.fsync(note)
 
         def store(connection: object, spend: Spend = spend, outputs: dict[bytes, int] = outputs) -> None:
-            found = released.store(connection, spend.window.id, choice, spend.version, outputs, NOW)  # type: ignore[arg-type]
+            found = released.store(connection, spend.window.id, NAMES[1], spend.version, outputs, NOW)  # type: ignore[arg-type]
             budget.note_decision(connection, spend, found, secrets.token_bytes(16), NOW)  # type: ignore[arg-type]
             partstore.drawn(connection, spend.window.start, NOW)  # type: ignore[arg-type]
 
