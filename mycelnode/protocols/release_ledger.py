@@ -77,7 +77,7 @@ class Ledger:
     @property
     def last_plan(self) -> Plan | None:
         """The newest plan that holds; None if there is none, or if nobody knows which of two does."""
-        return self._chain[-1] if self._chain and self.torn is None else None
+        return self._spans[-1][1] if self._spans else None
 
     @property
     def next_number(self) -> int:
@@ -86,56 +86,64 @@ class Ledger:
 
     def plan(self, quarter: int) -> Plan | None:
         """The plan that holds in a quarter; None if there is none."""
-        if self.torn is not None and quarter >= self.torn:
-            return None
-        return next((plan for plan in reversed(self._chain) if plan.since <= quarter), None)
+        return next((plan for since, plan in reversed(self._spans) if since <= quarter), None)
+
+    def plans(self, first: int, last: int) -> list[Plan]:
+        """The plans that hold in the quarters from ``first`` to ``last``."""
+        ends = [since for since, _ in self._spans[1:]] + [last + 1]
+        return [
+            plan
+            for (since, plan), end in zip(self._spans, ends, strict=False)
+            if plan is not None and since <= last and end > first
+        ]
 
     def window(self, moment: int) -> Window | None:
         """The window that a moment (Unix ms) lies in; None before the first plan."""
         return self.window_of(quarter_of(moment))
 
     def window_of(self, quarter: int) -> Window | None:
-        """The window that a quarter lies in; None before the first plan. A year that a new plan cuts short ends there."""
+        """The window that a quarter lies in; None where no plan holds. A year that a new plan cuts short ends there."""
         plan = self.plan(quarter)
         if plan is None:
             return None
         year = quarter - quarter % YEAR
         start, end = (quarter, quarter + 1) if plan.quarters == 1 else (max(plan.since, year), year + YEAR)
-        later = [one.since for one in self._chain if one.since > quarter]
-        torn = [] if self.torn is None else [self.torn]
-        return Window(start, min([end, *later, *torn]) - start)
+        later = [since for since, _ in self._spans if since > quarter]
+        return Window(start, min([end, *later]) - start)
 
     def _read_plans(self) -> None:
-        """Which plans hold, by their numbers; ``torn``: from which quarter on nobody knows who decides.
+        """Which plans hold, and from which quarter on; no plan where nobody knows who decides.
 
-        One of the root's holds; of devices', one by the releaser of the plan before, which it names, once the witness of that has
-        seen it. Two that exclude each other come of two copies of one device, or of two papers with one phrase: then neither
-        holds, and none that comes after, until the root makes a newer one.
+        A plan of the root begins an era, which ends where that with the next number begins. In it, a plan of a device holds if it
+        is by the releaser of the plan before, which it names, and the witness of that has seen it. Two that exclude each other come
+        of two copies of one device, or of two papers with one phrase: then neither holds, and none that comes after in this era.
+        What held before an era begins is left as it was: somebody may have decided by it.
         """
-        by_number: dict[int, list[Plan]] = {}
+        eras: dict[int, list[Plan]] = {}
+        following: dict[bytes, list[Plan]] = {}
         for record in self:
-            if isinstance(record, Plan):
-                by_number.setdefault(record.number, []).append(record)
-        self._chain: list[Plan] = []
-        self.torn: int | None = None
-        for number in sorted(by_number):
-            of_root = [plan for plan in by_number[number] if plan.author == self._root]
-            following = [] if of_root else [plan for plan in by_number[number] if self._follows(plan)]
-            holding = of_root or following
-            if len(holding) == 1:
-                (plan,) = holding
-                self._chain = [*(one for one in self._chain if one.since < plan.since), plan]
-                self.torn = None if of_root else self.torn
-            elif holding:
-                self.torn = min([plan.since for plan in holding] + ([] if self.torn is None else [self.torn]))
+            if isinstance(record, Plan) and record.author == self._root:
+                eras.setdefault(record.number, []).append(record)
+            elif isinstance(record, Plan) and record.previous is not None:
+                following.setdefault(record.previous, []).append(record)
+        self._spans: list[tuple[int, Plan | None]] = []
+        for number in sorted(eras):
+            holding = eras[number]
+            while holding:
+                since, plan = min(one.since for one in holding), holding[0] if len(holding) == 1 else None
+                self._spans = [*(one for one in self._spans if one[0] < since), (since, plan)]
+                holding = [] if plan is None else self._after(plan, following.get(plan.id, []))
 
-    def _follows(self, plan: Plan) -> bool:
-        if not self._chain or self.torn is not None:
-            return False
-        last = self._chain[-1]
-        if plan.author != last.releaser or plan.previous != last.id or plan.since < last.since:
-            return False
-        return last.witness is None or last.witness in self._out or bool(self.seen(plan.id, last.witness))
+    def _after(self, last: Plan, following: Iterable[Plan]) -> list[Plan]:
+        rightly = [
+            one
+            for one in following
+            if one.author == last.releaser and one.number == last.number + 1 and one.since >= last.since
+        ]
+        if last.witness is None:
+            return rightly
+        seen = [one for one in rightly if self.seen(one.id, last.witness)]
+        return seen or (rightly if last.witness in self._out else [])
 
     # --- spends ------------------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ NONCE_BYTES: Final = 16
 VERSION_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 MAX_RECORD_BYTES: Final = 512
-MAX_NUMBER: Final = 1 << 31
+MAX_NUMBER: Final = 1 << 40  # of plans: those of the root are numbered by the second
 MAX_FIELDS: Final = 10  # of a body
 MAX_KIND_CHARS: Final = 8
 
@@ -99,6 +99,8 @@ class Plan(Record):
     def read(cls, author: bytes, fields: Sequence[Any], signature: bytes) -> Self:
         """See `Record`."""
         number, since, quarters, choice, releaser, witness, previous = as_list(fields, 7)
+        if witness == releaser:
+            raise EncodingError("a plan whose witness is the device that decides")
         return cls(
             author,
             as_int(number, 0, MAX_NUMBER),

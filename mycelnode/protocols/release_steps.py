@@ -43,7 +43,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Keep the terms under which a window opened; then call `Part.opened`."""
+    """Keep the terms under which a window opened, and forget those of windows that begin later; then call `Part.opened`."""
 
     window: Window
     terms: Terms
@@ -66,9 +66,16 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Give:
-    """Send what was kept for the releaser, and erase it once that says it is on its disk."""
+    """Send what was kept for the releaser, and erase it once that says it is on its disk. With ``empty``, that is nothing: what was
+    taken was taken under other terms, and is erased; why is in ``said``."""
 
     window: Window
+    said: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Is nothing to be sent?"""
+        return bool(self.said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Exchange what counts no more with the witness, both ways; on both disks, call `Part.compared`, else `Part.silent`."""
+    """Exchange what counts no more with the witness, or with a device that may have decided before us, both ways; on both disks,
+    call `Part.compared`, else `Part.silent`."""
 
     window: Window
     witness: DeviceId
@@ -131,7 +139,7 @@ class Wait:
 
     window: Window
     devices: frozenset[DeviceId]
-    witness: bool = False  # it is the witness that is waited for
+    witness: bool = False  # nothing is decided without them: the witness, or who may have decided before us
 
 
 Effect = Open | Freeze | Ask | Compare | Seal | Countersign | Keep | Draw | Wait
