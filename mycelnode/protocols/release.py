@@ -250,8 +250,8 @@ class Part:
     def plan_of_root(self, now: int, sign: Sign, *, releaser: DeviceId, witness: DeviceId | None = None) -> Plan:
         """A plan by the phrase, from the next window on: the way out when the releaser or its witness is lost.
 
-        The old releaser and its witness go on deciding, if neither is in the new plan and both do not hear of it: who uses the phrase
-        so says that one of them is lost. What stays as it is, is safe: the witness, if nobody says otherwise.
+        The old releaser and its witness go on deciding, if neither is in the new plan and both do not hear of it: who uses the
+        phrase so says that one of them is lost. The witness, which stays as it is if nobody says otherwise, is the safeguard.
         """
         last = self.ledger.last_plan
         quarters, choice = (1, "standard") if last is None else (last.quarters, last.choice)
@@ -397,8 +397,8 @@ class Part:
         return Seal(window, frozenset(got & self._members))
 
     def _who_knows(self, attempt: _Attempt, got: set[DeviceId]) -> set[DeviceId]:
-        """With whom we have to compare what counts no more: the witness, so that it is known to whoever decides next; and all who may
-        have decided since the last window that we know to be spent, if we did not hear it with their part."""
+        """With whom we have to compare what counts no more: the witness, so that it is known to whoever decides next; and all who
+        may have decided since the last window that we know to be spent, if we did not hear it with their part."""
         start = attempt.window.start
         before = self.ledger.plans(max(self.ledger.spent_until() - 1, 0), start - 1)
         roles = {device for plan in before for device in (plan.releaser, plan.witness) if device is not None}
