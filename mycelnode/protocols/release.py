@@ -145,8 +145,8 @@ class Part:
         if not window.over(now):
             return No("the window is not over by the clock there")
         if frozen is not None:
-            if frozen != (window, caller):
-                return No("it has given its part to another device")
+            if frozen[0] != window:
+                return No("it has given its part of a longer or a shorter window")
             return Give(window, "" if begun in (None, call.terms) else _OTHER_TERMS)
         if begun is not None and window.start < self.local.floor:
             return No("it has given its part of a later window")
@@ -394,7 +394,8 @@ class Part:
                 return Wait(window, frozenset((knows,)), witness=True)
             attempt.asking_mute = True
             return Compare(window, knows)
-        return Seal(window, frozenset(got & self._members))
+        own = {self.me} if self.local.frozen[window.start][0] == window else set()
+        return Seal(window, frozenset(got & self._members | own))
 
     def _who_knows(self, attempt: _Attempt, got: set[DeviceId]) -> set[DeviceId]:
         """With whom we have to compare what counts no more: the witness, so that it is known to whoever decides next; and all who
