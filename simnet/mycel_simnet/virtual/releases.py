@@ -31,16 +31,17 @@ class World:
         self.rng = random.Random(seed)
         self.seed, self.limits = seed, limits
         self.now = START_MS
-        self.danger = self.breaking = 0.0
+        self.calm()
         self.promises = Promises()
         self.words: Counter[str] = Counter()  # what was answered
         self.devices: list[Device] = []
         self.sides: dict[str, int] = {}  # by name, where the network has fallen in two
-        self.images: list[tuple[Device, Disk, bytes]] = []
+        self.images: list[tuple[Device, Disk]] = []
         self.root = Key(f"{seed} root")
         self.damaged: set[DeviceId] = set()
         self.roles: set[DeviceId] = set()
         self.lone: set[DeviceId] = set()
+        self.newest: Plan | None = None
         self._keys = 0
         for _ in range(devices):
             self.add(None)
@@ -54,7 +55,9 @@ class World:
 
     # --- devices --------------------------------------------------------------------------------------------------------------
 
-    def add(self, by: Device | None, old: Device | None = None, disk: Disk | None = None, key: Key | None = None) -> Device:
+    def add(
+        self, by: Device | None, old: Device | None = None, disk: Disk | None = None, key: Key | None = None
+    ) -> Device:
         """A device joins: by an invite of another one (None: all know each other from the beginning); with a disk that was ``old``'s."""
         self._keys += 1
         key = key or Key(f"{self.seed} {self._keys}")
@@ -85,6 +88,10 @@ class World:
             if device.up:
                 self.attempt(device)
 
+    def calm(self, danger: float = 0.0, breaking: float = 0.0, filling: float = 0.0) -> None:
+        """How often something goes wrong: a device dies at a commit, a line breaks, a disk is full."""
+        self.danger, self.breaking, self.filling = danger, breaking, filling
+
     def attempt(self, device: Device) -> None:
         """What a device does now and then, as far as it comes."""
         try:
@@ -111,6 +118,10 @@ class World:
     def dies(self) -> bool:
         """Does a device die here?"""
         return self.danger > 0 and self.rng.random() < self.danger
+
+    def fills(self) -> bool:
+        """Is a disk full here?"""
+        return self.filling > 0 and self.rng.random() < self.filling
 
     def line(self, one: Device, other: Device) -> None:
         """Raises `LineBroken` if nothing gets through."""
@@ -193,7 +204,7 @@ class World:
         every = self.roles | {device for device in roles if device is not None}
         if self.limits and (len(damaged & every) > 1 or lone & damaged):
             return False
-        self.roles, self.lone, self.damaged = every, lone, damaged
+        self.roles, self.lone, self.damaged, self.newest = every, lone, damaged, plan
         return True
 
     def _replaced(self, plan: Plan) -> set[DeviceId]:
@@ -213,10 +224,10 @@ class World:
 
     def heal(self) -> None:
         """All are there, their clocks are right, and all meet."""
-        self.danger = self.breaking = 0.0
+        self.calm()
         self.sides = {}
         for device in self.devices:
-            device.away, device.skew_ms, device.full = False, 0, 0
+            device.away, device.skew_ms = False, 0
             self.boot(device)
         for _ in range(2):
             for one in self.up:

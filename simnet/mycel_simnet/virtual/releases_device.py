@@ -83,7 +83,6 @@ class Device:
         self.secrets: tuple[bytes, ...] = ()  # of the mesh, that in use last
         self.skew_ms = 0
         self.away = self.gone = self.busy = False  # switched off for a while; for ever; at a decision
-        self.full = 0  # commits that the disk has no room for
         self.starts = 0  # of processes
         self.taken_before: dict[int, set[int]] = {}  # windows → turns, by what was lost with an older disk
         self.part: Part | None = None
@@ -134,8 +133,7 @@ class Device:
         if self.world.dies():
             self.crash()
             raise Died(self)
-        if self.full:
-            self.full -= 1
+        if self.world.fills():
             raise DiskFull
         change(self.disk)
         self.world.promises.stored(self)

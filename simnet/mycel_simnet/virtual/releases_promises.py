@@ -28,6 +28,7 @@ class Promises:
         self.units: dict[Unit, Window] = {}
         self.turns: dict[int, Window] = {}
         self.held: set[tuple[DeviceId, bytes]] = set()  # which device ever had which record on a disk
+        self.reserved: dict[bytes, Spend] = {}  # what was on the disk of whoever was to decide
         self.spends: defaultdict[str, set[bytes]] = defaultdict(set)  # by device: what its disk has
         self.frozen: defaultdict[str, dict[int, set[int]]] = defaultdict(dict)  # by device: window → turns
 
@@ -42,6 +43,8 @@ class Promises:
         self.spends[device.name] = spends
         for record in disk.records.values():
             self.held.add((device.me, record.id))
+            if isinstance(record, Spend) and record.author == device.me:
+                self.reserved[record.id] = record
             if isinstance(record, Seen) and record.author == device.me:
                 self.held.add((device.me, b"word" + record.record))
         if not disk.kept.drawn <= {one.window.start for one in disk.records.values() if isinstance(one, Spend)}:
@@ -108,6 +111,8 @@ class Promises:
         for other in self.windows:
             if other.overlaps(window):
                 raise Broken("drawn twice", f"{window.id}, by {device.name}")
+        if any(one.window.overlaps(window) for one in self.reserved.values() if one.id != spend.id):
+            raise Broken("drawn after it was lost", f"{window.id}, by {device.name}")
         if spend.id not in device.disk.records:
             raise Broken("drawn without its spend", f"{window.id}, by {device.name}")
         witness = counted.witness
