@@ -273,8 +273,8 @@ class Part:
         return seen.record == record.id and seen.author == witness and seen.verified(self._root, self._verify)
 
     def pending_plan(self) -> Plan | None:
-        """A plan of ours that waits for the word of the witness. It may have that already: until this is known, we make no other
-        plan, and decide no window that it is about."""
+        """A plan of ours that waits for the word of the witness. It may have that already: a second one could get the word of a
+        witness that was put back to an old state, and then nobody would know which of the two holds."""
         last = self.ledger.last_plan
         if last is None or last.releaser != self.me or last.witness is None:
             return None
@@ -317,16 +317,15 @@ class Part:
         """The first window that is over, that we have to decide, and that can still be decided.
 
         Not one that did not open for us: we were not there, or it is a clock that is far ahead which says that it is over. Not one
-        whose witness was put out: it is lost once a later one is decided. And none that a plan is about which waits for a witness.
+        whose witness was put out: it is lost once a later one is decided.
         """
         if self.me not in self._members:
             return None
-        spent, pending = self.ledger.spent_until(), self.pending_plan()
+        spent = self.ledger.spent_until()
         for window, plan in self._ended(spent, now):
             in_time = window.end + LATE_QUARTERS >= quarter_of(now) and window.start in self.local.opened
-            settled = pending is None or window.end <= pending.since
             ours = plan.releaser == self.me and (plan.witness is None or plan.witness in self._members)
-            if ours and window.start >= spent and in_time and settled and self._left(window):
+            if ours and window.start >= spent and in_time and self._left(window):
                 return window
         return None
 

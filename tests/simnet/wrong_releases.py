@@ -1,4 +1,4 @@
-"""Rules of releases that look right and are wrong, for the world of releases to catch: each puts one into the machine or its driver."""
+"""Rules of releases that look right and are wrong, for their world to catch: each puts one into the machine or its driver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mycelnode.encoding import blake2b
 from mycelnode.protocols.release import Part
 from mycelnode.protocols.release_ledger import Ledger
 from mycelnode.protocols.release_records import Plan, Seen, Spend
-from mycelnode.protocols.release_steps import Draw, Freeze, Keep, Kept
+from mycelnode.protocols.release_steps import Draw, Keep, Kept
 from mycelnode.protocols.release_units import Handed
 
 
@@ -176,13 +176,6 @@ def a_part_is_handed_over_unmarked() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def a_plan_that_may_be_seen_is_not_waited_for() -> Iterator[None]:
-    """Who made it goes on by the old one, and makes others."""
-    with mock.patch.object(Part, "pending_plan", return_value=None):
-        yield
-
-
 WRONG_RELEASES: tuple[Callable[[], Any], ...] = (
     the_witness_forgets,
     the_witness_sees_two,
@@ -197,5 +190,4 @@ WRONG_RELEASES: tuple[Callable[[], Any], ...] = (
     a_full_disk_has_it_sampled_anew,
     who_takes_over_asks_nobody_what_counts,
     a_part_is_handed_over_unmarked,
-    a_plan_that_may_be_seen_is_not_waited_for,
 )

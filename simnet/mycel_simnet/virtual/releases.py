@@ -58,7 +58,7 @@ class World:
     def add(
         self, by: Device | None, old: Device | None = None, disk: Disk | None = None, key: Key | None = None
     ) -> Device:
-        """A device joins: by an invite of another one (None: all know each other from the beginning); with a disk that was ``old``'s."""
+        """A device joins: by an invite (None: all know each other from the beginning); with a disk that was ``old``'s."""
         self._keys += 1
         key = key or Key(f"{self.seed} {self._keys}")
         disk = Disk(self.random_bytes(16)) if disk is None else disk

@@ -1,4 +1,4 @@
-"""What a device of the world of releases keeps: the tables of the product's store, changed by whole transactions that are synced."""
+"""What a device of the world of releases keeps: the tables of the product's store, changed by transactions that are synced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is promised of releases, checked at every step: by a view of everything that no device has, and by a reckoning of its own."""
+"""What is promised of releases, checked at every step: by a view of everything that no device has, and a reckoning of its own."""
 
 from __future__ import annotations
 

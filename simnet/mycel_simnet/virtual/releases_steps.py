@@ -91,6 +91,10 @@ class Player:
         rng = random.Random(seed)
         self.world.sides = {device.name: rng.randrange(2) for device in self.world.devices}
 
+    def do_sides(self, first: int) -> None:
+        """It falls in two: those before the device of that number, and the others."""
+        self.world.sides = {device.name: int(place >= first) for place, device in enumerate(self.world.devices)}
+
     def do_join_up(self) -> None:
         """It is one again."""
         self.world.sides = {}

@@ -10,7 +10,7 @@ from typing import Final
 from mycel_simnet.virtual.keys import Broken
 from mycel_simnet.virtual.releases import World
 from mycel_simnet.virtual.releases_steps import Player, Step
-from mycelnode.protocols.release_window import Window
+from mycelnode.protocols.release_window import Window, quarter_of
 
 DANGERS: Final = (0.0, 0.0, 0.01, 0.04, 0.1)
 
@@ -70,8 +70,23 @@ def finish(world: World, player: Player, *, calm: bool) -> None:
             world.whole(device.decide())
     world.heal()
     world.judge()
+    stuck(world)
     if calm:
         reckoning(world)
+
+
+def stuck(world: World) -> None:
+    """The last window was decided, or is lost, if all are there whom it takes."""
+    members = [device for device in world.up if device.me in device.members]
+    window = Window(quarter_of(world.now) - 1)
+    for device in members:
+        ledger = device.machine.ledger
+        plan = ledger.plan(window.start)
+        if plan is None or plan.releaser != device.me or plan is not ledger.last_plan or plan.since >= window.start:
+            continue
+        there = {one.me for one in members} == device.members and plan.quarters == 1
+        if there and (plan.witness is None or plan.witness in device.members) and ledger.spent_until() <= window.start:
+            raise Broken("stuck", f"{device.name} never decides {window.id}")
 
 
 def reckoning(world: World) -> None:
@@ -109,7 +124,7 @@ def generate(rng: random.Random, *, calm: bool) -> list[Step]:
     for _ in range(rng.randint(2, 8)):
         steps.append(("turns", rng.randrange(1 << 30), rng.randint(2, 12)))
         for _ in range(rng.randint(1, 3) if calm else rng.randint(0, 6)):
-            steps += [calm_step(rng)] if calm else [step(rng)] if rng.random() < 0.9 else plot(rng)
+            steps += [calm_step(rng)] if calm else [step(rng)] if rng.random() < 0.8 else plot(rng)
         steps.append(("season", rng.choice((0.1, 1, 5, 32)) if not calm else rng.choice((1, 5))))
         steps += [step(rng) for _ in range(0 if calm else rng.randint(0, 2))]
         steps += [calm_decision(rng)] if calm else [decision(rng) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
@@ -150,8 +165,8 @@ def plot(rng: random.Random) -> list[Step]:
     plots: list[list[Step]] = [
         # handed on by who is away when it is decided
         [
-            turns[0],
-            ("hand", "R", a, b, 0.0),
+            *turns[:2],
+            ("hand", "R", 2, 3, 0.0),
             ("season", 1),
             calm_decision(rng),
             ("away", 0),
@@ -183,17 +198,8 @@ def plot(rng: random.Random) -> list[Step]:
             ("join_up",),
             decision(rng),
         ],
-        # copied, and one of the copies hands on
-        [
-            ("clone", "R"),
-            ("split", n),
-            ("hand", "R", a, b, 0.0),
-            ("hand", -1, b, a, 0.0),
-            turns[0],
-            ("season", 35),
-            hurried,
-            hurried,
-        ],
+        # copied, and the copy names another witness, away from the old one
+        [("clone", "R"), ("sides", 2), ("hand", -1, -1, 2, 0.0), turns[0], ("season", 35), hurried, hurried],
         # put back to what it was before it decided
         [
             turns[0],
