@@ -40,6 +40,7 @@ from mycelnode.protocols.release_steps import (
 from mycelnode.protocols.release_window import YEAR, Window, quarter_of
 
 LATE_QUARTERS: Final = 4  # a window that ended longer ago than this is decided no more
+_OTHER_WINDOW: Final = "it has given its part of a longer or a shorter window"
 _OTHER_TERMS: Final = "it began the window with another version or another dictionary"
 PATIENCE_MS: Final = (
     30 * 86_400_000
@@ -95,7 +96,7 @@ class Part:
         What was noted for later windows, by a clock that was ahead then, is forgotten with that: else the next time that a clock is
         ahead would use up the window into which this time fell, and all those before.
         """
-        window = self.ledger.window_of(max(quarter_of(now), self.local.floor))
+        window = self.ledger.window_of(self.local.free(quarter_of(now)))
         if window is None:
             return None
         known = self.local.opened.get(window.start)
@@ -146,10 +147,10 @@ class Part:
             return No("the window is not over by the clock there")
         if frozen is not None:
             if frozen[0] != window:
-                return No("it has given its part of a longer or a shorter window")
+                return No(_OTHER_WINDOW)
             return Give(window, "" if begun in (None, call.terms) else _OTHER_TERMS)
-        if begun is not None and window.start < self.local.floor:
-            return No("it has given its part of a later window")
+        if any(window.overlaps(taken) for taken, _ in self.local.frozen.values()):
+            return No(_OTHER_WINDOW)
         if call.secrets != secrets:
             return No("it has not heard yet of a secret of the mesh")
         if begun is not None and begun != call.terms:
@@ -159,8 +160,9 @@ class Part:
     def own(self, now: int, terms: Terms) -> Freeze | None:
         """Our own part of a window that has ended, whether its releaser has asked for it or not: an update that comes later would
         read our turns in another way, and then none of them could count."""
-        for window, plan in self._ended(self.local.floor, now):
-            if window.start in self.local.opened and window.start >= self.local.floor:
+        for window, plan in self._ended(0, now):
+            taken = any(window.overlaps(other) for other, _ in self.local.frozen.values())
+            if window.start in self.local.opened and not taken:
                 return self._freeze(window, plan.releaser, terms)
         return None
 
@@ -294,7 +296,7 @@ class Part:
     def _next(self, now: int, quarters: int, least: int) -> int:
         window = self.ledger.window(now)
         following = quarter_of(now) + 1 if window is None else window.end
-        following = max(following, least, self.local.floor, self.ledger.spent_until())
+        following = max(self.local.free(following), least, self.ledger.spent_until())
         return following if quarters == 1 else -(-following // YEAR) * YEAR
 
     def _witness(self, releaser: DeviceId, last: DeviceId | None) -> DeviceId | None:

@@ -32,10 +32,12 @@ class Kept:
     got: dict[int, set[DeviceId]] = field(default_factory=dict)
     drawn: set[int] = field(default_factory=set)
 
-    @property
-    def floor(self) -> int:
-        """What comes in now belongs to no quarter before this one: those were handed over."""
-        return max((window.end for window, _ in self.frozen.values()), default=0)
+    def free(self, quarter: int) -> int:
+        """To which quarter what comes in within ``quarter`` belongs: to that, or the first one after it of which our part was not
+        taken yet. A part that was taken in a time to come, by a clock that was ahead, makes no difference before that time."""
+        while taken := [window.end for window, _ in self.frozen.values() if window.start <= quarter < window.end]:
+            quarter = max(taken)
+        return quarter
 
 
 # --- what is to be done -------------------------------------------------------------------------------------------------------

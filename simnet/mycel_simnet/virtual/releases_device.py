@@ -34,7 +34,7 @@ from mycelnode.protocols.release_steps import (
     Wait,
 )
 from mycelnode.protocols.release_units import FORGOTTEN, Handed, counts, digest, label
-from mycelnode.protocols.release_window import Window, quarter_begins
+from mycelnode.protocols.release_window import Window, quarter_begins, quarter_of
 
 if TYPE_CHECKING:
     from mycel_simnet.virtual.releases import World
@@ -179,7 +179,7 @@ class Device:
         marks = self.marks_of(number)
         if number in self.disk.turns or any(FORGOTTEN in self.disk.labels(mark) for mark in marks):
             return
-        stamp = max(self.now, quarter_begins(self.machine.local.floor))
+        stamp = max(self.now, quarter_begins(self.machine.local.free(quarter_of(self.now))))
         turn = Turn(number, habit, self.now // DAY_MS if day is None else day, day is not None, stamp)
 
         def store(disk: Disk) -> None:
