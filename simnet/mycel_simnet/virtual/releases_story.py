@@ -63,12 +63,11 @@ def finish(world: World, player: Player, *, calm: bool) -> None:
     """Half a year more in which nothing goes wrong; in a calm story all was counted then."""
     for _ in range(2):
         player.do_season(1)
-        for device in world.up:
-            world.whole(device.decide())
-        world.pass_time(31)
-        for device in world.up:
-            world.whole(device.decide())
-    world.heal()
+        for days in (31, 0):
+            for device in world.up:
+                world.whole(device.decide())
+            world.pass_time(days)
+            world.heal()
     world.judge()
     stuck(world)
     if calm:
