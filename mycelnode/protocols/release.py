@@ -161,8 +161,8 @@ class Part:
         """Our own part of a window that has ended, whether its releaser has asked for it or not: an update that comes later would
         read our turns in another way, and then none of them could count."""
         for window, plan in self._ended(0, now):
-            taken = any(window.overlaps(other) for other, _ in self.local.frozen.values())
-            if window.start in self.local.opened and not taken:
+            known = window.start in self.local.opened
+            if known and not any(window.overlaps(taken) for taken, _ in self.local.frozen.values()):
                 return self._freeze(window, plan.releaser, terms)
         return None
 

@@ -248,7 +248,15 @@ class Device:
 
     def take_marks(self, marks: dict[bytes, frozenset[int]]) -> None:
         """What counts no more, by another device."""
-        self.commit(lambda disk: disk.note((mark, label) for mark, labels in marks.items() for label in labels))
+        known = self.disk.marks
+        new = [
+            (mark, label)
+            for mark, labels in marks.items()
+            if (more := known.get(mark)) != labels
+            for label in labels - (more or frozenset())
+        ]
+        if new:
+            self.commit(lambda disk: disk.note(new))
 
     def called(self, call: Call, caller: DeviceId) -> Rows:
         """Our part. Raises `LineBroken` for a refusal."""

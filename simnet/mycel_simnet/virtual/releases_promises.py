@@ -30,6 +30,8 @@ class Promises:
         self.held: set[tuple[DeviceId, bytes]] = set()  # which device ever had which record on a disk
         self.reserved: dict[bytes, Spend] = {}  # what was on the disk of whoever was to decide
         self.spends: defaultdict[str, set[bytes]] = defaultdict(set)  # by device: what its disk has
+        self.sizes: Counter[str] = Counter()
+        self.decided: defaultdict[str, set[int]] = defaultdict(set)
         self.frozen: defaultdict[str, dict[int, set[int]]] = defaultdict(dict)  # by device: window → turns
 
     # --- at every commit ----------------------------------------------------------------------------------------------------
@@ -37,6 +39,9 @@ class Promises:
     def stored(self, device: Device) -> None:
         """A transaction is on a disk."""
         disk = device.disk
+        if len(disk.records) == self.sizes[device.name] and disk.kept.drawn == self.decided[device.name]:
+            return
+        self.sizes[device.name], self.decided[device.name] = len(disk.records), set(disk.kept.drawn)
         spends = {record.id for record in disk.records.values() if isinstance(record, Spend)}
         if self.spends[device.name] - spends:
             raise Broken("spend forgotten", device.name)
@@ -59,6 +64,7 @@ class Promises:
 
     def copied(self, old: Device, new: Device) -> None:
         """A device's disk is a copy of another's now, or an older one of its own."""
+        self.sizes[new.name] = -1
         self.spends[new.name] = {record.id for record in new.disk.records.values() if isinstance(record, Spend)}
         self.frozen[new.name] = {
             start: set(turns) for start, turns in self.frozen[old.name].items() if start in new.disk.kept.frozen
