@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from mycel_simnet.virtual import releases_device
-from mycel_simnet.virtual.releases_device import Device, DiskFull
+from mycel_simnet.virtual import releases_deciding, releases_device
+from mycel_simnet.virtual.releases_deciding import Device
+from mycel_simnet.virtual.releases_device import DiskFull
 from mycel_simnet.virtual.releases_disk import read_kept
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import blake2b
@@ -85,12 +86,12 @@ def what_was_frozen_is_not_noted() -> Iterator[None]:
 @contextmanager
 def what_was_handed_before_counts_again() -> Iterator[None]:
     """A turn or a day that was handed over in an earlier window, if its label is compared the wrong way round."""
-    right = releases_device.counts
+    right = releases_deciding.counts
 
     def wrong(handed: Iterable[Handed], window: int, labels: Any, day_marks: Any) -> dict[bytes, int]:
         return right(handed, window, lambda mark: [2 * window - found for found in labels(mark)], day_marks)
 
-    with mock.patch.object(releases_device, "counts", wrong):
+    with mock.patch.object(releases_deciding, "counts", wrong):
         yield
 
 

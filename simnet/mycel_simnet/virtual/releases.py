@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from mycel_simnet.virtual.keys import Broken, Key
-from mycel_simnet.virtual.releases_device import Device, Died, DiskFull, LineBroken, Work
+from mycel_simnet.virtual.releases_deciding import Device, Work
+from mycel_simnet.virtual.releases_device import Died, DiskFull, LineBroken
 from mycel_simnet.virtual.releases_disk import DAY_MS, Disk
 from mycel_simnet.virtual.releases_promises import Promises
 from mycelnode.crdt.changelog import DeviceId
@@ -83,10 +84,8 @@ class World:
 
     def boot(self, device: Device) -> None:
         """Start a device that can run, with what it does when it starts."""
-        if not device.up:
-            device.boot()
-            if device.up:
-                self.attempt(device)
+        if device.boot():
+            self.attempt(device)
 
     def calm(self, danger: float = 0.0, breaking: float = 0.0, filling: float = 0.0) -> None:
         """How often something goes wrong: a device dies at a commit, a line breaks, a disk is full."""
@@ -172,10 +171,9 @@ class World:
             if ended:
                 work.close()  # type: ignore[attr-defined]
                 going.pop(place)
-                if not device.up and self.rng.random() < 0.6:
-                    self.boot(device)
-                    if device.up:
-                        going.append((device, device.starts, device.decide()))
+                if not device.up and self.rng.random() < 0.6 and device.boot():
+                    self.attempt(device)
+                    going.append((device, device.starts, device.decide()))
         for _, _, work in going:
             work.close()  # type: ignore[attr-defined]
 

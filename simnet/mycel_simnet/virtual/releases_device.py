@@ -7,33 +7,24 @@ the product's does under its lock; a line can break before the question and befo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from mycel_simnet.virtual.keys import Broken, Key, verify
+from mycel_simnet.virtual.keys import Key, verify
 from mycel_simnet.virtual.releases_disk import DAY_MS, Disk, Mark, Turn, day_mark, read_kept, turn_mark
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import blake2b
-from mycelnode.errors import PlanRefused
 from mycelnode.protocols.release import Part
 from mycelnode.protocols.release_ledger import Ledger
 from mycelnode.protocols.release_records import Plan, Record, Seen, Spend
 from mycelnode.protocols.release_steps import (
-    Ask,
     Call,
-    Compare,
-    Countersign,
-    Draw,
     Freeze,
     Give,
     Keep,
     No,
-    Seal,
     Terms,
-    Wait,
 )
-from mycelnode.protocols.release_units import FORGOTTEN, Handed, counts, digest, label
+from mycelnode.protocols.release_units import FORGOTTEN, Handed, label
 from mycelnode.protocols.release_window import Window, quarter_begins, quarter_of
 
 if TYPE_CHECKING:
@@ -48,7 +39,7 @@ MAX_EFFECTS = 300  # of one decision; more is an endless loop
 class Died(Exception):
     """A device died."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Answering) -> None:
         super().__init__(device.name)
         self.device = device
 
@@ -61,20 +52,8 @@ class DiskFull(Exception):
     """Nothing was stored."""
 
 
-@dataclass(slots=True)
-class Counted:
-    """What a process sealed: in memory alone."""
-
-    effect: Seal
-    counts: dict[bytes, int]
-    rows: dict[DeviceId, Rows]
-    witness: DeviceId | None
-    turns: dict[int, tuple[bytes, int]] = field(default_factory=dict)  # by the reckoning of `Promises`
-    outputs: dict[bytes, int] | None = None
-
-
-class Device:
-    """A device key, a disk, and a process that may run."""
+class Answering:
+    """A device key, a disk, and a process that may run: what it does by itself, and when it is asked."""
 
     def __init__(self, world: World, name: str, key: Key, disk: Disk) -> None:
         self.world, self.name, self.key, self.disk = world, name, key, disk
@@ -111,18 +90,23 @@ class Device:
             raise LineBroken
         return self.part
 
-    def boot(self) -> None:
+    def boot(self) -> bool:
         """Start, unless it runs or is switched off."""
         if self.part is None and not self.away and not self.gone:
             self.starts += 1
             self.busy = False
-            self.counted: dict[Window, Counted] = {}
+            self.forget_attempts()
             ledger = Ledger(self.world.root.public, self.disk.records.values())
             kept = read_kept(self.disk.kept)
             self.part = Part(
                 self.world.root.public, self.me, self.key.sign, verify, ledger, kept, self.world.random_bytes
             )
             self.refresh()
+            return True
+        return False
+
+    def forget_attempts(self) -> None:
+        """A process begins with nothing in its memory."""
 
     def crash(self) -> None:
         """The process ends; so does the machine, which makes no difference, as all commits are synced."""
@@ -272,7 +256,11 @@ class Device:
 
     def given(self, window: Window) -> None:
         """Our part is on the releaser's disk."""
-        self.commit(lambda disk: disk.rows.pop((window.start, self.me), None) and None)
+
+        def erase(disk: Disk) -> None:
+            disk.rows.pop((window.start, self.me), None)
+
+        self.commit(erase)
 
     def asked(self, record: Spend | Plan, caller: DeviceId) -> Seen:
         """Our word. Raises `LineBroken` for a refusal."""
@@ -285,157 +273,3 @@ class Device:
         if isinstance(answer, No):
             raise LineBroken
         return answer
-
-    # --- asking -----------------------------------------------------------------------------------------------------------------
-
-    def at(self, other: Device, call: Callable[[], T]) -> T:
-        """Have another device do something. Raises `LineBroken`, also when it was done and the answer is lost."""
-        self.world.line(self, other)
-        try:
-            result = call()
-        except Died as death:
-            if death.device is not other:
-                raise
-            raise LineBroken from None
-        except DiskFull:
-            raise LineBroken from None
-        self.world.line(self, other)
-        return result
-
-    def meet(self, other: Device) -> Work:
-        """The same records and the same marks on both ends."""
-        self.world.greet(self, other)
-        yield
-        self.at(other, lambda: other.hear(self.disk.records.values()))
-        yield
-        self.hear(self.at(other, lambda: list(other.disk.records.values())))
-        yield
-        self.at(other, lambda: other.take_marks(self.disk.marks))
-        yield
-        self.take_marks(self.at(other, lambda: dict(other.disk.marks)))
-
-    def _ask(self, call: Call, other: Device) -> Work:
-        yield from self.meet(other)
-        yield
-        rows = self.at(other, lambda: other.called(call, self.me))
-        yield
-        if self.machine.sealing(call.window):
-            raise LineBroken
-        start, whose = call.window.start, other.me
-
-        def store(disk: Disk) -> None:
-            disk.rows[start, whose] = rows
-            disk.note(self._marks(rows, start))
-            disk.kept.got.setdefault(start, set()).add(whose)
-
-        self.commit(store)
-        self.machine.got(call.window, whose)
-        yield
-        self.at(other, lambda: other.given(call.window))
-
-    def change_plan(self, **changes: object) -> Work:
-        """A new plan, as a person wants it, or as the machine does."""
-        try:
-            plan = self.machine.plan(self.now, **changes) if changes else self.machine.tend(self.now)  # type: ignore[arg-type]
-        except PlanRefused:
-            return
-        plan = plan or self.machine.pending_plan()
-        if plan is None or not self.world.may_name(plan):
-            return
-        witness = self.machine.word_wanted(plan)
-        self.keep(Keep((plan,)))
-        yield
-        if witness is not None:
-            try:
-                other = self.world.reach(self, witness)
-                yield from self.meet(other)
-                yield
-                word = self.at(other, lambda: other.asked(plan, self.me))
-                yield
-                if self.machine.is_word(word, plan, witness):
-                    self.keep(Keep((word,)))
-            except LineBroken:
-                return
-
-    # --- deciding -----------------------------------------------------------------------------------------------------------------
-
-    def decide(self, *, hurry: bool = False) -> Work:
-        """Windows that are over, the earliest first, as far as it goes."""
-        if self.busy:
-            return
-        self.busy = True
-        try:
-            self.refresh()
-            self.tick()
-            yield from self.change_plan()
-            while self.machine.begin(self.now) is not None or self.machine.drawing:
-                for _ in range(MAX_EFFECTS):
-                    effect = self.machine.next(self.now, self.terms, self.known_secrets(), hurry=hurry)
-                    if effect is None or isinstance(effect, Wait):
-                        return
-                    yield
-                    try:
-                        yield from self._do(effect)
-                    except LineBroken:
-                        self._unanswered(effect)
-                    yield
-                    if isinstance(effect, Draw):
-                        break
-                else:
-                    raise Broken("endless", f"{self.name} goes on and on about a window")
-        except DiskFull:
-            return
-        finally:
-            self.busy = False
-
-    def _unanswered(self, effect: object) -> None:
-        match effect:
-            case Ask(_, device) | Compare(_, device) | Countersign(_, device):
-                self.machine.silent(device)
-            case _:
-                raise Broken("crash", f"{self.name}: nobody was asked anything")
-
-    def _do(self, effect: object) -> Work:
-        machine = self.machine
-        match effect:
-            case Freeze():
-                self.freeze(effect)
-            case Ask(call, device):
-                yield from self._ask(call, self.world.reach(self, device))
-            case Compare(_, device):
-                yield from self.meet(self.world.reach(self, device))
-                machine.compared(device)
-            case Seal(window, devices):
-                rows = {device: self.disk.rows.get((window.start, device), ()) for device in sorted(devices)}
-                handed = (one for part in rows.values() for one in part)
-                found = counts(handed, label(window.start), self.disk.labels, self.day_marks)
-                plan = machine.ledger.plan(window.start)
-                self.counted[window] = Counted(effect, found, rows, plan and plan.witness)
-                self.world.promises.sealed(self, self.counted[window])
-                machine.sealed(effect, digest(self.disk.salt, found), self.disk.kept.opened[window.start].version)
-            case Countersign(record, device):
-                other = self.world.reach(self, device)
-                self.world.greet(self, other)
-                machine.countersigned(self.at(other, partial(other.asked, record, self.me)))
-            case Keep():
-                self.keep(effect)
-            case Draw():
-                self._draw(effect)
-            case _:
-                raise Broken("crash", f"{self.name}: {effect} was not foreseen")
-
-    def _draw(self, effect: Draw) -> None:
-        start = effect.spend.window.start
-        counted = self.counted[effect.spend.window]
-        if counted.outputs is None:
-            self.world.promises.drawn(self, effect, counted)
-            counted.outputs = dict(counted.counts)
-
-        def store(disk: Disk) -> None:
-            disk.outputs[start] = dict(counted.outputs or {})
-            disk.kept.drawn.add(start)
-            for place in [place for place in disk.rows if place[0] == start]:
-                del disk.rows[place]
-
-        self.commit(store)
-        self.machine.drew(effect)

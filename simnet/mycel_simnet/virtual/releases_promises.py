@@ -14,7 +14,8 @@ from mycelnode.protocols.release_units import Handed, digest, label
 from mycelnode.protocols.release_window import Window
 
 if TYPE_CHECKING:
-    from mycel_simnet.virtual.releases_device import Counted, Device
+    from mycel_simnet.virtual.releases_deciding import Counted, Device
+    from mycel_simnet.virtual.releases_device import Answering
 
 Unit = tuple[bytes, int]  # a habit and a day of it
 
@@ -36,7 +37,7 @@ class Promises:
 
     # --- at every commit ----------------------------------------------------------------------------------------------------
 
-    def stored(self, device: Device) -> None:
+    def stored(self, device: Answering) -> None:
         """A transaction is on a disk."""
         disk = device.disk
         if len(disk.records) == self.sizes[device.name] and disk.kept.drawn == self.decided[device.name]:
@@ -55,7 +56,7 @@ class Promises:
         if not disk.kept.drawn <= {one.window.start for one in disk.records.values() if isinstance(one, Spend)}:
             raise Broken("drawn without its spend", device.name)
 
-    def took(self, device: Device, window: Window, rows: list[Handed]) -> None:
+    def took(self, device: Answering, window: Window, rows: list[Handed]) -> None:
         """A device's part of a window was taken from its turns."""
         frozen = self.frozen[device.name]
         if window.start in frozen:

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from mycel_simnet.virtual.keys import Broken
 from mycel_simnet.virtual.releases import World
-from mycel_simnet.virtual.releases_device import Device, Died, DiskFull, Work
+from mycel_simnet.virtual.releases_deciding import Device, Work
+from mycel_simnet.virtual.releases_device import Died, DiskFull
 from mycel_simnet.virtual.releases_disk import DAY_MS
 from mycelnode.protocols.release_steps import Kept, Terms
 from mycelnode.protocols.release_units import FORGOTTEN
@@ -73,8 +74,8 @@ class Player:
 
     def do_forget(self, who: int | str, number: int) -> None:
         """A turn is forgotten."""
-        device = self._up(who)
-        if device is not None and device.disk.turns:
+        device = self._at(who)
+        if device.up and device.disk.turns:
             device.forget(sorted(device.disk.turns)[number % len(device.disk.turns)])
 
     # --- the network ------------------------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ class Player:
         device.crash()
         device.away = True
 
-    def do_back(self, who: int | str) -> None:
+    def do_back(self, who: int) -> None:
         """It is there again."""
         device = self.world.devices[who % len(self.world.devices)]
         device.away = False
