@@ -91,23 +91,25 @@ class Part:
     # --- every device --------------------------------------------------------------------------------------------------------
 
     def open(self, now: int, terms: Terms) -> Open | None:
-        """Note under which terms the window opened for us that belongs to what comes in ``now`` (Unix ms), if that is not noted.
+        """Note under which terms the window of ``now`` (Unix ms) opened for us, if that is not noted yet.
 
         What was noted for later windows, by a clock that was ahead then, is forgotten with that: else the next time that a clock is
         ahead would use up the window into which this time fell, and all those before.
         """
-        window = self.ledger.window_of(self.local.free(quarter_of(now)))
+        window = self.ledger.window(now)
         if window is None:
             return None
         known = self.local.opened.get(window.start)
-        if known is not None and max(self.local.opened) <= window.start:
-            return None
-        return Open(window, known or terms)
+        return Open(window, terms if known is None else known) if known is None or self._later(window) else None
 
     def opened(self, done: Open) -> None:
-        """It is on the disk, and nothing of later windows is."""
-        noted = {start: terms for start, terms in self.local.opened.items() if start <= done.window.start}
-        self.local.opened = {done.window.start: done.terms} | noted
+        """It is on the disk, and nothing of later windows is but of those of which our part was taken."""
+        for start in self._later(done.window):
+            del self.local.opened[start]
+        self.local.opened.setdefault(done.window.start, done.terms)
+
+    def _later(self, window: Window) -> list[int]:
+        return [start for start in self.local.opened if start > window.start and start not in self.local.frozen]
 
     def hear(self, records: Iterable[Record], now: int) -> Keep | None:
         """What another device holds: what of it is to be kept here. Records that nobody of this mesh signed are left out."""

@@ -45,7 +45,8 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Keep the terms under which a window opened, and forget those of windows that begin later; then call `Part.opened`."""
+    """Keep the terms under which a window opened, and forget those of windows that begin later, unless our part of them was taken;
+    then call `Part.opened`."""
 
     window: Window
     terms: Terms

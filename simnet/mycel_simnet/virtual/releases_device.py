@@ -146,9 +146,9 @@ class Answering:
         if (opened := self.machine.open(self.now, self.terms)) is not None:
 
             def note(disk: Disk) -> None:
-                later = [start for start in disk.kept.opened if start > opened.window.start]
-                for start in later:
-                    del disk.kept.opened[start]
+                for start in [start for start in disk.kept.opened if start > opened.window.start]:
+                    if start not in disk.kept.frozen:
+                        del disk.kept.opened[start]
                 disk.kept.opened.setdefault(opened.window.start, opened.terms)
 
             self.commit(note)

@@ -56,17 +56,18 @@ def plot(rng: random.Random) -> list[Step]:
     broken = rng.choice((0.0, 0.2, 0.4))
     hurried: Step = ("decide", n, 0.0, 0.0, True, 3_000)
     plots: list[list[Step]] = [
-        # handed on by who is away when it is decided
+        # handed on by who is away when it is decided, and what was counted before comes in again
         [
-            *turns[:2],
-            ("hand", "R", 2, 3, 0.0),
-            ("season", 1),
-            calm_decision(rng),
-            ("away", 0),
-            ("away", 1),
-            *turns,
-            ("season", 35),
-            hurried,
+            *(
+                ("join", 0),
+                turns[0],
+                ("season", 1),
+                turns[1],
+                ("hand", "R", 2, 3, 0.0),
+                ("season", 1),
+                calm_decision(rng),
+            ),
+            *(("away", 0), ("away", 1), turns[2], ("again", 2, 9), ("again", 3, 9), ("season", 35), hurried),
         ],
         # handed on with a word that may be lost, by a device that dies, of a witness that is put back
         [

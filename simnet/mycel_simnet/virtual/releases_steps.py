@@ -72,6 +72,12 @@ class Player:
                 self.known.append(turn)
             device.take_in(*turn)
 
+    def do_again(self, who: int, count: int) -> None:
+        """Turns that others have come in here, too."""
+        device = self._at(who)
+        for turn in [turn for turn in self.known if device.up and turn[0] not in device.disk.turns][:count]:
+            device.take_in(*turn)
+
     def do_forget(self, who: int | str, number: int) -> None:
         """A turn is forgotten."""
         device = self._at(who)
@@ -259,14 +265,16 @@ class Player:
             device.refresh()
             world.run([(device, device.change_plan(**names))])
 
-    def do_phrase(self, who: int | str, seed: int) -> None:
-        """The phrase names who decides."""
+    def do_phrase(self, who: int | str, seed: int, *named: int) -> None:
+        """The phrase names who decides, and the witness."""
         device, rng = self._at(who), random.Random(seed)
         members = sorted(device.members)
         if not device.up or len(members) < 2 or device.me not in members:
             return
         releaser = rng.choice(members)
         witness = rng.choice([None, *(one for one in members if one != releaser)])
+        if named:
+            releaser, witness = (self._at(one).me for one in named)
         device.refresh()
         made = device.machine.plan_of_root(device.now, self.world.root.sign, releaser=releaser, witness=witness)
         if self.world.may_name(made):
