@@ -335,6 +335,17 @@ def test_a_window_whose_witness_was_put_out_holds_back_no_later_one() -> None:
     assert releaser.tend(OVER) is None
 
 
+def test_a_window_stays_with_the_plan_of_its_time() -> None:
+    second = plan_after(PLAN, A, releaser=C, witness=D, since=NEXT.start)
+    records = [PLAN, second, seen(second, B)]
+    releaser, witness, new = (begun(one, records) for one in (A, B, C))
+    assert releaser.due(NEXT.closes) == FIRST
+    assert new.due(NEXT.closes) is None, "it was not open for the new one, and is not its own"
+    take(witness, releaser, PLAN)
+    assert witness.asked(spend(C), C.public, OVER) == No("it goes by another plan")
+    assert isinstance(word(witness, spend(A), A), Seen)
+
+
 def test_a_year_is_decided_when_it_is_over() -> None:
     year = plan_of_root(A, since=Window.called("2027").start, quarters=4)
     window = Window.called("2027")

@@ -165,7 +165,8 @@ def plot(rng: random.Random) -> list[Step]:
             decision(rng),
         ],
     ]
-    return rng.choice(plots)
+    rare = [plots[0], plots[3]]  # of what takes much to come about
+    return rng.choice([*plots, *rare, *rare, *rare])
 
 
 def step(rng: random.Random) -> Step:
