@@ -89,15 +89,19 @@ def test_of_two_spends_of_one_window_the_dearer_counts(connection: sqlite3.Conne
     assert budget.budget(ledger, NOW).ever == budget.Sum(Fraction(2), Decimal("1e-9"), 1)
 
 
+LAST = "WHERE seq = (SELECT max(seq) FROM audit)"
+CHANGED = "UPDATE {0} SET {1} = CAST(substr({1}, 1, 20) || x'00' || substr({1}, 22) AS BLOB) WHERE {2} = 2"
+CUT = "UPDATE release_records SET record = CAST(substr(record, 1, length(record) - 1) || x'00' AS BLOB) WHERE no = 2"
+OTHER = "UPDATE release_records SET record = (SELECT record FROM release_records WHERE no = 1) WHERE no = 2"
 EDITS = {
     "a record is gone": "DELETE FROM release_records WHERE no = 2",
-    "a record is another's": "UPDATE release_records SET record = (SELECT record FROM release_records WHERE no = 1) WHERE no = 2",
-    "a byte is another": "UPDATE release_records SET record = CAST(substr(record, 1, 20) || x'00' || substr(record, 22) AS BLOB) WHERE no = 2",
-    "the signature is another": "UPDATE release_records SET record = CAST(substr(record, 1, length(record) - 1) || x'00' AS BLOB) WHERE no = 2",
+    "a record is another's": OTHER,
+    "a byte is another": CHANGED.format("release_records", "record", "no"),
+    "the signature is another": CUT,
     "a record is no record": "UPDATE release_records SET record = x'00' WHERE no = 2",
-    "the audit log is cut": "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)",
-    "an event is another": "UPDATE audit SET event = CAST(substr(event, 1, 20) || x'00' || substr(event, 22) AS BLOB) WHERE seq = 2",
-    "both are gone": "DELETE FROM release_records WHERE no = 2; DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)",
+    "the audit log is cut": f"DELETE FROM audit {LAST}",
+    "an event is another": CHANGED.format("audit", "event", "seq"),
+    "both are gone": f"DELETE FROM release_records WHERE no = 2; DELETE FROM audit {LAST}",
 }
 
 
