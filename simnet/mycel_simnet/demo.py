@@ -1,5 +1,6 @@
 """The demo: three real devices on this machine pair, work apart, meet again, survive a kill -9 and put one out; then a stranger
-finds and uses what the person publishes, and two people trade on a local chain. All is checked.
+finds and uses what the person publishes, a habit of theirs is released and found, and two people trade on a local chain. All of it
+is checked.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 import trio
 
-from mycel_simnet import strangers
+from mycel_simnet import learning, strangers
 from mycel_simnet.checker import Outcome, check, observe
 from mycel_simnet.cluster import Cluster, NotConverged, Standing, open_cluster
 from mycel_simnet.process import NoAnswer, NodeFailed, Refused, texts
@@ -24,7 +25,7 @@ NOTES: Final = "notes"
 DINNERS: Final = ("soup", "pizza", "dumplings", "curry", "ramen", "tacos", "paella", "risotto")
 EDITS: Final = ("add", "count", "put", "share", "remove")
 STEP_SECONDS = 20.0  # within which the devices must be in step after anything that happens
-STORY_SECONDS = 120.0  # for everything
+STORY_SECONDS = 240.0  # for everything
 POLL_SECONDS = 0.05
 
 
@@ -123,6 +124,7 @@ class Demo:
             self.story.promise("it fetches it, checks the signature, and fills it in", wanted, used["output"].strip())
         self.story.promise(f"{PHONE} has it, too", True, await strangers.kept(phone, cid, STEP_SECONDS))
         await self.in_step("after that")
+        await learning.learn(self.cluster, self.story, self.random, LAPTOP, PHONE, address)
 
     async def trade(self) -> None:
         """A pattern is sold and bought for real tokens of a chain on this machine, where contracts need a virtual machine."""

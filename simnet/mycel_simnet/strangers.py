@@ -24,11 +24,13 @@ Cook {dish} for {{{{people}}}} people, of {{{{leftovers}}}}, and say how.
 
 
 @asynccontextmanager
-async def open_stranger(folder: Path, bootstrap: str) -> AsyncIterator[NodeProcess]:
-    """A node with a mesh of its own, which knows of one address in the swarm, and of nobody else."""
-    node = NodeProcess(folder, "stranger", settings={**SETTINGS, **COLLECTIVE, "MYCEL_SWARM_BOOTSTRAP": bootstrap})
-    node.change(routes=None)
-    await node.command("init", "--name", "stranger")
+async def open_stranger(
+    folder: Path, bootstrap: str, name: str = "stranger", skew: float = 0.0
+) -> AsyncIterator[NodeProcess]:
+    """A node with a mesh of its own, which knows of one address in the swarm, and of nobody else; its clock ``skew`` s ahead."""
+    node = NodeProcess(folder, name, settings={**SETTINGS, **COLLECTIVE, "MYCEL_SWARM_BOOTSTRAP": bootstrap})
+    node.change(routes=None, skew=skew)
+    await node.command("init", "--name", name)
     await node.start()
     try:
         yield node
