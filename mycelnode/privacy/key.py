@@ -28,6 +28,7 @@ MAX_KEY_BYTES: Final = 1_024
 MAX_NAMES: Final = 1  # each further one would make more keys of one habit
 MAX_WORD_CHARS: Final = 32
 SENSITIVE: Final = frozenset(("health", "sex", "religion", "politics", "money", "law", "crime"))
+MAX_TURN_CHARS: Final = 200_000  # of request and answer: a longer turn is no day of a habit, and all of it is read for phrases
 LATIN_SHARE: Final = 0.8  # of the letters
 NOBODY: Final = Dictionary()
 
@@ -116,11 +117,13 @@ def key_of(request: str, answer: str, owner: Dictionary = NOBODY) -> Key | None:
 
 
 def why_none(request: str, answer: str, owner: Dictionary = NOBODY) -> str:
-    """Why a turn has no key, in a word: phrase, script, language or task. Empty if it has one."""
+    """Why a turn has no key, in a word: long, phrase, script, language or task. Empty if it has one."""
     return _read(request, answer, owner)[1]
 
 
 def _read(request: str, answer: str, owner: Dictionary) -> tuple[Key | None, str]:
+    if len(request) + len(answer) > MAX_TURN_CHARS:
+        return None, "long"
     if any(True for text in (request, answer) for _ in recovery_phrases(text)):
         return None, "phrase"
     asked = instruction.read(request, owner)
