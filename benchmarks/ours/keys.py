@@ -1,7 +1,8 @@
 """How well one person's habit, said in many ways on many days, meets in one key, and whether different habits keep different ones.
 
-``python -m benchmarks.ours.keys [--show]`` reads ``benchmarks/habits.jsonl``: habits, each in a dozen phrasings or more. With the half
-that is called ``tuned`` the rules were made; the half ``heldout`` was left alone meanwhile.
+``python -m benchmarks.ours.keys [--show]`` reads ``benchmarks/habits.jsonl``: habits, each in a dozen phrasings. With the half that
+is called ``tuned`` the rules were made; the half ``heldout`` was left alone meanwhile. ``--version`` writes down the version of
+keys that `tests/privacy/test_key.py` holds.
 """
 
 from __future__ import annotations
@@ -16,12 +17,29 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks.ours.world import Numbers, job
-from mycelnode.privacy.key import Key, key_of
+from mycelnode.privacy.key import Key, key_of, version
 
 HABITS = Path(__file__).parent.parent / "habits.jsonl"
+VERSION = Path(__file__).parent.parent.parent / "tests/privacy/key_version.txt"
 ENOUGH = 17 / 25  # of a habit's days in one key: so many release it in a quarter, if it is done twice a week
 USUAL_WORDS = (200, 500)  # of a usual turn's request and answer
 TIMES = 20
+WORDS = (
+    "please",
+    "write",
+    "unit",
+    "tests",
+    "for",
+    "the",
+    "function",
+    "below",
+    "which",
+    "reads",
+    "orders",
+    "of",
+    "my",
+    "shop",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +53,8 @@ class Turn:
 @dataclass(frozen=True, slots=True)
 class Figures:
     """``together``: the mean share of a habit's turns in its largest key; ``enough``: the share of habits with `ENOUGH` there;
-    ``keys``: the mean number of keys of a habit; ``shared``: the share of pairs of habits with the same largest key; ``none``: the share
-    of turns without a key."""
+    ``keys``: the mean number of keys of a habit; ``shared``: the share of pairs of habits with the same largest key; ``none``: the
+    share of turns without a key."""
 
     habits: int
     turns: int
@@ -82,8 +100,7 @@ def figures(habits: Mapping[str, Sequence[Turn]]) -> Figures:
 
 def usual_seconds() -> float:
     """What the key of a turn of `USUAL_WORDS` takes."""
-    words = "please write unit tests for the function below which reads the orders of a shop and adds what was returned".split()
-    request, answer = (" ".join(words[n % len(words)] for n in range(count)) for count in USUAL_WORDS)
+    request, answer = (" ".join(WORDS[n % len(WORDS)] for n in range(count)) for count in USUAL_WORDS)
     key_of(request, answer)
     started = perf_counter()
     for _ in range(TIMES):
@@ -123,8 +140,13 @@ def _print(path: Path, *, show: bool) -> None:
 
 
 if __name__ == "__main__":
-    files = [Path(argument) for argument in sys.argv[1:] if argument != "--show"]
-    if files[:1] and files[0].is_dir():
+    if "--version" in sys.argv:
+        VERSION.write_text(
+            f"# The version of keys that this release makes: devices with another one do not count together.\n{version().hex()}\n"
+        )
+    elif "--job" in sys.argv:
+        sys.argv.remove("--job")
         job(measure)
     else:
-        _print(*(files or [HABITS])[:1], show="--show" in sys.argv)
+        files = [Path(argument) for argument in sys.argv[1:] if argument != "--show"]
+        _print(files[0] if files else HABITS, show="--show" in sys.argv)

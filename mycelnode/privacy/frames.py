@@ -27,6 +27,7 @@ ASKING: Final = words("can could should do did would if may how where when what 
 ABOUT: Final = words("""about for from in on with of that who which where when and or by using to at between after before under over
     because without instead per i we my our""")
 INTO: Final = ("into", "as")  # what it is to become
+WITH: Final = words("in with using")  # with which tool
 ARTICLES: Final = words("a an the")
 # What is done to a text that is pasted: what that is about makes no difference.
 ON_TEXT: Final = words("translate proofread shorten expand summarize rewrite improve reply review")
@@ -185,6 +186,8 @@ def _weighed(row: Sequence[str], hits: Sequence[_Hit]) -> Iterator[tuple[_Hit, i
         if number and not ABOUT.isdisjoint(between):
             share = max(share // 2, 25)
         if number and _becomes(between):
+            share = 120
+        if hit.place and row[hit.place - 1] in WITH and row[hit.place] in tables().tools:
             share = 120
         end = hit.end
         compound = number + 1 < len(things) and things[number + 1].place == hit.end

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from unicodedata import ucd_3_2_0 as unicode  # the same in every Python: a newer one knows more characters
 
-from mycelnode.privacy.lists import words
+from mycelnode.privacy.lists import TYPES, words
 from mycelnode.privacy.owner import Dictionary
 
 MAX_CHARS: Final = 20_000  # of a request that are looked at: who asks says it at the beginning, or at the end
@@ -29,6 +29,7 @@ _CODE_LINE = re.compile(
     re.MULTILINE,
 )
 _QUOTED = re.compile(r"“[^“”\n]{1,2000}”|\"[^\"\n]{1,2000}\"|`[^`\n]{1,200}`")
+_SLOT = re.compile(rf"\[(?:{'|'.join(sorted(TYPES))})\]")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 _SENTENCE = re.compile(r"[.?!;](?=\s|$)|,[ \t]|[ \t][-–—>]+[ \t]")
 _COLON = re.compile(r":(?=\s|$)")
@@ -69,7 +70,7 @@ def read(request: str, owner: Dictionary) -> Instruction:
     text = plain(request)
     for found in reversed(list(owner.find(text))):
         text = f"{text[: found.start]} _ {text[found.end :]}"
-    whole = text
+    text = whole = _SLOT.sub(" 0 ", text)
     fences: list[str] = []
 
     def take(match: re.Match[str]) -> str:

@@ -28,7 +28,9 @@ MAX_KEY_BYTES: Final = 1_024
 MAX_NAMES: Final = 1  # each further one would make more keys of one habit
 MAX_WORD_CHARS: Final = 32
 SENSITIVE: Final = frozenset(("health", "sex", "religion", "politics", "money", "law", "crime"))
-MAX_TURN_CHARS: Final = 200_000  # of request and answer: a longer turn is no day of a habit, and all of it is read for phrases
+MAX_TURN_CHARS: Final = (
+    200_000  # of request and answer: a longer turn is no day of a habit, and all of it is read for phrases
+)
 LATIN_SHARE: Final = 0.8  # of the letters
 NOBODY: Final = Dictionary()
 

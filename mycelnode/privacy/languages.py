@@ -25,8 +25,9 @@ OTHERS: Final = words("""
     het een van voor niet ik je mijn dit deze kun kan met naar op en de
     um uma os as para com por não você pode meu minha este isso da na em
     och att det som jag kan du min mitt detta ett en på av för er og ikke jeg den til
-    nie jest proszę czy jak mi to na do się w z mnie
-""") - FUNCTION - words("i o y w z u a as es al la de me en um to do er den on in")  # fmt: skip
+    napisz przetłumacz skriv escribe escribir traduce traducir schreib schreibe übersetze écris traduis scrivi traduci
+    schrijf escreva nie jest proszę czy jak mi to na do się w z mnie
+""") - FUNCTION - words("van ton con com os min mit i o y w z u a as es al la de me en um to do er den on in")  # fmt: skip
 
 
 def english(asking: Sequence[str]) -> bool:
