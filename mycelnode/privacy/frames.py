@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from mycelnode.privacy.frametables import LONGEST, STRONG, TONGUE, tables
+from mycelnode.privacy.frametables import FAINT, LONGEST, STRONG, TONGUE, tables
 from mycelnode.privacy.inflection import forms
 from mycelnode.privacy.instruction import Clause
 from mycelnode.privacy.lists import words
@@ -20,6 +20,9 @@ from mycelnode.privacy.lists import words
 LEADS: Final = words("please you to me just then and also help quickly kindly now let s us so but ok okay hey hi hello")
 NOUNS_AFTER: Final = words("""a an the this that these those my your our his her their its some any another each every no of in on
     for with from about into new good short quick nice following below above whole first second last next more""")
+# What a question begins with, and how many words it has at least more than that.
+QUESTION: Final = words("who whom whose what which when where why how is are was were do does did can could will")
+SHORTEST: Final = 2
 TELLING: Final = words("i we he she they it")  # who is told about did that, and asks for nothing
 AUX: Final = words("have has had am is are was were ve re m just already been also still")
 ASKING: Final = words("can could should do did would if may how where when what which must need to")
@@ -27,6 +30,8 @@ ASKING: Final = words("can could should do did would if may how where when what 
 ABOUT: Final = words("""about for from in on with of that who which where when and or by using to at between after before under over
     because without instead per i we my our""")
 INTO: Final = ("into", "as")  # what it is to become
+MAKING: Final = words("write make create generate build code draft compose produce develop implement need give program")
+FIRST_MADE: Final = 3  # how much more the thing counts that is to be made
 WITH: Final = words("in with using")  # with which tool
 ARTICLES: Final = words("a an the")
 # What is done to a text that is pasted: what that is about makes no difference.
@@ -37,6 +42,7 @@ _TEXTS: Final = words("""text email letter article report post description bug s
     option concept""")
 _LOOSE: Final = words("concept option list idea task")
 _MADE: Final = words("report post cover_letter description speech")
+_CHOSEN: Final = words("general home leisure food travel work learning")  # where what is compared makes no difference
 _CODED: Final = words(
     "make improve how fix why review explain proofread"
 )  # with code below and nothing else said: it is that
@@ -106,13 +112,19 @@ def frame(clauses: Sequence[Clause], *, code: bool) -> Frame | None:
     rows = [(clause, list(_hits(clause.words))) for clause in clauses]
     asked = _asked(rows)
     if not asked:
-        return None
+        return Frame("explain", "concept", tables().about["concept"].domain) if _question(clauses) else None
     action = _done(asked)
     thing = _about(rows, asked, action)
     return _settled(action, thing, code=code)
 
 
 _Row = tuple[Clause, list[_Hit]]
+
+
+def _question(clauses: Sequence[Clause]) -> bool:
+    """Is something asked, whatever it is about?"""
+    rows = [clause.words for clause in clauses if not clause.detail]
+    return any(row[0] in QUESTION and len(row) > SHORTEST for row in rows)
 
 
 def _asked(rows: Sequence[_Row]) -> list[_Row]:
@@ -189,9 +201,16 @@ def _weighed(row: Sequence[str], hits: Sequence[_Hit]) -> Iterator[tuple[_Hit, i
             share = 120
         if hit.place and row[hit.place - 1] in WITH and row[hit.place] in tables().tools:
             share = 120
+        made = FIRST_MADE if number == 0 and hit.weight > FAINT and _made(row, hit) else 0
         end = hit.end
         compound = number + 1 < len(things) and things[number + 1].place == hit.end
-        yield hit, hit.weight * share * (2 if compound else 3) // 3
+        yield hit, (hit.weight + made) * share * (2 if compound else 3) // 3
+
+
+def _made(row: Sequence[str], thing: _Hit) -> bool:
+    """Is it what is to be made: write a …, I need a …?"""
+    before = row[: thing.place]
+    return any(form in MAKING for word in before for form in forms(word)) and ABOUT.isdisjoint(before[-3:])
 
 
 def _becomes(between: Sequence[str]) -> bool:
@@ -206,6 +225,10 @@ def _settled(action: str, thing: str, *, code: bool) -> Frame | None:
     if action == "why":
         fixed = thing and "fix" in known.about[thing].actions
         action = "fix" if fixed else "explain"
+    if action == "compare" and (not thing or known.about[thing].domain in _CHOSEN):
+        thing = "option"
+    if code and action == "proofread":
+        action = "fix"
     if action == "translate" or (action == "proofread" and thing in _TEXTS):
         thing = "text"
     if not thing and action in ("fix", "review"):

@@ -14,7 +14,7 @@ from typing import Final
 FILES: Final = ("actions.txt", "objects.txt", "tools.txt", "tongues.txt")
 LONGEST: Final = 6  # words of one entry
 TONGUE: Final = "TONGUE"  # in an entry: any language that people speak
-STRONG, WEAK = 6, 2  # how much a word counts, and one that is marked with "~"
+STRONG, WEAK, FAINT = 6, 2, 1  # how much a word counts, one that is marked with "~", and one with "~~"
 MORE: Final = 1  # and each further word of an entry
 
 
@@ -85,7 +85,7 @@ def tables() -> Tables:
         about[thing] = Thing(domain, tuple(may.split(",")))
         for word in named:
             entry = _entry(word.lstrip("~"))
-            weight = (WEAK if word.startswith("~") else STRONG) + MORE * (len(entry) - 1)
+            weight = (FAINT if word.startswith("~~") else WEAK if word.startswith("~") else STRONG) + MORE * (len(entry) - 1)
             things.setdefault(entry, (thing, weight))
     tools: dict[str, Tool] = {}
     for family, *named in _rows("tools.txt"):

@@ -53,6 +53,7 @@ _MODULES: Final = (
     "phrases",
 )
 _LOOKS: Final = (  # code that is not marked with its language
+    ("javascript", re.compile(r"\bReferenceError\b|Cannot read propert|\bnode_modules\b|\bconsole\.log\b")),
     ("python", re.compile(r"^[ \t]*+(?:def \w+\(|import \w+$|from [\w.]+ import |print\()", re.MULTILINE)),
     (
         "python",

@@ -82,7 +82,7 @@ def test_what_is_pasted_says_nothing() -> None:
         ("напиши письмо", "script"),
         ("メールを書いて email", "script"),
         ("写一封邮件", "script"),
-        ("hello there, how are you", "task"),
+        ("hello there, it is me again", "task"),
         ("", "language"),
         ("write an email: " + "abandon ability able about above absent absorb abstract absurd abuse access accident", "phrase"),
         ("write an email " + "so " * (MAX_TURN_CHARS // 3), "long"),
