@@ -93,7 +93,7 @@ def figures(habits: Mapping[str, Sequence[Turn]]) -> Figures:
         together=sum(shares) / len(shares),
         enough=sum(share >= ENOUGH for share in shares) / len(shares),
         keys=sum(len({turn.key for turn in habit if turn.key}) for habit in habits.values()) / len(habits),
-        shared=sum(one == other for one, other in pairs) / max(1, len(pairs)),
+        shared=sum(one == other is not None for one, other in pairs) / max(1, len(pairs)),
         none=sum(turn.key is None for turn in every) / len(every),
     )
 

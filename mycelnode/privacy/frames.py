@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
 from mycelnode.privacy.frametables import FAINT, LONGEST, STRONG, TONGUE, tables
-from mycelnode.privacy.inflection import forms
+from mycelnode.privacy.inflection import KEPT, forms
 from mycelnode.privacy.instruction import Clause
 from mycelnode.privacy.lists import words
 
@@ -85,7 +86,7 @@ def _hits(row: Sequence[str]) -> Iterator[_Hit]:
 
 def _longest(row: Sequence[str], place: int) -> _Hit | None:
     known = tables()
-    starts = [form for form in _forms(row[place]) if form in known.first]
+    starts = _starts(row[place])
     if not starts:
         return None
     for size in range(min(LONGEST, len(row) - place), 0, -1):
@@ -101,6 +102,12 @@ def _longest(row: Sequence[str], place: int) -> _Hit | None:
                 if action or thing:
                     return _Hit(place, size, action, thing, weight)
     return None
+
+
+@lru_cache(KEPT)
+def _starts(word: str) -> tuple[str, ...]:
+    """The forms of a word that an entry of the tables begins with."""
+    return tuple(form for form in _forms(word) if form in tables().first)
 
 
 def _forms(word: str) -> tuple[str, ...]:

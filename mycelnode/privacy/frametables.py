@@ -85,8 +85,8 @@ def tables() -> Tables:
         about[thing] = Thing(domain, tuple(may.split(",")))
         for word in named:
             entry = _entry(word.lstrip("~"))
-            weight = (FAINT if word.startswith("~~") else WEAK if word.startswith("~") else STRONG) + MORE * (len(entry) - 1)
-            things.setdefault(entry, (thing, weight))
+            weight = FAINT if word.startswith("~~") else WEAK if word.startswith("~") else STRONG
+            things.setdefault(entry, (thing, weight + MORE * (len(entry) - 1)))
     tools: dict[str, Tool] = {}
     for family, *named in _rows("tools.txt"):
         cut = named.index("~") if "~" in named else len(named)

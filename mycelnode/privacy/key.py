@@ -15,14 +15,13 @@ from typing import Final
 
 from mycelnode.encoding import as_list, as_text, blake2b, decode, encode
 from mycelnode.errors import EncodingError
-from mycelnode.privacy import instruction
+from mycelnode.privacy import instruction, phrases
 from mycelnode.privacy.frames import Frame, frame
 from mycelnode.privacy.frametables import FILES, tables
 from mycelnode.privacy.instruction import Instruction
 from mycelnode.privacy.languages import english
-from mycelnode.privacy.lists import words
+from mycelnode.privacy.lists import FUNCTION, TYPES, words
 from mycelnode.privacy.owner import Dictionary
-from mycelnode.privacy.phrases import recovery_phrases
 
 MAX_KEY_BYTES: Final = 1_024
 MAX_NAMES: Final = 1  # each further one would make more keys of one habit
@@ -49,7 +48,6 @@ _MODULES: Final = (
     "instruction",
     "languages",
     "owner",
-    "lists",
     "phrases",
 )
 _LOOKS: Final = (  # code that is not marked with its language
@@ -127,7 +125,7 @@ def why_none(request: str, answer: str, owner: Dictionary = NOBODY) -> str:
 def _read(request: str, answer: str, owner: Dictionary) -> tuple[Key | None, str]:
     if len(request) + len(answer) > MAX_TURN_CHARS:
         return None, "long"
-    if any(True for text in (request, answer) for _ in recovery_phrases(text)):
+    if any(True for text in (request, answer) for _ in phrases.recovery_phrases(text)):
         return None, "phrase"
     asked = instruction.read(request, owner)
     count, latin = instruction.letters(asked.text)
@@ -202,5 +200,6 @@ def version() -> bytes:
     parts: Sequence[bytes] = [
         *((root / f"{name}.py").read_bytes() for name in _MODULES),
         *((root / "data" / name).read_bytes() for name in FILES),
+        *(" ".join(sorted(listed)).encode() for listed in (FUNCTION, TYPES, phrases.listed())),
     ]
     return blake2b(encode([blake2b(part) for part in parts]))
