@@ -39,11 +39,11 @@ ARTICLES: Final = words("a an the")
 ON_TEXT: Final = words("translate proofread shorten expand summarize rewrite improve reply review")
 
 # What is proofread, or summarized, is a text, whatever it is about: these say no more. But for what a summary is made for.
-_TEXTS: Final = words("""text email letter article report post description bug speech title cover_letter resume greeting code
-    option concept""")
 _LOOSE: Final = words("concept option list idea task")
 _MADE: Final = words("report post cover_letter description speech")
-_CHOSEN: Final = words("general home leisure food travel work learning")  # where what is compared makes no difference
+_CHOSEN: Final = words(
+    "general home leisure food travel work learning computer"
+)  # where what is compared makes no difference
 _CODED: Final = words(
     "make improve how fix why review explain proofread"
 )  # with code below and nothing else said: it is that
@@ -157,6 +157,8 @@ def _done(asked: Sequence[_Row]) -> str:
     telling = [action for action in done if action not in ("make", "how")]
     if telling and telling[0] in ("review", "fix") and "proofread" in telling:
         return "proofread"
+    if telling and telling[0] == "explain" and "summarize" in telling:
+        return "summarize"
     return next(iter([*telling, *done]), "")
 
 
@@ -173,7 +175,7 @@ def _told(row: Sequence[str], hit: _Hit) -> bool:
 def _is_noun(row: Sequence[str], hit: _Hit) -> bool:
     """Is a word that may be both a thing here, and nothing that is done?"""
     before = row[hit.place - 1] if hit.place else ""
-    if row[hit.place].endswith(("ion", "ary")) or hit.action in ("proofread", "review"):
+    if row[hit.place].endswith(("ion", "ary")) or hit.action in ("proofread", "review", "summarize", "shorten"):
         return False
     return before in NOUNS_AFTER or (bool(hit.thing) and before not in LEADS and hit.place > 0)
 
@@ -232,11 +234,13 @@ def _settled(action: str, thing: str, *, code: bool) -> Frame | None:
     if action == "why":
         fixed = thing and "fix" in known.about[thing].actions
         action = "fix" if fixed else "explain"
+    if action == "explain" and thing == "code" and not code:
+        thing = "concept"  # of programming
     if action == "compare" and (not thing or known.about[thing].domain in _CHOSEN):
         thing = "option"
     if code and action == "proofread":
         action = "fix"
-    if action == "translate" or (action == "proofread" and thing in _TEXTS):
+    if action == "translate" or action == "proofread":
         thing = "text"
     if not thing and action in ("fix", "review"):
         thing = "text"

@@ -87,6 +87,8 @@ def tables() -> Tables:
             entry = _entry(word.lstrip("~"))
             weight = FAINT if word.startswith("~~") else WEAK if word.startswith("~") else STRONG
             things.setdefault(entry, (thing, weight + MORE * (len(entry) - 1)))
+    for thing in about:  # a thing is known by its own name as well, unless the tables say something else of that
+        things.setdefault(_entry(thing), (thing, WEAK))
     tools: dict[str, Tool] = {}
     for family, *named in _rows("tools.txt"):
         cut = named.index("~") if "~" in named else len(named)

@@ -8,7 +8,7 @@ from typing import Final
 IRREGULAR: Final = {
     "wrote": "write", "written": "write", "made": "make", "gave": "give", "given": "give", "taught": "teach", "drew": "draw",
     "drawn": "draw", "built": "build", "got": "get", "broke": "broken", "cvs": "cv", "prs": "pr", "children": "child",
-    "analyses": "analysis", "indices": "index", "quizzes": "quiz", "quizzing": "quiz", "movies": "movie", "leaves": "leaf",
+    "analyses": "analysis", "indices": "index", "quizzes": "quiz", "quizzing": "quiz", "movies": "movie",
     "mice": "mouse", "knives": "knife", "shelves": "shelf", "halves": "half", "criteria": "criterion", "men": "man",
     "women": "woman", "feet": "foot", "teeth": "tooth", "colour": "color", "centre": "center",
     "cheque": "check", "catalogue": "catalog", "dialogue": "dialog", "organise": "organize", "practise": "practice",

@@ -36,7 +36,7 @@ _COLON = re.compile(r":(?=\s|$)")
 _BULLET = re.compile(r"[ \t]*(?:[-*•+]|\d+[.)])[ \t]")
 _CHUNK = re.compile(r"\S+")
 _TRIM: Final = "()[]{}<>\"'`*_,.!?:;…“”‘’-–—/\\|"
-_SPLIT = re.compile(r"[-/'’]+")
+_SPLIT = re.compile(r"[-/'’;]+")
 
 # Public names that have a capital inside.
 SPELLED: Final = words("""JavaScript TypeScript LinkedIn PowerPoint PowerShell SQLite MySQL PostgreSQL MariaDB BigQuery PRs CVs APIs

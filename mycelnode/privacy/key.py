@@ -38,7 +38,7 @@ _NAMED: Final = frozenset(("coding", "data"))  # domains in which a tool makes a
 _IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
     "formula": ("excel", "sheets"), "query": ("sql",), "git": ("git",), "container": ("docker", "kubernetes"), "page": ("css",),
     "command": ("bash", "powershell"), "regex": ("",), "commit": ("",), "pull_request": ("",), "log": ("",), "config": ("",),
-    "number": ("",), "api": ("",), "database": ("",),
+    "component": ("javascript",), "naming": ("",), "number": ("",), "api": ("",), "database": ("",),
 }  # fmt: skip
 _MODULES: Final = (
     "key",
