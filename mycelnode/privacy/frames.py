@@ -36,17 +36,16 @@ FIRST_MADE: Final = 3  # how much more the thing counts that is to be made
 WITH: Final = words("in with using")  # with which tool
 ARTICLES: Final = words("a an the")
 # What is done to a text that is pasted: what that is about makes no difference.
-ON_TEXT: Final = words("translate proofread shorten expand summarize rewrite improve reply review")
+ON_TEXT: Final = words("translate proofread shorten expand summarize rewrite improve reply review check")
 
 # What is proofread, or summarized, is a text, whatever it is about: these say no more. But for what a summary is made for.
 _LOOSE: Final = words("concept option list idea task")
-_MADE: Final = words("report post cover_letter description speech")
+_MADE: Final = words("report post cover_letter description speech resume")
 _CHOSEN: Final = words(
     "general home leisure food travel work learning computer"
 )  # where what is compared makes no difference
-_CODED: Final = words(
-    "make improve how fix why review explain proofread"
-)  # with code below and nothing else said: it is that
+# With code below, and nothing else said, it is about that.
+_CODED: Final = words("make improve how fix why check review explain proofread")
 _CODE: Final = words("code component test")
 
 
@@ -155,7 +154,7 @@ def _done(asked: Sequence[_Row]) -> str:
         if hit.action and not _told(clause.words, hit) and not (hit.size == 1 and _is_noun(clause.words, hit))
     ]
     telling = [action for action in done if action not in ("make", "how")]
-    if telling and telling[0] in ("review", "fix") and "proofread" in telling:
+    if telling and telling[0] in ("check", "review", "fix") and "proofread" in telling:
         return "proofread"
     if telling and telling[0] == "explain" and "summarize" in telling:
         return "summarize"
@@ -175,7 +174,14 @@ def _told(row: Sequence[str], hit: _Hit) -> bool:
 def _is_noun(row: Sequence[str], hit: _Hit) -> bool:
     """Is a word that may be both a thing here, and nothing that is done?"""
     before = row[hit.place - 1] if hit.place else ""
-    if row[hit.place].endswith(("ion", "ary")) or hit.action in ("proofread", "review", "summarize", "shorten"):
+    if row[hit.place].endswith(("ion", "ary")) or hit.action in (
+        "proofread",
+        "check",
+        "review",
+        "summarize",
+        "shorten",
+        "reply",
+    ):
         return False
     return before in NOUNS_AFTER or (bool(hit.thing) and before not in LEADS and hit.place > 0)
 
@@ -231,6 +237,9 @@ def _settled(action: str, thing: str, *, code: bool) -> Frame | None:
     known = tables()
     if not thing and code and (not action or action in _CODED):
         thing = "code"
+    if action == "check":
+        mine = not thing or (known.about[thing].domain == "writing" and thing not in _MADE)
+        action = "proofread" if mine else "review"
     if action == "why":
         fixed = thing and "fix" in known.about[thing].actions
         action = "fix" if fixed else "explain"
@@ -240,9 +249,9 @@ def _settled(action: str, thing: str, *, code: bool) -> Frame | None:
         thing = "option"
     if code and action == "proofread":
         action = "fix"
-    if action == "translate" or action == "proofread":
+    if action in ("translate", "proofread"):
         thing = "text"
-    if not thing and action in ("fix", "review"):
+    if not thing and action == "fix":
         thing = "text"
     thing = thing or known.usual.get(action, "")
     if not thing or (thing not in known.about):
@@ -250,8 +259,12 @@ def _settled(action: str, thing: str, *, code: bool) -> Frame | None:
     may = known.about[thing].actions
     if thing in _CODE and action in ("improve", "rewrite", "recommend"):
         action, thing = ("refactor" if action == "rewrite" else "review"), "code"
-    elif thing == "text" and action in ("fix", "review"):
+    elif thing == "text" and action == "fix":
         action = "proofread"
+    elif action == "review" and known.about[thing].domain == "writing" and "review" not in may and thing not in _MADE:
+        thing = "text"
+    elif action == "reply" and thing != "customer":
+        thing = "email"
     elif action in ("improve", "rewrite") and "rewrite" in may:
         action, thing = "rewrite", "text"
     elif action == "summarize" and (known.about[thing].domain == "writing" or thing in _LOOSE) and thing not in _MADE:

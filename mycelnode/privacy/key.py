@@ -38,8 +38,9 @@ _NAMED: Final = frozenset(("coding", "data"))  # domains in which a tool makes a
 _IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
     "formula": ("excel", "sheets"), "query": ("sql",), "git": ("git",), "container": ("docker", "kubernetes"), "page": ("css",),
     "command": ("bash", "powershell"), "regex": ("",), "commit": ("",), "pull_request": ("",), "log": ("",), "config": ("",),
-    "component": ("javascript",), "naming": ("",), "number": ("",), "api": ("",), "database": ("",),
+    "component": ("javascript",), "naming": ("",), "docs": ("",), "number": ("",), "api": ("",), "database": ("",),
 }  # fmt: skip
+_SHELLS: Final = ("bash", "powershell")  # what is written in them is a command, long or short
 _MODULES: Final = (
     "key",
     "frames",
@@ -137,6 +138,8 @@ def _read(request: str, answer: str, owner: Dictionary) -> tuple[Key | None, str
     found = frame(asked.clauses, code=asked.code)
     if found is None:
         return None, "task"
+    if tool in _SHELLS and (found.action, found.thing) == ("write", "code"):
+        found = Frame("find", "command", found.domain)
     return Key((found.action, found.thing), found.domain, _names(found, tool, asked)), ""
 
 
