@@ -326,6 +326,10 @@ class NoPlan(MycelError):
     """Nobody decides releases in this mesh yet; `mycelnode budget plan --phrase` lets this device do it."""
 
 
+class ReleaseUnknown(MycelError):
+    """Nothing that was released is called so; `mycelnode pattern extract` lists it."""
+
+
 class BudgetSpent(MycelError):
     """The budget of that window is spent."""
 

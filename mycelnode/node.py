@@ -15,6 +15,7 @@ import trio
 from mycelnode.background import open_background
 from mycelnode.chain.service import Chain, open_chain
 from mycelnode.collective.api import Patterns
+from mycelnode.collective.confirming import Confirming
 from mycelnode.collective.service import Collective, open_collective
 from mycelnode.commands import ADDRESSES, CONFIG, MeshCommands, device_key, device_name
 from mycelnode.control import ControlServer
@@ -53,6 +54,7 @@ from mycelnode.shared import (
     watch,
 )
 from mycelnode.status import status
+from mycelnode.turns import Turns
 
 SYNC_ROUNDS = 5
 
@@ -105,10 +107,12 @@ class Node:
         host: Host,
         collective: Collective,
         chain: Chain,
+        turns: Turns,
         releasing: Releasing,
         nursery: trio.Nursery,
     ) -> None:
-        self.mesh, self.host, self.collective, self.chain, self.releasing = mesh, host, collective, chain, releasing
+        self.mesh, self.host, self.collective, self.chain = mesh, host, collective, chain
+        self.turns, self.releasing = turns, releasing
         self.syncing = SyncDriver(mesh, host, self._link_changed)
         self.pairing = PairingDriver(mesh, host)
         self.upkeep = Upkeep(mesh, host, self.syncing)
@@ -338,11 +342,12 @@ async def open_node(
         open_collective(mesh, host, swarm=swarm) as collective,
         open_chain(mesh) as chain,
         open_following(chain, collective),
-        open_releasing(mesh, host) as releasing,
+        open_releasing(mesh, turns := Turns(mesh), host) as releasing,
         open_background() as nursery,
     ):
-        node = Node(mesh, host, collective, chain, releasing, nursery)
+        node = Node(mesh, host, collective, chain, turns, releasing, nursery)
         collective.trade_on(chain)
+        releasing.publish_due = Confirming(mesh, lambda: collective.patterns).publish_due
         mesh.listeners.append(node._on_progress)
         try:
             await mesh.keep_fact("port", host.port)

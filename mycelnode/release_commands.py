@@ -38,10 +38,16 @@ Long = Callable[[Request, Watcher], Awaitable[dict[str, Any]]]
 
 
 class ReleaseCommands:
-    """The commands about releases. ``of``: what decides here, which may be damaged (`BudgetBroken`)."""
+    """The commands about releases. ``of``: what decides here, which may be damaged (`BudgetBroken`); ``publish_due``: make public
+    what is confirmed and due, if that can be done."""
 
-    def __init__(self, mesh: Mesh, of: Callable[[], Awaitable[Decider]]) -> None:
-        self._mesh, self._of = mesh, of
+    def __init__(
+        self,
+        mesh: Mesh,
+        of: Callable[[], Awaitable[Decider]],
+        publish_due: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        self._mesh, self._of, self._publish_due = mesh, of, publish_due
 
     def table(self) -> dict[str, Handler]:
         """Command name → handler; those that may take long are among them, too."""
@@ -64,9 +70,13 @@ class ReleaseCommands:
         nothing."""
         decider = await self._of()
         releases = decider.releases
+        if (passphrase := optional(request, "passphrase")) is not None:
+            await releases.turns.ready(passphrase)
         await releases.refresh()
         dry, hurry = flag(request, "dry_run"), flag(request, "without_missing")
         decision = Decision((), None) if dry else await decider.decide(hurry=hurry, tell=tell)
+        if not dry and self._publish_due is not None:
+            await self._publish_due()
         now = releases.now()
         window = self._window(releases, optional(request, "window"), decision, now)
         state = state_of(releases, window, now)

@@ -4,7 +4,7 @@ wants that, windows are decided on a schedule. What leaves the devices is confir
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Final
@@ -40,12 +40,17 @@ class Releasing:
         self._linked: set[str] = set()
         self._changed = trio.Event()
         self._tried = -inf
+        self.publish_due: Callable[[], Awaitable[object]] | None = None  # what is confirmed, and due
 
     async def decider(self) -> Decider:
         """What decides here. Raises `BudgetBroken`."""
         if self._decider is None:
             raise BudgetBroken(self.problem)
         return self._decider
+
+    def look_again(self) -> None:
+        """Something was confirmed."""
+        self._changed.set()
 
     def link_changed(self, peer: str, connected: bool) -> None:
         """A device came or went."""
@@ -77,6 +82,8 @@ class Releasing:
         if not releases.clock_doubted():
             await decider.tend()
             await releases.take_own()
+        if self.publish_due is not None:
+            await self.publish_due()
         wanted = self._mesh.settings.get(SCHEDULE) and releases.part.due(releases.now()) is not None
         if wanted and trio.current_time() >= self._tried + AGAIN_SECONDS:
             self._tried = trio.current_time()
@@ -84,11 +91,11 @@ class Releasing:
 
 
 @asynccontextmanager
-async def open_releasing(mesh: Mesh, host: Host) -> AsyncIterator[Releasing]:
+async def open_releasing(mesh: Mesh, turns: Turns, host: Host) -> AsyncIterator[Releasing]:
     """Answer and meet the other devices for as long as the block lasts."""
     releasing = Releasing(mesh)
     try:
-        releases = await open_releases(mesh, Turns(mesh))
+        releases = await open_releases(mesh, turns)
     except BudgetBroken as error:
         releasing.problem = str(error)
         _log.error("releases: %s", error)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from mycelnode.collective.commands import PatternCommands
+from mycelnode.collective.consent_commands import ConsentCommands
 from mycelnode.commands import Handler, MeshCommands, Request, rfc3339
 from mycelnode.encoding import peer_id
 from mycelnode.errors import ControlError, InviteError
@@ -49,11 +50,15 @@ class NodeCommands:
         patterns = PatternCommands(lambda: node.patterns)
         for kind in ("config.set", "config.unset"):
             self.commands[kind] = self._with_chain(self.commands[kind])
-        turns, releases = TurnCommands(node.mesh), ReleaseCommands(node.mesh, node.releasing.decider)
+        turns, releases = (
+            TurnCommands(node.turns),
+            ReleaseCommands(node.mesh, node.releasing.decider, node.releasing.publish_due),
+        )
         for some in (patterns, turns, releases):
             self.commands |= some.table()
             streams |= {name: with_progress(handler) for name, handler in some.long().items()}
         self.commands |= ChainCommands(node.chain.in_force).table()
+        self.commands |= ConsentCommands(node.mesh, node.turns, lambda: node.patterns).table()
         for name, service in node.services.items():
             for kind, handler in service.commands.items():
                 self.commands.setdefault(f"{name}.{kind}", handler)

@@ -6,17 +6,19 @@ All work with or without a running node.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from mycelnode.collective.requests import file_path, optional, whole
 from mycelnode.commands import Handler, Request, flag, rfc3339
-from mycelnode.errors import ControlError, TurnRefused
+from mycelnode.errors import BudgetBroken, ControlError, TurnRefused
 from mycelnode.mesh import Mesh
 from mycelnode.privacy.interactions import from_json, influence_names, moment, source_name
 from mycelnode.privacy.storekey import PROTECTS
 from mycelnode.privacy.turnstore import Chosen, Kept
+from mycelnode.releasing.releases import open_releases
 from mycelnode.streaming import Long, Teller, Watcher, untold
 from mycelnode.turns import Turns
 
@@ -29,8 +31,8 @@ _ENDING = {0: None, 1: True, 2: False}  # outcome → as JSON
 class TurnCommands:
     """The commands about the turns of one mesh."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        self._turns = Turns(mesh)
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
 
     def table(self) -> dict[str, Handler]:
         """Command name → handler; those that may take long are among them, too."""
@@ -105,7 +107,11 @@ async def carry_out(
     mesh: Mesh, kind: str, request: Request, tell: Callable[[dict[str, Any]], None] | None
 ) -> dict[str, Any]:
     """One of the commands on the data folder itself; its lock is held. ``tell`` hears how far one that takes long is."""
-    commands = TurnCommands(mesh)
+    turns = Turns(mesh)
+    if kind in ("interactions.add", "interactions.import"):
+        with suppress(BudgetBroken):  # that is told where something is to be released
+            await open_releases(mesh, turns)  # the window that these turns belong to opens now, if it was not open yet
+    commands = TurnCommands(turns)
     if tell is not None and kind in commands.long():
         return await commands.long()[kind](request, Teller(tell))
     return await commands.table()[kind](request)

@@ -38,7 +38,7 @@ READS = frozenset(  # what also a folder can answer that was restored from a bac
 
 ON_CHAIN = frozenset(("pattern.price", "pattern.retire"))
 TRADED = frozenset(  # what a chain has a part in, if one is set
-    ("pattern.preview", "pattern.publish", "pattern.quote", "pattern.use", "pattern.rate")
+    ("pattern.preview", "pattern.publish", "pattern.confirm", "pattern.quote", "pattern.use", "pattern.rate")
 )
 
 

@@ -77,7 +77,7 @@ def add(
         turn = _from_stdin()
     elif not {"request", "answer"} <= turn.keys():
         raise click.UsageError("say --request and --answer, or - and a JSON object on standard input")
-    answer = _unlocked(partial(ask, options, "interactions.add", turn=turn))
+    answer = unlocked(partial(ask, options, "interactions.add", turn=turn))
     show(options, answer, _say_added)
 
 
@@ -91,7 +91,7 @@ def import_(options: Options, file: Path, source: str | None) -> None:
     and the same command goes on.
     """
     asking = partial(ask_with_progress, options, "interactions.import", "reading")
-    answer = _unlocked(partial(asking, path=str(file.absolute()), source=source))
+    answer = unlocked(partial(asking, path=str(file.absolute()), source=source))
     show(options, answer, _say_imported)
 
 
@@ -104,7 +104,7 @@ def list_(options: Options, limit: int, after: str | None, source: str | None, t
     """The turns on this device, newest first: when, from where, how long, and whether they may still count."""
     fields = {"limit": limit, "after": after, "source": source, "text": text}
     asking = partial(ask, options, "interactions.list", **fields)
-    show(options, _unlocked(asking) if text else asking(), _say_list)
+    show(options, unlocked(asking) if text else asking(), _say_list)
 
 
 @command(interactions, name="forget", short_help="Forget turns for good.")
@@ -140,7 +140,7 @@ def forget(
 # --- asking ------------------------------------------------------------------------------------------------------------------
 
 
-def _unlocked(asking: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+def unlocked(asking: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """Ask with the passphrase that the environment has, or else, if one is wanted and somebody is there, with what they say."""
     given = os.environ.get(PASSPHRASE)
     if given:

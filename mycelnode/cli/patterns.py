@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mycelnode.cli._amounts import near, yocto
 from mycelnode.cli._common import (
-    FAILED,
-    ConfirmationNeeded,
     Declined,
     Options,
     ask,
@@ -32,6 +29,7 @@ from mycelnode.cli._common import (
 )
 from mycelnode.cli._complete import patterns as kept_patterns
 from mycelnode.cli._progress import ask_with_progress
+from mycelnode.cli.publishing import publish
 from mycelnode.cli.releases import extract
 from mycelnode.errors import CidRefused
 
@@ -40,13 +38,11 @@ FORMATS = ("skill", "json", "markdown", "car")
 SHOWN_LINES = 40  # of a solution, before it is made public; --json and `show` have all of it
 TITLE_CHARS = 40  # in a list
 TABLE_CHARS = 150  # that a list takes as a table, the CIDs not broken
-YOCTO = 10**24
 STANDING = {
     "public": "public",
     "private": "private, so nobody but you can get it",
     "not here": "not on this device; nobody may have it",
 }
-_NEAR = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,24}))?")  # as in the files of patterns: exact
 
 
 @group(name="pattern", short_help="Patterns: publish, search, use, rate.")
@@ -54,42 +50,8 @@ def pattern(options: Options) -> None:
     """Patterns: what was learned and can be used again. Those that you keep are on all your devices."""
 
 
+pattern.add_command(publish)
 pattern.add_command(extract)
-
-
-@command(pattern, name="publish", short_help="Make a pattern public: shows what, and asks.")
-@click.argument("file", type=click.Path(exists=True, path_type=Path))
-@click.option("--consent", is_flag=True, help="Do not ask: all that the file says may be public, for ever.")
-@click.option(
-    "--new-key", is_flag=True, help="Sign with a new creator key, which the one until now names as its successor."
-)
-@click.option(
-    "--register", is_flag=True, help="Sell it, too: registered on NEAR by near.account, at the price of the file."
-)
-def publish(options: Options, file: Path, consent: bool, new_key: bool, register: bool) -> None:
-    """Make the pattern in FILE public: JSON, Markdown with front matter, or the folder of a skill.
-
-    Shows first what will be public, and asks. What is public stays so: others may have it by then. Registered, it can be
-    bought, and found by whoever looks into the registry; a version that supersedes a registered one takes its place there.
-    """
-    path = str(file.absolute())
-    with working("asking the network") if register else nullcontext():
-        draft = ask(options, "pattern.preview", path=path, new_key=new_key, register=register)
-    if not consent:
-        if sys.stdin.isatty() or not options.as_json:
-            _say_draft(draft)
-        if not sys.stdin.isatty():
-            raise ConfirmationNeeded(
-                "this cannot be taken back and there is no terminal to ask on; say --consent to go ahead"
-            )
-        if not click.confirm(f"Make this public{', and register it,' if register else ','} for ever?", err=True):
-            raise Declined("nothing was made public")
-    fields = {"register": True, "deposit": draft["registering"]["deposit"]} if register else {}
-    with working("asking the network") if register else nullcontext():
-        answer = ask(options, "pattern.publish", path=path, digest=draft["digest"], new_key=new_key, **fields)
-    show(options, answer, _say_published)
-    if register and not answer["registered"] and not answer["waiting"]:
-        click.get_current_context().exit(FAILED)
 
 
 @command(pattern, name="search", short_help="Find patterns by what they are for.")
@@ -105,7 +67,7 @@ def publish(options: Options, file: Path, consent: bool, new_key: bool, register
 def search(options: Options, query: Sequence[str], max_price: str | None, explain: bool, **filters: Any) -> None:
     """Find patterns by what they are for: those that you keep, and those that your node has heard of."""
     if max_price is not None:
-        filters["max_price"] = str(_yocto(max_price))
+        filters["max_price"] = str(yocto(max_price))
     wanted = {name: value for name, value in filters.items() if value is not None}
     answer = ask(options, "pattern.search", query=" ".join(query), **wanted)
     show(options, answer, partial(_say_results, explain))
@@ -148,14 +110,14 @@ def use(
     A pattern of somebody else with a price is paid for first; asked again after an interruption, it is not paid twice.
     """
     fields = {"variables": dict(map(_variable, variables)), "request": request, "no_wait": no_wait}
-    price = None if max_price is None else str(_yocto(max_price))
+    price = None if max_price is None else str(yocto(max_price))
     if not yes and sys.stdin.isatty():
         quote = ask_with_progress(options, "pattern.quote", cid=cid, max_price=price, request=request)
         if quote["questions"]:
             for sentence in (*quote["questions"], _costs(quote)):
                 _err(sentence[0].upper() + sentence[1:] + ".")
             if not click.confirm(
-                f"Pay {_near(quote['total'])} for this use of what {quote['creator']} sells?", err=True
+                f"Pay {near(quote['total'])} for this use of what {quote['creator']} sells?", err=True
             ):
                 raise Declined("nothing was paid")
             price, yes = price or quote["total"], True
@@ -182,7 +144,7 @@ def rate(options: Options, cid: str, success: str, stars: int | None) -> None:
 def price_(options: Options, cid: str, price: str) -> None:
     """Ask another price for a pattern that you have registered, such as 0.02; 0 makes it free."""
     with working("asking the network"):
-        answer = ask(options, "pattern.price", cid=cid, price=str(_yocto(price, "NEAR")))
+        answer = ask(options, "pattern.price", cid=cid, price=str(yocto(price, "NEAR")))
     show(options, answer, _say_priced)
 
 
@@ -264,93 +226,24 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _yocto(text: str, hint: str = "--max-price") -> int:
-    found = _NEAR.fullmatch(text)
-    if found is None:
-        raise click.BadParameter(f"{text[:40]!r} is not an amount of NEAR such as 0.1", param_hint=hint)
-    return int(found[1]) * YOCTO + int((found[2] or "").ljust(24, "0"))
-
-
 # --- for people ----------------------------------------------------------------------------------------------------------
-
-
-def _near(yocto: str) -> str:
-    """A price for people, exactly."""
-    whole, part = divmod(int(yocto), YOCTO)
-    return "free" if not int(yocto) else f"{whole}{f'.{part:024d}'.rstrip('0').rstrip('.')} NEAR"
 
 
 def _price(pattern: Mapping[str, Any]) -> str:
     """What the registry asks, if it is known to, and what the pattern says itself."""
-    now, said = pattern["price_now"], _near(pattern["price"])
-    return said if now in (None, pattern["price"]) else f"{_near(now)} (it says {said})"
+    now, said = pattern["price_now"], near(pattern["price"])
+    return said if now in (None, pattern["price"]) else f"{near(now)} (it says {said})"
 
 
 def _costs(quote: Mapping[str, Any]) -> str:
     record = int(quote["total"]) - int(quote["price"])
-    once = f", and {_near(str(record))} for the record of a first use" if record else ""
-    gas = f"{_near(quote['gas_in_advance'])} more have to be there for gas, and come back but for about {_near(quote['gas_burnt'])}"
-    return f"it costs {_near(quote['price'])}{once}; {gas}"
+    once = f", and {near(str(record))} for the record of a first use" if record else ""
+    gas = f"{near(quote['gas_in_advance'])} more have to be there for gas, and come back but for about {near(quote['gas_burnt'])}"
+    return f"it costs {near(quote['price'])}{once}; {gas}"
 
 
 def _err(line: str) -> None:
     click.echo(line, err=True)
-
-
-def _say_draft(draft: Mapping[str, Any]) -> None:
-    _err("This will be public, for ever, for everybody:\n")
-    for line in draft["public"].splitlines()[:SHOWN_LINES]:
-        _err(f"  {line}")
-    if (left := len(draft["public"].splitlines()) - SHOWN_LINES) > 0:
-        _err(f"  … and {plural(left, 'line')} more, of {draft['path']}")
-    for file in draft["files"]:
-        _err(f"  {file['path']}, {megabytes(file['size'])}")
-    for path in draft["left_out"]:
-        _err(f"  left out: {path}")
-    for named in draft["names"]:
-        _err(f"  names the pattern {named['cid']}: {STANDING[named['standing']]}")
-    signer = f"the creator key {draft['creator']}" if draft["creator"] else "a creator key, made now"
-    _err(f"\nSigned with {signer}, which whoever looks can see on everything that you publish.")
-    if draft["formers"]:
-        _err(f"It says that this is the same person as {' and '.join(draft['formers'])}, before.")
-    if draft["near"]:
-        _err(f"It names the NEAR account {draft['near']}, so whoever looks can link the two for ever.")
-    _err("No promise of privacy goes with it (dp: none): it says what the file says.\n")
-    if draft["registering"]:
-        _say_registering(draft["registering"])
-
-
-def _say_registering(plan: Mapping[str, Any]) -> None:
-    if plan["number"] is not None:
-        _err(
-            f"It is registered already by {plan['account']}, as number {plan['number']}, at {_near(plan['price'])}:"
-            " nothing more is said there, and nothing is taken.\n"
-        )
-        return
-    _err(
-        f"Registering it says on a public chain, for ever, that the account {plan['account']} made it:"
-        f" its hash, the domain {plan['domain']} and the price, {_near(plan['price'])}."
-    )
-    if plan["replaces"]:
-        _err(f"There it takes the place of {plan['replaces']}, and that costs gas only.\n")
-        return
-    about = "" if plan["asked"] else "about "
-    _err(
-        f"The contract {plan['registry']} keeps {about}{_near(plan['deposit'])} of that account for it: a part pays for the record,"
-        " the rest can be taken back 30 days after `mycelnode pattern retire`.\n"
-    )
-
-
-def _say_published(answer: Mapping[str, Any]) -> None:
-    print(answer["cid"])
-    _err(f"published: {answer['told']}")
-    if answer["registered"]:
-        number = "" if answer["id"] is None else f" as number {answer['id']}"
-        _err(f"registered{number}: {answer['registration']}")
-    elif answer["registration"]:
-        _err(
-            f"not registered{' yet' if answer['waiting'] else ''}: {answer['registration']} (`mycelnode chain outbox --all`)"
-        )
 
 
 def _say_used(answer: Mapping[str, Any]) -> None:
@@ -359,15 +252,15 @@ def _say_used(answer: Mapping[str, Any]) -> None:
         return
     print(answer["output"])
     if int(answer["paid"]):
-        _err(f"paid: {_near(answer['paid'])}")
+        _err(f"paid: {near(answer['paid'])}")
     elif int(answer["paid_before"]):
-        _err(f"paid before, under this name: {_near(answer['paid_before'])}; nothing was paid now")
+        _err(f"paid before, under this name: {near(answer['paid_before'])}; nothing was paid now")
 
 
 def _say_results(explain: bool, answer: Mapping[str, Any]) -> None:
     for found in answer["results"]:
         print(f"{found['cid']}  {found['title']}")
-        price = _near(found["price"])
+        price = near(found["price"])
         if answer["sources"]["registry"] == "ok" and int(found["price"]) and not found["registry"]:
             price = "not for sale"  # its creator has put another one in its place, or never registered it
         print(f"    {found['kind']}, {found['domain']}, {price}, score {found['score']:.2f}")
@@ -430,7 +323,7 @@ def _say_rated(answer: Mapping[str, Any]) -> None:
 
 def _say_priced(answer: Mapping[str, Any]) -> None:
     word = "costs" if int(answer["price"]) else "is"  # free
-    print(f"{answer['cid']} {word} {_near(answer['price'])} from now on")
+    print(f"{answer['cid']} {word} {near(answer['price'])} from now on")
 
 
 def _say_retired(answer: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from mycelnode.cli._common import (
     table,
 )
 from mycelnode.cli._progress import ask_with_progress
+from mycelnode.cli.interactions import unlocked
 
 MAX_DICTIONARY_BYTES = 1 << 20
 PLOT_CHARS = 32
@@ -58,7 +60,7 @@ def extract(options: Options, dry_run: bool, window: str | None, without_missing
     if without_missing and not dry_run:
         confirm(options, "Decide without the devices that cannot be reached?", yes)
     asked = {"dry_run": dry_run, "window": window, "without_missing": without_missing}
-    answer = ask_with_progress(options, "pattern.extract", "reading your turns", **asked)
+    answer = unlocked(partial(ask_with_progress, options, "pattern.extract", "reading your turns", **asked))
     show(options, answer, _say_extracted)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import trio
 
@@ -52,7 +52,7 @@ from mycelnode.patterns.cid import DAG_CBOR, Cid
 from mycelnode.patterns.files import Draft, write_file
 from mycelnode.patterns.files.texts import write_markdown
 from mycelnode.patterns.library import Entry
-from mycelnode.patterns.manifest import MAX_SUCCESSIONS, Manifest
+from mycelnode.patterns.manifest import MAX_SUCCESSIONS, Manifest, Privacy
 from mycelnode.patterns.pattern import DOMAIN, LANGUAGE, MAX_YOCTO, Pattern
 from mycelnode.patterns.ranking import near
 from mycelnode.patterns.search import MAX_LIMIT, Query
@@ -218,7 +218,20 @@ class Patterns:
         plan = None
         if register:
             plan = await self._chain().registrar.plan(draft.said, deposit, await self._keeper.find(draft, anew=new_key))
-        made = await self._keeper.make(draft, public=True, anew=new_key)
+        return await self._published(await self._keeper.make(draft, public=True, anew=new_key), plan)
+
+    async def publish_released(self, draft: Draft, privacy: Privacy, *, register: bool = False) -> PublishedPattern:
+        """Make public what a release decision let out, and a person confirmed; it says no time of its own. Else as `publish`.
+
+        See `mycelnode.collective.confirming`.
+        """
+        plan = None
+        if register:
+            plan = await self._chain().registrar.plan(draft.said, None, await self._keeper.find(draft))
+        made = await self._keeper.make(draft, public=True, privacy=privacy, created=0)
+        return await self._published(made, plan)
+
+    async def _published(self, made: Manifest, plan: Any) -> PublishedPattern:
         told = await self._others.announce(made)
         published = PublishedPattern(str(made.cid), made.pattern.version, made.privacy.mechanism, told)
         if plan is None:

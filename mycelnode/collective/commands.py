@@ -16,6 +16,7 @@ import trio
 from mycelnode.blocks import open_blocks
 from mycelnode.collective.answers import FoundPattern, PatternInfo, PatternRegistering
 from mycelnode.collective.api import FORMATS, MAX_STARS, Alone, Patterns, Tell
+from mycelnode.collective.consent_commands import ConsentCommands, as_published
 from mycelnode.collective.requests import amount, canonical, file_path, optional, whole
 from mycelnode.collective.searching import Searcher
 from mycelnode.commands import Handler, Request, flag, rfc3339, text
@@ -27,6 +28,7 @@ from mycelnode.patterns import dagcbor
 from mycelnode.patterns.files.plain import to_plain
 from mycelnode.patterns.search import MAX_LIMIT
 from mycelnode.streaming import Long, Watcher, untold
+from mycelnode.turns import Turns
 
 if TYPE_CHECKING:
     from mycelnode.market.trading import Trade
@@ -91,16 +93,7 @@ class PatternCommands:
             register=flag(request, "register"),
             deposit=amount(request, "deposit"),
         )
-        return {
-            "cid": made.cid,
-            "id": made.id,
-            "version": made.version,
-            "dp": made.dp,
-            "registered": made.registered,
-            "waiting": made.waiting,
-            "registration": made.registration or None,
-            "told": made.told,
-        }
+        return as_published(made)
 
     # --- finding -----------------------------------------------------------------------------------------------------------
 
@@ -301,4 +294,4 @@ async def commands_without_node(mesh: Mesh, trade: Trade | None = None) -> dict[
     await keeper.settle()
     others = Alone("no node is running to ask it" if mesh.settings.get("swarm.enabled") else "off")
     patterns = Patterns(keeper, Searcher(mesh.database, registry=CopyAlone(mesh)), others, trade)
-    return PatternCommands(lambda: patterns).table()
+    return PatternCommands(lambda: patterns).table() | ConsentCommands(mesh, Turns(mesh), lambda: patterns).table()

@@ -26,7 +26,7 @@ from mycelnode.patterns import library, stored
 from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.files import Draft
-from mycelnode.patterns.manifest import Manifest
+from mycelnode.patterns.manifest import Manifest, Privacy
 
 
 class Keeper:
@@ -114,17 +114,34 @@ class Keeper:
 
     # --- making, keeping, seeing -----------------------------------------------------------------------------------------
 
-    async def make(self, draft: Draft, *, public: bool, anew: bool = False) -> Manifest:
-        """Sign a draft and keep it; ``public``: it may be passed on; ``anew``: with a new creator key.
+    async def make(
+        self,
+        draft: Draft,
+        *,
+        public: bool,
+        anew: bool = False,
+        privacy: Privacy | None = None,
+        created: int | None = None,
+    ) -> Manifest:
+        """Sign a draft and keep it; ``public``: it may be passed on; ``anew``: with a new creator key; ``privacy``: what was
+        promised; ``created``: when it says that it was made (Unix ms), which is now.
 
         The same draft again is the same pattern. On disk when this returns. Raises `PatternRefused`, `StoreFull`,
         `CreatorKeyMissing`, and what `Mesh.write` raises; nothing is public or kept then.
         """
         async with self._settling:  # nothing is let go of between the pin and the word, and the same draft is made once
             key = await creator.obtain(self.mesh, anew=anew)
-            made = await self._find(draft, key)
+            made = await self._find(draft, key, privacy)
             if made is None:
-                made = await trio.to_thread.run_sync(making.sign, self.store, draft, key, self.mesh.now(), self._near)
+                made = await trio.to_thread.run_sync(
+                    making.sign,
+                    self.store,
+                    draft,
+                    key,
+                    self.mesh.now() if created is None else created,
+                    self._near,
+                    privacy,
+                )
             kind = "pattern.publish" if public else "pattern.keep"
             event = (kind, {"cid": str(made.cid), "title": made.pattern.title})
             add = choices.adding(self.mesh, PUBLISHED, made.cid) if public else []
@@ -136,9 +153,9 @@ class Keeper:
         key = creator.standing(self.mesh, anew=anew)
         return None if key is None else await self._find(draft, key)
 
-    async def _find(self, draft: Draft, key: creator.Creator) -> Manifest | None:
+    async def _find(self, draft: Draft, key: creator.Creator, privacy: Privacy | None = None) -> Manifest | None:
         alike = self.mesh.database.look(partial(library.titled, creator=key.public, title=draft.title))
-        return await trio.to_thread.run_sync(making.find_same, self.store, draft, alike, self._near)
+        return await trio.to_thread.run_sync(making.find_same, self.store, draft, alike, self._near, privacy)
 
     @property
     def _near(self) -> str | None:

@@ -15,11 +15,14 @@ from mycelnode.patterns.blockstore import Blockstore
 from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.files import Draft
 from mycelnode.patterns.folders import write_folder
-from mycelnode.patterns.manifest import Manifest
+from mycelnode.patterns.manifest import Manifest, Privacy
 
 
-def sign(store: Blockstore, draft: Draft, key: Creator, now: int, near: str | None) -> Manifest:
-    """All blocks are in the store, pinned and durable, when this returns. ``now`` is in Unix ms, ``near`` the account that is paid.
+def sign(
+    store: Blockstore, draft: Draft, key: Creator, now: int, near: str | None, privacy: Privacy | None = None
+) -> Manifest:
+    """All blocks are in the store, pinned and durable, when this returns. ``now`` is in Unix ms, ``near`` the account that is paid,
+    ``privacy`` what was promised about it.
 
     Raises `PatternRefused`, `StoreFull`; then nothing is pinned.
     """
@@ -28,7 +31,9 @@ def sign(store: Blockstore, draft: Draft, key: Creator, now: int, near: str | No
         check_files_here(store, named)
     with store.adding() as adding:
         files = write_folder(draft.files, adding.put).cid if draft.files else None
-        made = Manifest.sign(draft.pattern(key.public, now, files), key.sign, near=near, succeeds=key.succeeds)
+        made = Manifest.sign(
+            draft.pattern(key.public, now, files), key.sign, privacy=privacy, near=near, succeeds=key.succeeds
+        )
         adding.put(made.cid, made.block)
         store.pin(made.cid)
     return made
@@ -46,12 +51,16 @@ def check_files_here(store: Blockstore, root: Cid) -> None:
         raise PatternRefused(f"'files' names {root}, which cannot travel with a pattern: {error}") from error
 
 
-def find_same(store: Blockstore, draft: Draft, among: Iterable[Cid], near: str | None) -> Manifest | None:
-    """The first that says what ``draft`` says, with the same files and account."""
+def find_same(
+    store: Blockstore, draft: Draft, among: Iterable[Cid], near: str | None, privacy: Privacy | None = None
+) -> Manifest | None:
+    """The first that says what ``draft`` says, with the same files and account, and promises the same."""
     for cid in among:
         with suppress(BlockMissing, BlockRefused, PatternRefused):
             made = stored.load(store, cid)
-            if made.near != near or _without_files(Draft.of(made.pattern)) != _without_files(draft):
+            if (made.near, made.privacy) != (near, privacy or Privacy()) or _without_files(
+                Draft.of(made.pattern)
+            ) != _without_files(draft):
                 continue
             files = {} if "files" in draft.said else stored.read_files(store, made)
             if Draft.of(made.pattern, files) == draft:

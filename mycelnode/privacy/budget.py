@@ -22,7 +22,7 @@ from mycelnode.privacy import partstore
 from mycelnode.privacy.accounting import CHOICES, Choice
 from mycelnode.protocols.release_ledger import WINDOWS_A_YEAR, Ledger
 from mycelnode.protocols.release_records import Record, Spend, read_record
-from mycelnode.protocols.release_window import quarter_of
+from mycelnode.protocols.release_window import YEAR, quarter_of
 
 RECORDED: Final = "release.record"
 DECIDED: Final = "release.decide"
@@ -128,12 +128,11 @@ def budget(ledger: Ledger, now: int) -> Budget:
     """How the budget stands at ``now`` (Unix ms)."""
     plan = ledger.plan(quarter_of(now))
     choice = CHOICES["standard" if plan is None else plan.choice]
-    year = 1970 + quarter_of(now) // 4
+    year = 1970 + quarter_of(now) // YEAR
     spent, ever = _sum(ledger, year), _sum(ledger, None)
-    left = max(0, WINDOWS_A_YEAR - spent.windows)
-    cap = Sum(
-        spent.epsilon + left * choice.epsilon, spent.delta + left * choice.delta, max(WINDOWS_A_YEAR, spent.windows)
-    )
+    possible = 1 if plan is not None and plan.quarters == YEAR else WINDOWS_A_YEAR
+    left = max(0, possible - spent.windows)
+    cap = Sum(spent.epsilon + left * choice.epsilon, spent.delta + left * choice.delta, spent.windows + left)
     return Budget(year, spent, cap, ever)
 
 

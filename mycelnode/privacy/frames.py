@@ -156,8 +156,8 @@ def _done(asked: Sequence[_Row]) -> str:
     telling = [action for action in done if action not in ("make", "how")]
     if telling and telling[0] in ("check", "review", "fix") and "proofread" in telling:
         return "proofread"
-    if telling and telling[0] == "explain" and "summarize" in telling:
-        return "summarize"
+    if telling and telling[0] in ("explain", "why"):  # whatever else there is says more
+        return next((action for action in telling if action in ("summarize", "fix")), telling[0])
     return next(iter([*telling, *done]), "")
 
 
@@ -250,8 +250,6 @@ def _settled(action: str, thing: str, *, code: bool) -> Frame | None:
     if code and action == "proofread":
         action = "fix"
     if action in ("translate", "proofread"):
-        thing = "text"
-    if not thing and action == "fix":
         thing = "text"
     thing = thing or known.usual.get(action, "")
     if not thing or (thing not in known.about):

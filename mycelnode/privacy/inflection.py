@@ -44,6 +44,10 @@ def forms(word: str) -> tuple[str, ...]:
         for ending in ("ing", "ed"):
             if one.endswith(ending) and len(one) > len(ending) + 2:
                 found += _stems(one[: -len(ending)], ending)
+        if one.endswith("ation") and len(one) > 8:  # a summarization
+            found += [one[:-5] + "e", one[:-5]]
+        if one.endswith("ion") and len(one) > 6:  # a correction
+            found += [one[:-3], one[:-3] + "e"]
     return tuple(dict.fromkeys(found))
 
 

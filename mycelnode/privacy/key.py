@@ -110,7 +110,9 @@ class Key:
         return self.domain in SENSITIVE
 
 
-_NO_ARTICLE: Final = words("code data software vocabulary music furniture grammar homework sleep news text")
+_NO_ARTICLE: Final = words(
+    "code data software vocabulary music furniture sleep news text git maths diet sex religion crime cleaning gardening naming"
+)
 
 
 def key_of(request: str, answer: str, owner: Dictionary = NOBODY) -> Key | None:

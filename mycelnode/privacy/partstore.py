@@ -52,7 +52,11 @@ def save_record(connection: sqlite3.Connection, key: bytes, record: bytes) -> bo
 
 
 def open_window(connection: sqlite3.Connection, done: Open, entries: Sequence[str]) -> None:
-    """Keep the terms of a window, and the entries of the owner's dictionary that belong to them."""
+    """Keep the terms of a window, and the entries of the owner's dictionary that belong to them; see `Open`."""
+    connection.execute(
+        "DELETE FROM release_opened WHERE start > ? AND start NOT IN (SELECT start FROM release_frozen)",
+        (done.window.start,),
+    )
     connection.execute(
         "INSERT OR IGNORE INTO release_opened (start, version, dictionary, entries) VALUES (?, ?, ?, ?)",
         (done.window.start, done.terms.version, done.terms.dictionary, encode(list(entries))),

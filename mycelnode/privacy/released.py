@@ -1,30 +1,109 @@
-"""TEMP"""
+"""What release decisions let out: stored once, as it was sampled, confirmed by a person, published from these rows alone.
+
+All functions take a connection; those that change something run inside `Database.write`.
+"""
 
 from __future__ import annotations
-import secrets, sqlite3
+
+import re
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
+
 from mycelnode.encoding import blake2b, encode
+from mycelnode.errors import ReleaseUnknown
+
+ID_CHARS: Final = 12  # of the hash's hex
+MIN_ID_CHARS: Final = 6  # by which one may be called
+WITHIN_MS: Final = (
+    72 * 3_600_000
+)  # after the decision: at a random time, so that what is published together says nothing
+_ID: Final = re.compile(rf"[0-9a-f]{{{MIN_ID_CHARS},{ID_CHARS}}}")
+_COLUMNS: Final = "id, window, key, n, choice, version, due, confirmed, price, register, cid"
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
+    """A habit that was released: ``key`` and ``n``, which passed; ``choice`` of ε and δ; ``due``, Unix ms; when a person
+    ``confirmed`` it (Unix ms), at which ``price`` (yoctoNEAR); ``cid`` once it is public."""
+
     id: str
     window: str
     key: bytes
     n: int
+    choice: str
+    version: bytes
     due: int
     confirmed: int | None
+    price: int
+    register: bool
     cid: str | None
 
 
-def store(connection, window, choice, version, outputs, now):
-    for k in outputs:
+def looks_like_id(text: str) -> bool:
+    """May this be what one is called?"""
+    return _ID.fullmatch(text.lower()) is not None
+
+
+def store(
+    connection: sqlite3.Connection, window: str, choice: str, version: bytes, outputs: Mapping[bytes, int], now: int
+) -> bytes:
+    """Store what one decision lets out; what stands for it is returned. A window is stored once: `partstore.drawn` sees to that."""
+    keys = list(outputs)
+    secrets.SystemRandom().shuffle(keys)
+    for key in keys:
+        name = blake2b(encode(["mycel-released", window, key])).hex()[:ID_CHARS]
+        due = now + secrets.randbelow(WITHIN_MS)
         connection.execute(
-            "INSERT INTO released VALUES (?,?,?,?,?)", (blake2b(k).hex()[:12], window, k, outputs[k], now)
+            "INSERT INTO released (id, window, key, n, choice, version, due) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (name, window, key, outputs[key], choice, version, due),
         )
-    return blake2b(encode([[k, outputs[k]] for k in sorted(outputs)]))
+    return digest(outputs)
 
 
-def every(connection):
-    for r in connection.execute("SELECT * FROM released"):
-        yield Released(*r, None, None)
+def digest(outputs: Mapping[bytes, int]) -> bytes:
+    """32 bytes that stand for all that one decision let out."""
+    return blake2b(encode([[key, outputs[key]] for key in sorted(outputs)]))
+
+
+def of_window(connection: sqlite3.Connection, window: str) -> dict[bytes, int]:
+    """key → n of what one decision let out, as it is stored now."""
+    return {one.key: one.n for one in every(connection) if one.window == window}
+
+
+def every(connection: sqlite3.Connection) -> Iterator[Released]:
+    """All, by their ids: an order that says nothing."""
+    for row in connection.execute(f"SELECT {_COLUMNS} FROM released ORDER BY id"):
+        name, window, key, n, choice, version, due, confirmed, price, register, cid = row
+        yield Released(name, window, key, n, choice, version, due, confirmed, int(price or 0), bool(register), cid)
+
+
+def find(connection: sqlite3.Connection, name: str) -> Released:
+    """That which is called so, by at least the first six digits. Raises `ReleaseUnknown`."""
+    wanted = name.lower()
+    found = [one for one in every(connection) if one.id.startswith(wanted)] if looks_like_id(wanted) else []
+    if not found:
+        raise ReleaseUnknown(f"nothing that was released is called {name[:80]!r}; `mycelnode pattern extract` lists it")
+    if len(found) > 1:
+        raise ReleaseUnknown(f"several things that were released are called {name!r}; say more of it")
+    return found[0]
+
+
+def confirm(connection: sqlite3.Connection, name: str, price: int, now: int, *, register: bool) -> None:
+    """A person has seen all of it, and says that it may be public."""
+    connection.execute(
+        "UPDATE released SET confirmed = ?, price = ?, register = ? WHERE id = ? AND cid IS NULL",
+        (now, str(price), register, name),
+    )
+
+
+def published(connection: sqlite3.Connection, name: str, cid: str) -> None:
+    """It is public."""
+    connection.execute("UPDATE released SET cid = ? WHERE id = ?", (cid, name))
+
+
+def waiting(connection: sqlite3.Connection, now: int) -> list[Released]:
+    """What is confirmed, due, and not public yet."""
+    return [one for one in every(connection) if one.confirmed is not None and one.cid is None and one.due <= now]

@@ -21,8 +21,9 @@ from typing import Final
 from mycelnode.errors import DatabaseDamaged, DataDirUnusable, TurnUnknown
 from mycelnode.privacy.interactions import AHEAD_MS, MARK_BYTES, Facts, Influence, Outcome, merged, stamp
 from mycelnode.privacy.sealing import WRAPPED_BYTES
+from mycelnode.protocols import release_steps
 from mycelnode.protocols.release_units import label
-from mycelnode.protocols.release_window import Window, quarter_begins
+from mycelnode.protocols.release_window import Window, quarter_begins, quarter_of
 from mycelnode.schema import connect, open_reader
 
 ID_CHARS: Final = 16  # of a mark's hex: what a turn is called
@@ -84,7 +85,7 @@ def add(connection: sqlite3.Connection, turns: Iterable[Sealed], wall: int) -> t
     """
     new = known = gone = 0
     last = connection.execute("SELECT max(ingested) FROM turns WHERE ingested <= ?", (wall + AHEAD_MS,)).fetchone()[0]
-    now = stamp(wall, last, _floor(connection))
+    now = stamp(wall, last, _floor(connection, wall))
     for turn in turns:
         time = Facts(
             now if turn.time is None else turn.time, turn.time is not None, turn.source, turn.success, turn.influenced
@@ -109,10 +110,15 @@ def _find(connection: sqlite3.Connection, marks: Sequence[bytes]) -> Kept | None
     return None
 
 
-def _floor(connection: sqlite3.Connection) -> int:
-    """What comes in now belongs to no window that was handed over: the first moment after those (Unix ms)."""
-    (quarter,) = connection.execute("SELECT max(start + quarters) FROM release_frozen").fetchone()
-    return 0 if quarter is None else quarter_begins(quarter)
+def _floor(connection: sqlite3.Connection, wall: int) -> int:
+    """What comes in at ``wall`` belongs to no window whose turns were handed over: the first moment after those (Unix ms)."""
+    rows = connection.execute("SELECT start, quarters, releaser FROM release_frozen")
+    taken = release_steps.Kept(
+        frozen={start: (Window(start, quarters), releaser) for start, quarters, releaser in rows}
+    )
+    now = quarter_of(wall)
+    quarter = taken.free(now)
+    return 0 if quarter == now else quarter_begins(quarter)
 
 
 def _merge(connection: sqlite3.Connection, kept: Kept, said: Facts) -> None:

@@ -40,6 +40,8 @@ from mycelnode.protocols.release_steps import (
 from mycelnode.protocols.release_window import YEAR, Window, quarter_of
 
 LATE_QUARTERS: Final = 4  # a window that ended longer ago than this is decided no more
+_OTHER_WINDOW: Final = "it has given its part of a longer or a shorter window"
+_OTHER_TERMS: Final = "it began the window with another version or another dictionary"
 PATIENCE_MS: Final = (
     30 * 86_400_000
 )  # after the end of a window; then it is decided without devices that were not there
@@ -51,11 +53,14 @@ class _Attempt:
 
     window: Window
     plan: Plan
-    silent: set[DeviceId] = field(default_factory=set)
-    compared: bool = False
+    silent: set[DeviceId] = field(default_factory=set)  # as devices that have a part
+    mute: set[DeviceId] = field(default_factory=set)  # as those without whom nothing is decided
+    asking_mute: bool = False  # what `next` said last was to ask one of those
+    compared: set[DeviceId] = field(default_factory=set)
     devices: frozenset[DeviceId] = frozenset()
     spend: Spend | None = None
     seen: Seen | None = None
+    sent: bool = False  # somebody may have the spend
     ours: bool = False  # the spend is on our disk, and this process put it there
 
 
@@ -86,15 +91,25 @@ class Part:
     # --- every device --------------------------------------------------------------------------------------------------------
 
     def open(self, now: int, terms: Terms) -> Open | None:
-        """Note under which terms the window of ``now`` (Unix ms) opened for us, if that is not noted yet."""
+        """Note under which terms the window of ``now`` (Unix ms) opened for us, if that is not noted yet.
+
+        What was noted for later windows, by a clock that was ahead then, is forgotten with that: else the next time that a clock is
+        ahead would use up the window into which this time fell, and all those before.
+        """
         window = self.ledger.window(now)
-        if window is None or window.start in self.local.opened:
+        if window is None:
             return None
-        return Open(window, terms)
+        known = self.local.opened.get(window.start)
+        return Open(window, terms if known is None else known) if known is None or self._later(window) else None
 
     def opened(self, done: Open) -> None:
-        """It is on the disk."""
+        """It is on the disk, and nothing of later windows is but of those of which our part was taken."""
+        for start in self._later(done.window):
+            del self.local.opened[start]
         self.local.opened.setdefault(done.window.start, done.terms)
+
+    def _later(self, window: Window) -> list[int]:
+        return [start for start in self.local.opened if start > window.start and start not in self.local.frozen]
 
     def hear(self, records: Iterable[Record], now: int) -> Keep | None:
         """What another device holds: what of it is to be kept here. Records that nobody of this mesh signed are left out."""
@@ -120,6 +135,7 @@ class Part:
         """What to do about a releaser's question. After `Freeze` and `froze`, the same question is answered with `Give`."""
         window, plan = call.window, self.ledger.plan(call.window.start)
         frozen = self.local.frozen.get(window.start)
+        begun = self.local.opened.get(window.start)
         if caller not in self._members or self.me not in self._members:
             return No("it is no member")
         if (
@@ -132,27 +148,29 @@ class Part:
         if not window.over(now):
             return No("the window is not over by the clock there")
         if frozen is not None:
-            return Give(window) if frozen == (window, caller) else No("it has given its part to another device")
-        if window.start < self.local.floor:
-            return No("it has given its part of a later window")
+            if frozen[0] != window:
+                return No(_OTHER_WINDOW)
+            return Give(window, "" if begun in (None, call.terms) else _OTHER_TERMS)
+        if any(window.overlaps(taken) for taken, _ in self.local.frozen.values()):
+            return No(_OTHER_WINDOW)
         if call.secrets != secrets:
             return No("it has not heard yet of a secret of the mesh")
-        begun = self.local.opened.get(window.start)
         if begun is not None and begun != call.terms:
-            return Freeze(window, caller, "it began the window with another version or another dictionary")
+            return Freeze(window, caller, _OTHER_TERMS)
         return self._freeze(window, caller, terms)
 
     def own(self, now: int, terms: Terms) -> Freeze | None:
         """Our own part of a window that has ended, whether its releaser has asked for it or not: an update that comes later would
         read our turns in another way, and then none of them could count."""
-        for window, plan in self._ended(self.local.floor, now):
-            if window.start in self.local.opened and window.start >= self.local.floor:
+        for window, plan in self._ended(0, now):
+            known = window.start in self.local.opened
+            if known and not any(window.overlaps(taken) for taken, _ in self.local.frozen.values()):
                 return self._freeze(window, plan.releaser, terms)
         return None
 
     def _freeze(self, window: Window, releaser: DeviceId, terms: Terms) -> Freeze:
         begun = self.local.opened.get(window.start)
-        if begun is None or window.start < self.local.floor:
+        if begun is None:
             return Freeze(window, releaser, "it was not there in that window")
         return Freeze(
             window, releaser, "" if begun == terms else "its version or dictionary changed before its part was taken"
@@ -218,25 +236,31 @@ class Part:
             raise PlanRefused(
                 "only the device that decides releases can change how they are decided; else the phrase can"
             )
-        wanted = quarters or last.quarters
+        if self.pending_plan() is not None:
+            raise PlanRefused("a change that was made before waits for the word of the witness; else the phrase can")
+        wanted, decides = quarters or last.quarters, self._member(releaser or last.releaser)
         made = Plan(
             self.me,
             last.number + 1,
-            max(self._next(now, wanted), last.since),
+            self._next(now, wanted, last.since),
             wanted,
             choice or last.choice,
-            self._member(releaser or last.releaser),
-            self._member(witness) if witness else self._witness(releaser or last.releaser, last.witness),
+            decides,
+            self._named(decides, witness, last.witness),
             last.id,
         )
         return made.signed(self._root, self._sign)
 
     def plan_of_root(self, now: int, sign: Sign, *, releaser: DeviceId, witness: DeviceId | None = None) -> Plan:
-        """A plan by the phrase, from the next window on: the way out when the releaser or its witness is lost."""
+        """A plan by the phrase, from the next window on: the way out when the releaser or its witness is lost.
+
+        The old releaser and its witness go on deciding, if neither is in the new plan and both do not hear of it: who uses the
+        phrase so says that one of them is lost. The witness, which stays as it is if nobody says otherwise, is the safeguard.
+        """
         last = self.ledger.last_plan
         quarters, choice = (1, "standard") if last is None else (last.quarters, last.choice)
-        since = self._next(now, quarters)
-        seen = witness or self._witness(releaser, None)
+        since = self._next(now, quarters, 0)
+        seen = self._named(releaser, witness, None if last is None else last.witness)
         number = max(self.ledger.next_number, now // 1000)  # we may not have heard of all there are
         made = Plan(self._root, number, since, quarters, choice, releaser, seen)
         return made.signed(self._root, sign)
@@ -253,14 +277,15 @@ class Part:
         return seen.record == record.id and seen.author == witness and seen.verified(self._root, self._verify)
 
     def pending_plan(self) -> Plan | None:
-        """A plan of ours that waits for the word of a witness: the last one that we made."""
+        """A plan of ours that waits for the word of the witness. It may have that already: a second one could get the word of a
+        witness that was put back to an old state, and then nobody would know which of the two holds."""
         last = self.ledger.last_plan
-        if last is None or last.releaser != self.me:
+        if last is None or last.releaser != self.me or last.witness is None:
             return None
         ours = [
             one for one in self.ledger if isinstance(one, Plan) and one.author == self.me and one.previous == last.id
         ]
-        return next((one for one in reversed(ours) if self.word_wanted(one) is not None), None)
+        return min(ours, key=lambda one: one.id, default=None)
 
     def tend(self, now: int) -> Plan | None:
         """A new plan, if we decide and the witness is missing or was put out, and there is another device to be one."""
@@ -268,16 +293,22 @@ class Part:
         if last is None or last.releaser != self.me or self.me not in self._members or last.witness in self._members:
             return None
         witness = self._witness(self.me, None)
-        return self.plan(now, witness=witness) if witness else None
+        return self.plan(now, witness=witness) if witness and self.pending_plan() is None else None
 
-    def _next(self, now: int, quarters: int) -> int:
+    def _next(self, now: int, quarters: int, least: int) -> int:
         window = self.ledger.window(now)
         following = quarter_of(now) + 1 if window is None else window.end
+        following = max(self.local.free(following), least, self.ledger.spent_until())
         return following if quarters == 1 else -(-following // YEAR) * YEAR
 
     def _witness(self, releaser: DeviceId, last: DeviceId | None) -> DeviceId | None:
         others = self._members - {releaser}
         return last if last in others else min(others, default=None)
+
+    def _named(self, releaser: DeviceId, witness: DeviceId | None, last: DeviceId | None) -> DeviceId | None:
+        if witness == releaser:
+            raise PlanRefused("the witness is another device than the one that decides")
+        return self._witness(releaser, last) if witness is None else self._member(witness)
 
     def _member(self, device: DeviceId) -> DeviceId:
         if device not in self._members:
@@ -287,13 +318,18 @@ class Part:
     # --- the releaser ------------------------------------------------------------------------------------------------------------
 
     def due(self, now: int) -> Window | None:
-        """The first window that is over, that we have to decide, and that can still be decided."""
+        """The first window that is over, that we have to decide, and that can still be decided.
+
+        Not one that did not open for us: we were not there, or it is a clock that is far ahead which says that it is over. Not one
+        whose witness was put out: it is lost once a later one is decided.
+        """
         if self.me not in self._members:
             return None
         spent = self.ledger.spent_until()
         for window, plan in self._ended(spent, now):
-            in_time = window.end + LATE_QUARTERS >= quarter_of(now)
-            if plan.releaser == self.me and window.start >= spent and in_time and self._left(window):
+            in_time = window.end + LATE_QUARTERS >= quarter_of(now) and window.start in self.local.opened
+            ours = plan.releaser == self.me and (plan.witness is None or plan.witness in self._members)
+            if ours and window.start >= spent and in_time and self._left(window):
                 return window
         return None
 
@@ -313,10 +349,11 @@ class Part:
         """Try anew what waits: devices that were silent are asked again. The window that is due."""
         window = self.due(now)
         attempt = self._attempt
-        if attempt is not None and not attempt.ours and (attempt.window != window or attempt.spend is None):
+        if attempt is not None and not attempt.ours and (attempt.window != window or not attempt.sent):
             self._attempt = None
         elif attempt is not None:
             attempt.silent.clear()
+            attempt.mute.clear()
         return window
 
     def next(self, now: int, terms: Terms, secrets: bytes, *, hurry: bool = False) -> Effect | None:
@@ -334,11 +371,13 @@ class Part:
             return None
         if attempt is None or (attempt.window, attempt.plan) != (window, plan):
             attempt = self._attempt = _Attempt(window, plan)
+        attempt.asking_mute = False
         if attempt.spend is None:
             return self._gather(attempt, now, terms, secrets, hurry=hurry)
         if plan.witness is not None and attempt.seen is None:
-            if plan.witness in attempt.silent:
+            if plan.witness in attempt.mute:
                 return Wait(window, frozenset((plan.witness,)), witness=True)
+            attempt.sent = attempt.asking_mute = True
             return Countersign(attempt.spend, plan.witness)
         return Keep((attempt.spend,) if attempt.seen is None else (attempt.spend, attempt.seen))
 
@@ -353,11 +392,22 @@ class Part:
             return Ask(Call(window, plan.id, begun, secrets), asking)
         if missing and not hurry and now < window.closes + PATIENCE_MS:
             return Wait(window, frozenset(missing))
-        if plan.witness is not None and not attempt.compared:
-            if plan.witness in attempt.silent:
-                return Wait(window, frozenset((plan.witness,)), witness=True)
-            return Compare(window, plan.witness)
-        return Seal(window, frozenset(got & self._members))
+        if knows := min(self._who_knows(attempt, got) - attempt.compared, default=None):
+            if knows in attempt.mute:
+                return Wait(window, frozenset((knows,)), witness=True)
+            attempt.asking_mute = True
+            return Compare(window, knows)
+        own = {self.me} if self.local.frozen[window.start][0] == window else set()
+        return Seal(window, frozenset(got & self._members | own))
+
+    def _who_knows(self, attempt: _Attempt, got: set[DeviceId]) -> set[DeviceId]:
+        """With whom we have to compare what counts no more: the witness, so that it is known to whoever decides next; and all who
+        may have decided since the last window that we know to be spent, if we did not hear it with their part."""
+        start = attempt.window.start
+        before = self.ledger.plans(max(self.ledger.spent_until() - 1, 0), start - 1)
+        roles = {device for plan in before for device in (plan.releaser, plan.witness) if device is not None}
+        heard = {device for device in roles if device in self._members and device not in got}
+        return (heard | {attempt.plan.witness or self.me}) - {self.me}
 
     @property
     def drawing(self) -> bool:
@@ -367,6 +417,8 @@ class Part:
     def got(self, window: Window, device: DeviceId) -> None:
         """The part of a device is on the disk."""
         self.local.got.setdefault(window.start, set()).add(device)
+        if self._attempt is not None:
+            self._attempt.compared.clear()
 
     def sealing(self, window: Window) -> bool:
         """Has what is here been counted already? Then nothing more is taken in."""
@@ -375,14 +427,15 @@ class Part:
         return sealed or window.start < self.ledger.spent_until()
 
     def silent(self, device: DeviceId) -> None:
-        """A device does not answer, or refuses; it is not asked again before `begin`."""
-        if self._attempt is not None:
-            self._attempt.silent.add(device)
+        """A device does not answer, or refuses what `next` wanted of it; it is not asked for that again before `begin`."""
+        attempt = self._attempt
+        if attempt is not None:
+            (attempt.mute if attempt.asking_mute else attempt.silent).add(device)
 
     def compared(self, witness: DeviceId) -> None:
-        """What counts no more is the same here and at the witness."""
-        if self._attempt is not None and self._attempt.plan.witness == witness:
-            self._attempt.compared = True
+        """What counts no more is the same here and there."""
+        if self._attempt is not None:
+            self._attempt.compared.add(witness)
 
     def sealed(self, done: Seal, digest: bytes, version: bytes) -> None:
         """What was counted, of the parts of ``done.devices``, and under which version of the keys."""
@@ -400,7 +453,7 @@ class Part:
         if attempt.plan.witness is not None and self.is_word(seen, attempt.spend, attempt.plan.witness):
             attempt.seen = seen
         elif attempt.plan.witness is not None:
-            attempt.silent.add(attempt.plan.witness)
+            attempt.mute.add(attempt.plan.witness)
 
     def drew(self, done: Draw) -> None:
         """It is decided, and on the disk."""

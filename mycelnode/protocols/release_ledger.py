@@ -30,8 +30,13 @@ class Ledger:
 
     def __init__(self, root: bytes, records: Iterable[Record] = (), out: AbstractSet[DeviceId] = frozenset()) -> None:
         self._root, self._out = root, out
-        self._records = {record.id: record for record in records}
-        self._read_plans()
+        self._records: dict[bytes, Record] = {}
+        self._plans: list[Plan] = []
+        self._spends: list[Spend] = []
+        self._words: dict[tuple[bytes, DeviceId], Seen] = {}
+        self._read: list[tuple[int, Plan | None]] | None = None
+        for record in records:
+            self.add(record)
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records.values())
@@ -44,15 +49,23 @@ class Ledger:
 
     def add(self, record: Record) -> None:
         """Hold one more."""
+        if record.id in self._records:
+            return
         self._records[record.id] = record
-        if not isinstance(record, Spend):
-            self._read_plans()
+        if isinstance(record, Spend):
+            self._spends.append(record)
+            return
+        self._read = None
+        if isinstance(record, Plan):
+            self._plans.append(record)
+        elif isinstance(record, Seen):
+            known = self._words.setdefault((record.record, record.author), record)
+            self._words[record.record, record.author] = min(known, record, key=lambda one: one.id)
 
     def put_out(self, out: AbstractSet[DeviceId]) -> None:
         """These devices are out of the mesh."""
         if out != self._out:
-            self._out = out
-            self._read_plans()
+            self._out, self._read = out, None
 
     def wanted(self, record: Record, now: int) -> bool:
         """Is this verified record worth holding, at ``now`` (Unix ms)?
@@ -62,92 +75,106 @@ class Ledger:
         """
         if record in self or len(self) >= MAX_RECORDS:
             return False
-        plans = [one for one in self if isinstance(one, Plan)]
         if isinstance(record, Seen):
-            named = any(plan.witness == record.author for plan in plans)
+            named = any(plan.witness == record.author for plan in self._plans)
             return named and record.record in self._records and not self.seen(record.record, record.author)
-        decides = any(plan.releaser == record.author for plan in plans)
+        decides = any(plan.releaser == record.author for plan in self._plans)
         if isinstance(record, Spend):
             same = [one for one in self.spends(record.window) if one.author == record.author]
             return decides and record.window.over(now) and len(same) < MAX_SPENDS_OF_A_DEVICE
-        return (decides or record.author == self._root) and len(plans) < MAX_PLANS
+        return (decides or record.author == self._root) and len(self._plans) < MAX_PLANS
 
     # --- plans -------------------------------------------------------------------------------------------------------------
 
     @property
     def last_plan(self) -> Plan | None:
         """The newest plan that holds; None if there is none, or if nobody knows which of two does."""
-        return self._chain[-1] if self._chain and self.torn is None else None
+        return self._spans[-1][1] if self._spans else None
 
     @property
     def next_number(self) -> int:
         """Of a plan that the root makes: higher than all there are."""
-        return max((one.number for one in self if isinstance(one, Plan)), default=-1) + 1
+        return max((one.number for one in self._plans), default=-1) + 1
 
     def plan(self, quarter: int) -> Plan | None:
         """The plan that holds in a quarter; None if there is none."""
-        if self.torn is not None and quarter >= self.torn:
-            return None
-        return next((plan for plan in reversed(self._chain) if plan.since <= quarter), None)
+        return next((plan for since, plan in reversed(self._spans) if since <= quarter), None)
+
+    def plans(self, first: int, last: int) -> list[Plan]:
+        """The plans that hold in the quarters from ``first`` to ``last``."""
+        ends = [since for since, _ in self._spans[1:]] + [last + 1]
+        return [
+            plan
+            for (since, plan), end in zip(self._spans, ends, strict=False)
+            if plan is not None and since <= last and end > first
+        ]
 
     def window(self, moment: int) -> Window | None:
         """The window that a moment (Unix ms) lies in; None before the first plan."""
         return self.window_of(quarter_of(moment))
 
     def window_of(self, quarter: int) -> Window | None:
-        """The window that a quarter lies in; None before the first plan. A year that a new plan cuts short ends there."""
+        """The window that a quarter lies in; None where no plan holds. A year that a new plan cuts short ends there."""
         plan = self.plan(quarter)
         if plan is None:
             return None
         year = quarter - quarter % YEAR
         start, end = (quarter, quarter + 1) if plan.quarters == 1 else (max(plan.since, year), year + YEAR)
-        later = [one.since for one in self._chain if one.since > quarter]
-        torn = [] if self.torn is None else [self.torn]
-        return Window(start, min([end, *later, *torn]) - start)
+        later = [since for since, _ in self._spans if since > quarter]
+        return Window(start, min([end, *later]) - start)
 
-    def _read_plans(self) -> None:
-        """Which plans hold, by their numbers; ``torn``: from which quarter on nobody knows who decides.
+    @property
+    def _spans(self) -> list[tuple[int, Plan | None]]:
+        """Which plans hold, and from which quarter on; no plan where nobody knows who decides.
 
-        One of the root's holds; of devices', one by the releaser of the plan before, which it names, once the witness of that has
-        seen it. Two that exclude each other come of two copies of one device, or of two papers with one phrase: then neither
-        holds, and none that comes after, until the root makes a newer one.
+        A plan of the root begins an era, which ends where that with the next number begins. In it, a plan of a device holds if it
+        is by the releaser of the plan before, which it names, and the witness of that has seen it. Two that exclude each other come
+        of two copies of one device, or of two papers with one phrase: then neither holds, and none that comes after in this era.
+        What held before an era begins is left as it was: somebody may have decided by it.
         """
-        by_number: dict[int, list[Plan]] = {}
-        for record in self:
-            if isinstance(record, Plan):
-                by_number.setdefault(record.number, []).append(record)
-        self._chain: list[Plan] = []
-        self.torn: int | None = None
-        for number in sorted(by_number):
-            of_root = [plan for plan in by_number[number] if plan.author == self._root]
-            following = [] if of_root else [plan for plan in by_number[number] if self._follows(plan)]
-            holding = of_root or following
-            if len(holding) == 1:
-                (plan,) = holding
-                self._chain = [*(one for one in self._chain if one.since < plan.since), plan]
-                self.torn = None if of_root else self.torn
-            elif holding:
-                self.torn = min([plan.since for plan in holding] + ([] if self.torn is None else [self.torn]))
+        if self._read is not None:
+            return self._read
+        eras: dict[int, list[Plan]] = {}
+        following: dict[bytes, list[Plan]] = {}
+        for made in self._plans:
+            if made.author == self._root:
+                eras.setdefault(made.number, []).append(made)
+            elif made.previous is not None:
+                following.setdefault(made.previous, []).append(made)
+        spans: list[tuple[int, Plan | None]] = []
+        for number in sorted(eras):
+            holding = eras[number]
+            while holding:
+                since, plan = min(one.since for one in holding), holding[0] if len(holding) == 1 else None
+                while spans and spans[-1][0] >= since:
+                    spans.pop()
+                spans.append((since, plan))
+                holding = [] if plan is None else self._after(plan, following.get(plan.id, []))
+        self._read = spans
+        return spans
 
-    def _follows(self, plan: Plan) -> bool:
-        if not self._chain or self.torn is not None:
-            return False
-        last = self._chain[-1]
-        if plan.author != last.releaser or plan.previous != last.id or plan.since < last.since:
-            return False
-        return last.witness is None or last.witness in self._out or bool(self.seen(plan.id, last.witness))
+    def _after(self, last: Plan, following: Iterable[Plan]) -> list[Plan]:
+        rightly = [
+            one
+            for one in following
+            if one.author == last.releaser and one.number == last.number + 1 and one.since >= last.since
+        ]
+        if last.witness is None:
+            return rightly
+        seen = [one for one in rightly if self.seen(one.id, last.witness)]
+        return seen or (rightly if last.witness in self._out else [])
 
     # --- spends ------------------------------------------------------------------------------------------------------------
 
     def spends(self, window: Window | None = None) -> list[Spend]:
         """All that was spent, or what was spent of the quarters of one window, in the order of windows."""
-        found = [one for one in self if isinstance(one, Spend) and (window is None or one.window.overlaps(window))]
+        found = [one for one in self._spends if window is None or one.window.overlaps(window)]
         return sorted(found, key=lambda one: (one.window, one.id))
 
     def spent_until(self) -> int:
         """The first quarter after all that was spent: what lies before it is not decided any more, and not for the first time
         either."""
-        return max((one.window.end for one in self if isinstance(one, Spend)), default=0)
+        return max((one.window.end for one in self._spends), default=0)
 
     def spent_in(self, year: int) -> list[Window]:
         """The windows of a calendar year that were spent, each once."""
@@ -155,6 +182,4 @@ class Ledger:
 
     def seen(self, record: bytes, witness: DeviceId) -> Seen | None:
         """The countersignature of a record (its id) by a device."""
-        return next(
-            (one for one in self if isinstance(one, Seen) and one.record == record and one.author == witness), None
-        )
+        return self._words.get((record, witness))

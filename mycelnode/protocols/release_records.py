@@ -99,6 +99,8 @@ class Plan(Record):
     def read(cls, author: bytes, fields: Sequence[Any], signature: bytes) -> Self:
         """See `Record`."""
         number, since, quarters, choice, releaser, witness, previous = as_list(fields, 7)
+        if witness == releaser:
+            raise EncodingError("a plan whose witness is the device that decides")
         return cls(
             author,
             as_int(number, 0, MAX_NUMBER),

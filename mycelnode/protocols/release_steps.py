@@ -32,10 +32,12 @@ class Kept:
     got: dict[int, set[DeviceId]] = field(default_factory=dict)
     drawn: set[int] = field(default_factory=set)
 
-    @property
-    def floor(self) -> int:
-        """What comes in now belongs to no quarter before this one: those were handed over."""
-        return max((window.end for window, _ in self.frozen.values()), default=0)
+    def free(self, quarter: int) -> int:
+        """To which quarter what comes in within ``quarter`` belongs: to that, or the first one after it of which our part was not
+        taken yet. A part that was taken in a time to come, by a clock that was ahead, makes no difference before that time."""
+        while taken := [window.end for window, _ in self.frozen.values() if window.start <= quarter < window.end]:
+            quarter = max(taken)
+        return quarter
 
 
 # --- what is to be done -------------------------------------------------------------------------------------------------------
@@ -43,7 +45,8 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Keep the terms under which a window opened; then call `Part.opened`."""
+    """Keep the terms under which a window opened, and forget those of windows that begin later, unless our part of them was taken;
+    then call `Part.opened`."""
 
     window: Window
     terms: Terms
@@ -66,9 +69,16 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Give:
-    """Send what was kept for the releaser, and erase it once that says it is on its disk."""
+    """Send what was kept for the releaser, and erase it once that says it is on its disk. With ``empty``, that is nothing: what was
+    taken was taken under other terms, and is erased; why is in ``said``."""
 
     window: Window
+    said: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Is nothing to be sent?"""
+        return bool(self.said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,8 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Exchange what counts no more with the witness, both ways; on both disks, call `Part.compared`, else `Part.silent`."""
+    """Exchange what counts no more with the witness, or with a device that may have decided before us, both ways; on both disks,
+    call `Part.compared`, else `Part.silent`."""
 
     window: Window
     witness: DeviceId
@@ -131,7 +142,7 @@ class Wait:
 
     window: Window
     devices: frozenset[DeviceId]
-    witness: bool = False  # it is the witness that is waited for
+    witness: bool = False  # nothing is decided without them: the witness, or who may have decided before us
 
 
 Effect = Open | Freeze | Ask | Compare | Seal | Countersign | Keep | Draw | Wait

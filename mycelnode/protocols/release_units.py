@@ -65,16 +65,23 @@ def counts(
     def spent(marks: Iterable[bytes]) -> bool:
         return any(found < window for mark in marks for found in labels(mark))
 
-    turns: dict[bytes, Handed] = {}
-    for one in handed:
-        other = turns.get(one.marks[0])
-        turns[one.marks[0]] = one if other is None else min(one, other, key=_rank)
     days: dict[bytes, set[int]] = {}
-    for turn in turns.values():
-        if not spent(turn.marks):
+    for turn, marks in _turns(handed):
+        if not spent(marks):
             days.setdefault(turn.key, set()).add(turn.day)
     kept = {key: [day for day in found if not spent(day_marks(key, day))] for key, found in days.items()}
     return {key: len(found) for key, found in kept.items() if found}
+
+
+def _turns(handed: Iterable[Handed]) -> list[tuple[Handed, set[bytes]]]:
+    """Each turn once, with all marks of it: two that have a mark in common are one, also if one device knew more secrets."""
+    found: dict[bytes, tuple[Handed, set[bytes]]] = {}
+    for one in handed:
+        turn, marks = one, set(one.marks)
+        for other, more in {id(known): known for mark in one.marks if (known := found.get(mark))}.values():
+            turn, marks = min(turn, other, key=_rank), marks | more
+        found.update(dict.fromkeys(marks, (turn, marks)))
+    return list({id(one): one for one in found.values()}.values())
 
 
 def _rank(turn: Handed) -> tuple[bool, int, bytes]:

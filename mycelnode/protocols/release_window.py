@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from mycelnode.errors import EncodingError
@@ -87,6 +88,7 @@ class Window:
         return now >= self.closes
 
 
+@lru_cache(maxsize=256)
 def quarter_begins(quarter: int) -> int:
     """Its first millisecond (Unix ms, UTC)."""
     years, part = divmod(quarter, YEAR)

@@ -13,7 +13,7 @@ import trio
 
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import blake2b
-from mycelnode.errors import BudgetSpent, ClockWrong, DatabaseDamaged
+from mycelnode.errors import ClockWrong, DatabaseDamaged
 from mycelnode.identity import verify
 from mycelnode.privacy import budget, partstore, released
 from mycelnode.privacy.accounting import CHOICES
@@ -99,7 +99,7 @@ class Decider:
 
         ``hurry``: without the devices that do not answer. ``tell`` hears how many bytes of our own turns of how many were read.
 
-        Raises `ClockWrong`, `BudgetBroken`, `TurnsLocked`, and what `Database.write` raises.
+        Raises `ClockWrong`, `BudgetBroken`, `BudgetSpent`, `TurnsLocked`, and what `Database.write` raises.
         """
         async with self._running:
             decision = await self._decide(hurry=hurry, tell=tell)
@@ -119,10 +119,9 @@ class Decider:
         await self.tend()
         while releases.part.begin(releases.now()) is not None or releases.part.drawing:
             reasons: dict[DeviceId, str] = {}
-            try:
-                found = await self._through(reasons, hurry=hurry, tell=tell)
-            except BudgetSpent:  # a copy of this device was quicker; that is on the disk now
-                continue
+            found = await self._through(reasons, hurry=hurry, tell=tell)
+            if found is None:
+                break
             if isinstance(found, Wait):
                 said = {device: reasons.get(device, "") for device in found.devices}
                 return Decision(tuple(done), Waiting(found.window, said, found.witness))
@@ -157,8 +156,8 @@ class Decider:
                 said = answer if isinstance(answer, str) else "its word is not signed as it should be"
         return said
 
-    async def _through(self, reasons: dict[DeviceId, str], *, hurry: bool, tell: Telling) -> Wait | Window:
-        """Through one window, to its end or to where it waits."""
+    async def _through(self, reasons: dict[DeviceId, str], *, hurry: bool, tell: Telling) -> Wait | Window | None:
+        """Through one window, to its end or to where it waits; None if nothing is to be done."""
         releases, part = self.releases, self.releases.part
         while True:
             window = part.due(releases.now())
@@ -194,7 +193,7 @@ class Decider:
                 case Wait():
                     return effect
                 case _:
-                    raise BudgetSpent
+                    return None
 
     async def _draw(self, done: Draw) -> None:
         """Sample once, and store what was sampled, in one transaction; a disk that is full makes nothing be sampled again."""
@@ -208,7 +207,7 @@ class Decider:
 
         def store(connection: sqlite3.Connection) -> None:
             budget.check(connection, releases.mesh.root, verify)
-            found = released.store(connection, spend.window.id, CHOICES[spend.choice], spend.version, outputs, now)
+            found = released.store(connection, spend.window.id, spend.choice, spend.version, outputs, now)
             random = secrets.token_bytes(RANDOM_BYTES)
             budget.note_decision(connection, spend, blake2b(random + found), random, now)
             partstore.drawn(connection, spend.window.start, now)

@@ -144,6 +144,8 @@ class Releases:
             if isinstance(answer, No):
                 return answer.said
             assert isinstance(answer, Give)
+            if answer.empty:
+                return []
             _, key = await self.turns.ready()
             start, me = call.window.start, self.part.me
             return await self.mesh.database.scan(lambda connection: list(partstore.parts(connection, key, start, me)))

@@ -17,7 +17,7 @@ import trio
 from mycel_simnet.cluster import NotConverged, open_cluster
 from mycel_simnet.process import NoAnswer, NodeFailed, Refused, texts
 from mycel_simnet.scenario import Player, Step, generate, parse_steps
-from mycel_simnet.virtual.command import virtual
+from mycel_simnet.virtual.command import releases, virtual
 
 NAMES = ("laptop", "phone", "desk", "tablet", "server", "watch", "car", "attic", "cellar", "shed")
 
@@ -109,6 +109,7 @@ def _ignore(step: Step) -> None:
 
 
 main.add_command(virtual)
+main.add_command(releases)
 
 
 if __name__ == "__main__":

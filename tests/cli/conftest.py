@@ -52,6 +52,8 @@ class Done:
 class Program:
     """`mycelnode` on one data folder."""
 
+    stdin = subprocess.DEVNULL  # of what is left running
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._running: list[subprocess.Popen[str]] = []
@@ -89,7 +91,7 @@ class Program:
         pipe = subprocess.PIPE
         process = subprocess.Popen(
             self.command(*arguments),
-            stdin=subprocess.DEVNULL,
+            stdin=self.stdin,
             stdout=pipe,
             stderr=pipe,
             text=True,

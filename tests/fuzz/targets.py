@@ -62,6 +62,7 @@ from tests.fuzz.handshakes import HANDSHAKES, IDENTITIES
 from tests.fuzz.machines import MACHINES
 from tests.fuzz.network import NETWORK
 from tests.fuzz.patterns import PATTERNS
+from tests.fuzz.releases import RELEASES
 from tests.fuzz.swarm import SWARM
 from tests.patterns.known import signed
 from tests.protocols.world import START_MS, cheap_verify
@@ -513,5 +514,6 @@ DECODERS: Sequence[Target] = (
     *SWARM,
     *CHAIN,
     *DEVCHAIN,
+    *RELEASES,
 )
 TARGETS: dict[str, Target] = {target.name: target for target in (*DECODERS, *MACHINES, *BITSWAP_MACHINES, *HANDSHAKES)}

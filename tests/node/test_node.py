@@ -377,7 +377,7 @@ async def test_a_rewritten_audit_record_shows_against_what_the_mesh_remembers(tm
         assert (await ask(laptop, "audit.verify"))["ok"]
         assert not await anchor(laptop.mesh), "once a day"
         kinds = [event["kind"] for event in (await ask(laptop, "audit.tail"))["events"]]
-        assert kinds == ["mesh.init", "device.enrol"]
+        assert kinds == ["mesh.init", "release.record", "device.enrol"]
     rewrite_the_audit_record(data)
     async with running(data) as laptop:
         answer = await ask(laptop, "audit.verify")

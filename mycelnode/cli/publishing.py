@@ -1,0 +1,222 @@
+"""`mycelnode pattern publish`: a file, what was released, or what is left of a turn; shown whole, and asked for."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mycelnode.cli._amounts import near, yocto
+from mycelnode.cli._common import (
+    FAILED,
+    BadInput,
+    ConfirmationNeeded,
+    Declined,
+    Options,
+    ask,
+    command,
+    local_time,
+    megabytes,
+    plural,
+    show,
+    working,
+)
+from mycelnode.cli.interactions import unlocked
+
+KEY = re.compile(r"[0-9a-f]{6,12}")  # what was released is called so; see `privacy.released`
+SHOWN_LINES = 40  # of a solution, before it is made public; --json and `show` have all of it
+STANDING = {
+    "public": "public",
+    "private": "private, so nobody but you can get it",
+    "not here": "not on this device; nobody may have it",
+}
+
+
+@command(name="publish", short_help="Make a pattern public: shows what, and asks.")
+@click.argument("what", metavar="FILE|KEY", required=False)
+@click.option("--turn", metavar="ID", help="What is left of a private turn of yours, when only public words may stay.")
+@click.option("--title", help="Of a turn's pattern (default: its first words).")
+@click.option("--price", metavar="NEAR", help="Of what was released: 0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5 or 1 a use.")
+@click.option("--consent", is_flag=True, help="Do not ask: all that the file says may be public, for ever.")
+@click.option(
+    "--new-key", is_flag=True, help="Sign with a new creator key, which the one until now names as its successor."
+)
+@click.option(
+    "--register", is_flag=True, help="Sell it, too: registered on NEAR by near.account, at the price of the file."
+)
+def publish(
+    options: Options,
+    what: str | None,
+    turn: str | None,
+    title: str | None,
+    price: str | None,
+    consent: bool,
+    new_key: bool,
+    register: bool,
+) -> None:
+    """Make public: the pattern in FILE (JSON, Markdown with front matter, or the folder of a skill), or what was released as KEY.
+
+    Shows first what will be public, and asks. What is public stays so: others may have it by then. Registered, it can be
+    bought, and found by whoever looks into the registry; a version that supersedes a registered one takes its place there.
+
+    What `mycelnode pattern extract` lists as released carries the promise of that decision, and goes out at a random time within
+    three days of it. A file, and a turn, carry none (dp: none).
+    """
+    if (what is None) == (turn is None):
+        raise click.UsageError("say a FILE, a KEY, or --turn ID")
+    if turn is not None:
+        _publish_turn(options, turn, title, consent)
+    elif Path(str(what)).exists():
+        _publish_file(options, Path(str(what)), consent, new_key, register)
+    elif KEY.fullmatch(str(what).lower()):
+        _publish_released(options, str(what), price, consent, register)
+    else:
+        raise BadInput(f"{what} is no file, and no KEY that `mycelnode pattern extract` lists")
+
+
+def _publish_file(options: Options, file: Path, consent: bool, new_key: bool, register: bool) -> None:
+    path = str(file.absolute())
+    with working("asking the network") if register else nullcontext():
+        draft = ask(options, "pattern.preview", path=path, new_key=new_key, register=register)
+    question = f"Make this public{', and register it,' if register else ','} for ever?"
+    _agree(options, consent, lambda: _say_draft(draft), question)
+    fields = {"register": True, "deposit": draft["registering"]["deposit"]} if register else {}
+    with working("asking the network") if register else nullcontext():
+        answer = ask(options, "pattern.publish", path=path, digest=draft["digest"], new_key=new_key, **fields)
+    _done(options, answer, register)
+
+
+def _publish_released(options: Options, key: str, price: str | None, consent: bool, register: bool) -> None:
+    asked = {} if price is None else {"price": str(yocto(price, "--price"))}
+    offered = ask(options, "pattern.released", key=key, **asked)
+    _agree(options, consent, lambda: _say_offered(offered), "Make this public, for ever?")
+    with working("asking the network") if register else nullcontext():
+        answer = ask(options, "pattern.confirm", key=offered["key"], register=register, **asked)
+    if answer["due"] is not None:
+        show(options, answer, lambda done: print(f"confirmed: it goes out by itself on {local_time(done['due'])}"))
+        return
+    _done(options, answer, register)
+
+
+def _publish_turn(options: Options, turn: str, title: str | None, consent: bool) -> None:
+    seen = unlocked(partial(ask, options, "pattern.turn", turn=turn))
+    _agree(options, consent, lambda: _say_turn(seen), "Make the right side public, for ever?")
+    answer = unlocked(partial(ask, options, "pattern.consent", turn=turn, output=seen["output"], title=title))
+    _done(options, answer, register=False)
+
+
+def _agree(options: Options, consent: bool, explain: Callable[[], None], question: str) -> None:
+    if consent:
+        return
+    if sys.stdin.isatty() or not options.as_json:
+        explain()
+    if not sys.stdin.isatty():
+        raise ConfirmationNeeded(
+            "this cannot be taken back and there is no terminal to ask on; say --consent to go ahead"
+        )
+    if not click.confirm(question, err=True):
+        raise Declined("nothing was made public")
+
+
+def _done(options: Options, answer: Mapping[str, Any], register: bool) -> None:
+    show(options, answer, _say_published)
+    if register and not answer["registered"] and not answer["waiting"]:
+        click.get_current_context().exit(FAILED)
+
+
+# --- for people ----------------------------------------------------------------------------------------------------------
+
+
+def _say_offered(offered: Mapping[str, Any]) -> None:
+    _err("This will be public, for ever, for everybody:\n")
+    for line in offered["public"].splitlines():
+        _err(f"  {line}")
+    said = offered["privacy"]
+    promise = f"{said['dp']}, {said['unit']}, ε = {said['epsilon']}, δ = {said['delta']}"
+    _err(f"\nIt was released by a decision on {offered['window']}: {promise}.")
+    _err("It is signed with your creator key: whoever looks can see all habits that you publish.")
+    if offered["note"]:
+        _err(offered["note"])
+
+
+def _say_turn(seen: Mapping[str, Any]) -> None:
+    """Both side by side, then each change with its reason."""
+    width = (shutil.get_terminal_size().columns - 3) // 2
+    sides = [
+        [piece for line in seen[side].splitlines() for piece in (textwrap.wrap(line, width) or [""])]
+        for side in ("original", "output")
+    ]
+    for left, right in zip_longest(*sides, fillvalue=""):
+        _err(f"{left:<{width}} │ {right}")
+    for slot in seen["slots"]:
+        _err(f"{slot['text']}: {seen['original'][slot['start'] : slot['end']]!r}, {slot['reason']}")
+    _err("\nThe right side is what would be public. No promise of privacy goes with it (dp: none).\n")
+
+
+def _err(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _say_draft(draft: Mapping[str, Any]) -> None:
+    _err("This will be public, for ever, for everybody:\n")
+    for line in draft["public"].splitlines()[:SHOWN_LINES]:
+        _err(f"  {line}")
+    if (left := len(draft["public"].splitlines()) - SHOWN_LINES) > 0:
+        _err(f"  … and {plural(left, 'line')} more, of {draft['path']}")
+    for file in draft["files"]:
+        _err(f"  {file['path']}, {megabytes(file['size'])}")
+    for path in draft["left_out"]:
+        _err(f"  left out: {path}")
+    for named in draft["names"]:
+        _err(f"  names the pattern {named['cid']}: {STANDING[named['standing']]}")
+    signer = f"the creator key {draft['creator']}" if draft["creator"] else "a creator key, made now"
+    _err(f"\nSigned with {signer}, which whoever looks can see on everything that you publish.")
+    if draft["formers"]:
+        _err(f"It says that this is the same person as {' and '.join(draft['formers'])}, before.")
+    if draft["near"]:
+        _err(f"It names the NEAR account {draft['near']}, so whoever looks can link the two for ever.")
+    _err("No promise of privacy goes with it (dp: none): it says what the file says.\n")
+    if draft["registering"]:
+        _say_registering(draft["registering"])
+
+
+def _say_registering(plan: Mapping[str, Any]) -> None:
+    if plan["number"] is not None:
+        _err(
+            f"It is registered already by {plan['account']}, as number {plan['number']}, at {near(plan['price'])}:"
+            " nothing more is said there, and nothing is taken.\n"
+        )
+        return
+    _err(
+        f"Registering it says on a public chain, for ever, that the account {plan['account']} made it:"
+        f" its hash, the domain {plan['domain']} and the price, {near(plan['price'])}."
+    )
+    if plan["replaces"]:
+        _err(f"There it takes the place of {plan['replaces']}, and that costs gas only.\n")
+        return
+    about = "" if plan["asked"] else "about "
+    _err(
+        f"The contract {plan['registry']} keeps {about}{near(plan['deposit'])} of that account for it: a part pays for the record,"
+        " the rest can be taken back 30 days after `mycelnode pattern retire`.\n"
+    )
+
+
+def _say_published(answer: Mapping[str, Any]) -> None:
+    print(answer["cid"])
+    _err(f"published: {answer['told']}")
+    if answer["registered"]:
+        number = "" if answer["id"] is None else f" as number {answer['id']}"
+        _err(f"registered{number}: {answer['registration']}")
+    elif answer["registration"]:
+        _err(
+            f"not registered{' yet' if answer['waiting'] else ''}: {answer['registration']} (`mycelnode chain outbox --all`)"
+        )

@@ -1,0 +1,106 @@
+"""From what was released to what is public: a person confirms each text once, and it goes out when it is due.
+
+What is published is made of the stored row alone, and that has to be what the decision's note in the audit log stands for: nothing
+else can claim a promise of privacy.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from mycelnode import audit
+from mycelnode.collective.answers import PublishedPattern
+from mycelnode.collective.api import Patterns
+from mycelnode.encoding import blake2b
+from mycelnode.errors import BudgetBroken, ValueRefused
+from mycelnode.identity import verify
+from mycelnode.mesh import Mesh
+from mycelnode.patterns.files import Draft
+from mycelnode.patterns.files.texts import write_markdown
+from mycelnode.patterns.manifest import Privacy
+from mycelnode.privacy import budget, released
+from mycelnode.privacy.key import Key
+from mycelnode.privacy.offer import PRICES, offer, statement
+from mycelnode.privacy.released import Released
+
+YOCTO = 10**24
+MENU = frozenset(int(float(price) * 100) * YOCTO // 100 for price in PRICES)
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A released habit as it would be public: its row, the whole text, what is said about privacy, and whether it is about health,
+    sex, religion, politics, money, law or crime."""
+
+    row: Released
+    text: str
+    privacy: Privacy
+    sensitive: bool
+
+
+class Confirming:
+    """What is done with what was released. ``patterns``: where patterns are made public."""
+
+    def __init__(self, mesh: Mesh, patterns: Callable[[], Patterns]) -> None:
+        self._mesh, self._patterns = mesh, patterns
+
+    async def offered(self, name: str, price: int = 0) -> Offered:
+        """All that would be public of what is called so. Raises `ReleaseUnknown`, `BudgetBroken`, `ValueRefused`."""
+        if price not in MENU:
+            raise ValueRefused(
+                f"the price of what was released is one of {', '.join(PRICES)} NEAR: another would tell you from others"
+            )
+        row = await self._mesh.database.scan(lambda connection: self._checked(connection, name))
+        draft, privacy = _draft(row, price)
+        return Offered(row, write_markdown(draft), privacy, Key.decode(row.key).sensitive)
+
+    async def confirm(self, name: str, price: int = 0, *, register: bool = False) -> PublishedPattern | Released:
+        """A person has seen all of it, and says that it may be public: it is, or will be when it is due. On disk when this returns.
+
+        Raises as `offered` and `Patterns.publish` do.
+        """
+        seen = await self.offered(name, price)
+        now = self._mesh.clock.wall()
+        confirm = partial(released.confirm, name=seen.row.id, price=price, now=now, register=register)
+        await self._mesh.database.write(confirm)
+        row = await self._mesh.database.scan(lambda connection: released.find(connection, seen.row.id))
+        if row.due > now and row.cid is None:
+            return row
+        return await self._publish(row)
+
+    async def publish_due(self) -> list[PublishedPattern]:
+        """Make public what is confirmed and due. Raises as `Patterns.publish` does."""
+        now = self._mesh.clock.wall()
+        rows = await self._mesh.database.scan(lambda connection: released.waiting(connection, now))
+        done = []
+        for row in rows:
+            await self._mesh.database.scan(lambda connection, row=row: self._checked(connection, row.id))  # type: ignore[misc]
+            done.append(await self._publish(row))
+        return done
+
+    async def _publish(self, row: Released) -> PublishedPattern:
+        draft, privacy = _draft(row, row.price)
+        made = await self._patterns().publish_released(draft, privacy, register=row.register)
+        await self._mesh.database.write(lambda connection: released.published(connection, row.id, made.cid))
+        return made
+
+    def _checked(self, connection: sqlite3.Connection, name: str) -> Released:
+        """What is called so, if all of its window is what was decided."""
+        row = released.find(connection, name)
+        budget.check(connection, self._mesh.root, verify)
+        stands = released.digest(released.of_window(connection, row.window))
+        notes = [event.fields for event in audit.every(connection, budget.DECIDED)]
+        if not any(
+            note.get("window") == row.window and note.get("outputs") == blake2b(note["random"] + stands)
+            for note in notes
+        ):
+            raise BudgetBroken(f"what is stored of {row.window} is not what was decided")
+        return row
+
+
+def _draft(row: Released, price: int) -> tuple[Draft, Privacy]:
+    said = {**offer(Key.decode(row.key), row.n), "price": str(price)}
+    return Draft.read(said), Privacy.read(statement(row.choice, row.version))

@@ -1,0 +1,118 @@
+"""What a person consents to, by hand: what was released, once they have seen all of it; and a turn, or a file, beside what a
+generaliser would take out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import trio
+
+from mycelnode.collective.answers import PublishedPattern
+from mycelnode.collective.api import Patterns
+from mycelnode.collective.confirming import Confirming
+from mycelnode.collective.requests import amount, optional
+from mycelnode.commands import Handler, Request, flag, rfc3339, text
+from mycelnode.errors import PatternRefused, TurnRefused
+from mycelnode.mesh import Mesh
+from mycelnode.privacy.generalise import generalise
+from mycelnode.privacy.owner import Dictionary
+from mycelnode.privacy.turnstore import Chosen
+from mycelnode.releasing import dictionary
+from mycelnode.turns import Turns
+
+MAX_TITLE_CHARS: Final = 80
+SENSITIVE: Final = "It is about health, sex, religion, politics, money, law or crime."
+
+
+class ConsentCommands:
+    """The commands about consent. ``patterns``: where patterns are made public."""
+
+    def __init__(self, mesh: Mesh, turns: Turns, patterns: Callable[[], Patterns]) -> None:
+        self._mesh, self._turns, self._patterns = mesh, turns, patterns
+        self._confirming = Confirming(mesh, patterns)
+
+    def table(self) -> dict[str, Handler]:
+        """Command name → handler."""
+        return {
+            "pattern.released": self.offered,
+            "pattern.confirm": self.confirm,
+            "pattern.turn": self.turn,
+            "pattern.consent": self.consent,
+        }
+
+    async def offered(self, request: Request) -> dict[str, Any]:
+        """All that would be public of what was released."""
+        seen = await self._confirming.offered(text(request, "key"), amount(request, "price") or 0)
+        return {
+            "key": seen.row.id,
+            "public": seen.text,
+            "window": seen.row.window,
+            "n": seen.row.n,
+            "privacy": {
+                "dp": seen.privacy.mechanism,
+                "unit": seen.privacy.unit,
+                "epsilon": seen.privacy.epsilon,
+                "delta": seen.privacy.delta,
+                "version": seen.privacy.version,
+            },
+            "due": rfc3339(seen.row.due),
+            "confirmed": seen.row.confirmed is not None,
+            "cid": seen.row.cid,
+            "note": SENSITIVE if seen.sensitive else None,
+        }
+
+    async def confirm(self, request: Request) -> dict[str, Any]:
+        """The person has seen it: it is public, or will be when it is due."""
+        price = amount(request, "price") or 0
+        done = await self._confirming.confirm(text(request, "key"), price, register=flag(request, "register"))
+        if isinstance(done, PublishedPattern):
+            return {**as_published(done), "due": None}
+        nothing = {"cid": None, "id": None, "version": 1, "dp": None, "registered": False, "waiting": True}
+        return {**nothing, "registration": None, "told": None, "due": rfc3339(done.due)}
+
+    async def turn(self, request: Request) -> dict[str, Any]:
+        """A turn's request, and what is left of it when only public words may stay; with the reason of each change."""
+        found = await self._request_of(request)
+        left = await trio.to_thread.run_sync(generalise, found, Dictionary(dictionary.entries(self._mesh)))
+        if left.dropped:
+            raise TurnRefused(f"this turn can never be published: there is {left.dropped} in it", "phrase")
+        slots = [
+            {"type": slot.type, "start": slot.start, "end": slot.end, "reason": slot.reason, "text": slot.text}
+            for slot in left.slots
+        ]
+        return {"original": found, "output": left.output, "slots": slots}
+
+    async def consent(self, request: Request) -> dict[str, Any]:
+        """Publish what is left of a turn, as it was shown: the person's own disclosure, with no promise (dp: none)."""
+        shown = await self.turn(request)
+        if shown["output"] != text(request, "output"):
+            raise PatternRefused(
+                "what is left of this turn has changed since it was shown; nothing was made public: look again"
+            )
+        title = optional(request, "title") or " ".join(shown["output"].split())[:MAX_TITLE_CHARS]
+        body = shown["output"].replace("{{", "{ {").replace("}}", "} }")
+        said = {"title": title, "kind": "prompt", "domain": optional(request, "domain") or "general", "template": body}
+        return as_published(await self._patterns().publish(said))
+
+    async def _request_of(self, request: Request) -> str:
+        page = await self._turns.page(
+            Chosen(ids=(text(request, "turn"),)), 1, text=True, passphrase=optional(request, "passphrase")
+        )
+        ((_, said),) = page.turns
+        assert said is not None
+        return said[0]
+
+
+def as_published(made: PublishedPattern) -> dict[str, Any]:
+    """What came of publishing, as JSON."""
+    return {
+        "cid": made.cid,
+        "id": made.id,
+        "version": made.version,
+        "dp": made.dp,
+        "registered": made.registered,
+        "waiting": made.waiting,
+        "registration": made.registration or None,
+        "told": made.told,
+    }

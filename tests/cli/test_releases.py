@@ -1,0 +1,212 @@
+"""`mycelnode pattern extract` and `mycelnode budget`, in a world whose clock the test moves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mycel_simnet.node import Conditions
+from mycelnode.paths import DataDir
+from tests.cli.conftest import Program
+
+Make = Callable[[str], Program]
+DAY = 86_400.0
+QUARTER = 95 * DAY  # more than any
+HABIT, RARE = "Please write a unit test for this function.", "Plan a dinner for my guests."
+
+
+class Timed(Program):
+    """The program, with a clock that is ahead by ``skew`` seconds."""
+
+    skew = 0.0
+    stdin = subprocess.PIPE  # it ends with that
+
+    def command(self, *arguments: str) -> list[str]:
+        world = self.folder.parent / f"{self.folder.name}.world"
+        Conditions(skew=self.skew).write(world)
+        launcher = [sys.executable, "-m", "mycel_simnet.node", "--world", str(world), "--"]
+        return [*launcher, *arguments, "--data-dir", str(self.folder)]
+
+
+@pytest.fixture
+def fox(tmp_path: Path) -> Iterator[Timed]:
+    made = Timed(tmp_path / "fox")
+    assert made("init", "--name", "fox").code == 0
+    with closing(made):
+        yield made
+
+
+def history(path: Path, request: str, days: int, until: datetime) -> Path:
+    turns = [
+        {"request": request, "answer": f"done {day}", "time": (until - timedelta(days=day)).isoformat()}
+        for day in range(days)
+    ]
+    path.write_text("".join(json.dumps(turn) + "\n" for turn in turns))
+    return path
+
+
+def live(fox: Timed, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    for name, request, days in (("habit", HABIT, 60), ("rare", RARE, 1)):
+        assert (
+            fox("interactions", "import", str(history(tmp_path / name, request, days, now)), "--json").json["new"]
+            == days
+        )
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_habit_is_released_once_its_window_is_over(fox: Timed, tmp_path: Path, running: bool) -> None:
+    live(fox, tmp_path)
+    if running:
+        fox.run_node()
+    open_ = fox("pattern", "extract", "--json").json
+    assert (open_["window"]["state"], open_["decided"], open_["waiting"]) == ("open", [], [])
+    assert {one["decision"] for one in open_["candidates"]} == {"none"}
+    assert "60" not in json.dumps(open_["candidates"]), "no count is told"
+    assert fox("budget", "--json").json["epsilon"] == {"spent": "0", "left": "4", "cap": "4"}
+    fox.close()
+    fox.skew = QUARTER
+    if running:
+        fox.run_node()
+    dry = fox("pattern", "extract", "--dry-run", "--json").json
+    assert (dry["window"]["state"], dry["decided"]) == ("open", [])
+    done = fox("pattern", "extract", "--json").json
+    assert (len(done["decided"]), done["window"]["state"], len(done["candidates"])) == (1, "decided", 1)
+    (released,) = done["candidates"]
+    assert released["decision"] == "released"
+    assert released["n"] > 14
+    assert fox("pattern", "extract", "--window", done["decided"][0], "--json").json["candidates"] == [released]
+    again = fox("pattern", "extract", "--json").json
+    assert again["decided"] == []
+    people = fox("budget", "--plot").out
+    assert "your habits are not hidden" in people
+    assert "█" in people
+    budget = fox("budget", "--json").json
+    assert budget["ever"]["windows"] == 1
+    assert next(one["state"] for one in budget["windows"]) == "decided"
+    assert fox("audit", "verify", "--json").json["ok"]
+    log = fox("audit", "tail", "--json").json
+    events = [one for one in log["events"] if one["kind"].startswith("release.")]
+    assert "release.decide" in {one["kind"] for one in events}
+    assert not any({"key", "count", "n", "refused"} & set(one["fields"]) for one in events)
+
+
+def test_a_plan_counts_from_the_next_window_on(fox: Timed) -> None:
+    made = fox("budget", "plan", "--choice", "strict", "--json").json
+    assert (made["holds"], made["plan"]["choice"]) == (True, "strict")
+    budget = fox("budget", "--json").json
+    assert [one["epsilon"] for one in budget["windows"]] == ["1"]
+    fox.skew = QUARTER
+    assert [one["epsilon"] for one in fox("budget", "--json").json["windows"]][-1] == "1/2"
+    said = fox("budget", "plan").err
+    assert "say what is to change" in said
+    assert fox("budget", "plan", "--decides", "nobody").code == 1
+
+
+def test_a_ledger_that_was_edited_releases_nothing(fox: Timed, tmp_path: Path) -> None:
+    import sqlite3
+
+    live(fox, tmp_path)
+    with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
+        connection.execute("UPDATE release_records SET record = x'00'")
+        connection.commit()
+    fox.skew = QUARTER
+    for arguments in (("pattern", "extract"), ("budget",)):
+        assert "nothing is released from this device any more" in fox(*arguments).sentence
+    fox.run_node()  # all else goes on
+    assert fox("status", "--json").json["name"] == "fox"
+    assert "nothing is released from this device any more" in fox("pattern", "extract").sentence
+
+
+def test_the_phrase_lets_a_device_decide(tmp_path: Path) -> None:
+    fox = Timed(tmp_path / "fox")
+    phrase = fox("init", "--name", "fox", "--json").json["phrase"]
+    made = fox("budget", "plan", "--phrase", "--json", says=phrase + "\n").json
+    assert (made["holds"], made["plan"]["decides"]["name"]) == (True, "fox")
+    assert fox("budget", "plan", "--phrase", says="abandon " * 24).code == 1
+    fox.close()
+
+
+def test_the_owners_dictionary(fox: Timed, tmp_path: Path) -> None:
+    (tmp_path / "book").write_text("Rohan Patel\nProject Nightjar\n\n")
+    assert (
+        fox("privacy", "dictionary", "--import", str(tmp_path / "book"), "--add", "Otto", "--json").json["added"] == 3
+    )
+    assert fox("privacy", "dictionary").out == "Otto\nProject Nightjar\nRohan Patel\n"
+    assert fox("privacy", "dictionary", "--remove", "Otto", "--json").json["entries"] == [
+        "Project Nightjar",
+        "Rohan Patel",
+    ]
+    assert fox("privacy", "dictionary", "--add", "x" * 200).code == 1
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_what_was_released_is_published_once_a_person_says_so_and_it_is_due(
+    fox: Timed, tmp_path: Path, running: bool
+) -> None:
+    live(fox, tmp_path)
+    fox.skew = QUARTER
+    if running:
+        fox.run_node()
+    (released,) = fox("pattern", "extract", "--json").json["candidates"]
+    key = released["key"]
+    assert "--consent" in fox("pattern", "publish", key).err
+    assert fox("pattern", "publish", key, "--price", "0.03", "--consent").code == 1
+    assert fox("pattern", "list", "--json").json["patterns"] == []
+    waiting = fox("pattern", "publish", key, "--consent", "--json").json
+    assert (waiting["cid"], waiting["due"]) == (None, released["due"])
+    fox.close()
+    fox.skew = QUARTER + 4 * DAY
+    if running:
+        fox.run_node()
+    made = fox("pattern", "publish", key, "--consent", "--json").json
+    assert made["dp"] == "discrete-laplace-threshold"
+    assert fox("pattern", "publish", key, "--consent", "--json").json["cid"] == made["cid"], "it is published once"
+    shown = fox("pattern", "show", made["cid"], "--json").json["manifest"]["content"]
+    said = shown["privacy"]
+    assert (said["unit"], said["epsilon"], said["delta"]) == ("one day of one habit", "1", "1e-6")
+    assert shown["pattern"]["days"] == released["n"]
+    assert shown["pattern"]["created"] == 0
+    (row,) = fox("pattern", "extract", "--window", "2026-Q4", "--json").json["candidates"] or [released]
+    assert row["cid"] in (None, made["cid"])
+
+
+def test_a_row_that_was_edited_claims_nothing(fox: Timed, tmp_path: Path) -> None:
+    import sqlite3
+
+    live(fox, tmp_path)
+    fox.skew = QUARTER + 4 * DAY
+    (released,) = fox("pattern", "extract", "--json").json["candidates"]
+    with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
+        connection.execute("UPDATE released SET n = n + 1")
+        connection.commit()
+    said = fox("pattern", "publish", released["key"], "--consent", "--json").failed("BudgetBroken")
+    assert "is not what was decided" in said
+
+
+def test_a_turn_is_published_by_hand_without_a_promise(fox: Timed) -> None:
+    asked = "Write to Rohan Patel at rohan@example.com that the report is late"
+    turn = fox("interactions", "add", "--request", asked, "--answer", "x", "--json").json["id"]
+    refused = fox("pattern", "publish", "--turn", turn)
+    assert refused.code == 1
+    assert "Rohan Patel" in refused.err
+    assert "[NAME]" in refused.err
+    assert "[EMAIL]" in refused.err
+    made = fox("pattern", "publish", "--turn", turn, "--consent", "--json").json
+    assert made["dp"] == "none"
+    shown = fox("pattern", "show", made["cid"], "--json").out
+    assert "Rohan" not in shown
+    assert "example.com" not in shown
+
+
+def test_what_is_neither_a_file_nor_a_key_is_said(fox: Timed) -> None:
+    assert "is no file, and no KEY" in fox("pattern", "publish", "nothing.md").err
+    assert "nothing that was released" in fox("pattern", "publish", "abcdef").sentence
+    assert fox("pattern", "publish").code == 2
