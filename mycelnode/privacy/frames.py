@@ -232,6 +232,12 @@ def _becomes(between: Sequence[str]) -> bool:
     return any(one in INTO and other in ARTICLES for one, other in pairwise(between)) or "into" in between[-2:]
 
 
+def made(one: Frame) -> bool:
+    """Can a request come to this?"""
+    known = one.thing in tables().about and one.action in tables().about[one.thing].actions
+    return known and any(_settled(one.action, one.thing, code=code) == one for code in (False, True))
+
+
 def _settled(action: str, thing: str, *, code: bool) -> Frame | None:
     """One way of saying for all that mean the same."""
     known = tables()

@@ -16,7 +16,7 @@ from typing import Final
 from mycelnode.encoding import as_list, as_text, blake2b, decode, encode
 from mycelnode.errors import EncodingError
 from mycelnode.privacy import instruction, phrases
-from mycelnode.privacy.frames import Frame, frame
+from mycelnode.privacy.frames import Frame, frame, made
 from mycelnode.privacy.frametables import FILES, tables
 from mycelnode.privacy.instruction import Instruction
 from mycelnode.privacy.languages import english
@@ -37,8 +37,8 @@ _NAMED: Final = frozenset(("coding", "data"))  # domains in which a tool makes a
 # Things that have one tool unless another one is named, of a few; "": a tool makes no difference.
 _IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
     "formula": ("excel", "sheets"), "query": ("sql",), "git": ("git",), "container": ("docker", "kubernetes"), "page": ("css",),
-    "command": ("bash", "powershell"), "regex": ("",), "commit": ("",), "pull_request": ("",), "log": ("",), "config": ("",),
-    "component": ("javascript",), "naming": ("",), "docs": ("",), "number": ("",), "api": ("",), "database": ("",),
+    "command": ("bash", "powershell"), "regex": ("",), "commit_message": ("",), "pull_request": ("",), "log": ("",),
+    "config": ("",), "component": ("javascript",), "naming": ("",), "docs": ("",), "number": ("",), "api": ("",), "database": ("",),
 }  # fmt: skip
 _SHELLS: Final = ("bash", "powershell")  # what is written in them is a command, long or short
 _MODULES: Final = (
@@ -89,10 +89,8 @@ class Key:
         parts, domain, names = as_list(decode(data, max_bytes=MAX_KEY_BYTES, max_depth=2), 3)
         action, thing = (as_text(one, MAX_WORD_CHARS) for one in as_list(parts, 2))
         found = tuple(as_text(one, MAX_WORD_CHARS) for one in as_list(names))
-        about = tables().about.get(thing)
-        if about is None or about.domain != domain or action not in about.actions:
-            raise EncodingError("not a key of this version")
-        if len(found) > MAX_NAMES or (found or ("",))[0] not in _nameable(Frame(action, thing, domain)):
+        one = Frame(action, thing, domain)
+        if not made(one) or len(found) > MAX_NAMES or (found or ("",))[0] not in _nameable(one):
             raise EncodingError("not a key of this version")
         return cls((action, thing), domain, found)
 
@@ -101,6 +99,7 @@ class Key:
         """In words for people."""
         action, thing = (part.replace("_", " ") for part in self.frame)
         article = "" if thing.endswith("s") or thing in _NO_ARTICLE else "an " if thing[0] in "aeiou" else "a "
+        action = _WORDED.get(action, action)
         names = f" ({', '.join(self.names)})" if self.names else ""
         return f"{action} {article}{thing}{names}"
 
@@ -110,6 +109,7 @@ class Key:
         return self.domain in SENSITIVE
 
 
+_WORDED: Final = {"reply": "reply to", "prepare": "prepare for"}
 _NO_ARTICLE: Final = words(
     "code data software vocabulary music furniture sleep news text git maths diet sex religion crime cleaning gardening naming"
 )

@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from mycelnode.encoding import encode
 from mycelnode.errors import EncodingError
-from mycelnode.privacy import frametables, key, languages
+from mycelnode.privacy import frames, frametables, key, languages
 from mycelnode.privacy.key import MAX_KEY_BYTES, MAX_TURN_CHARS, Key, key_of, version, why_none
 from mycelnode.privacy.owner import Dictionary
 from tests.privacy.hostile import bombs
@@ -143,11 +144,22 @@ def test_domains_are_a_closed_list() -> None:
 def test_every_key_that_may_be_is_read_back() -> None:
     for thing, about in frametables.tables().about.items():
         for action in about.actions:
+            if not key.made(key.Frame(action, thing, about.domain)):
+                with pytest.raises(EncodingError):
+                    Key.decode(Key((action, thing), about.domain).encode())
+                continue
             for name in key._nameable(key.Frame(action, thing, about.domain)):
                 one = Key((action, thing), about.domain, (name,) if name else ())
                 assert Key.decode(one.encode()) == one
                 assert len(one.encode()) <= MAX_KEY_BYTES
                 assert one.title.isprintable()
+
+
+def test_what_can_be_asked_comes_to_what_can_be_read_back() -> None:
+    known = frametables.tables()
+    for action, thing, code in product((*known.usual, ""), (*known.about, ""), (False, True)):
+        found = frames._settled(action, thing, code=code)
+        assert found is None or frames.made(found), (action, thing, code)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +175,7 @@ def test_every_key_that_may_be_is_read_back() -> None:
         [["write", "poem"], "writing", ["python"]],
         [["translate", "text"], "writing", []],
         [["write", "regex"], "coding", ["python"]],
+        [["document", "code"], "coding", ["python"]],  # that is to write docs
         [["write", "query"], "coding", []],
         [["write"], "coding", []],
         [["write", "test"], "coding"],
