@@ -74,6 +74,7 @@ def jobs(scale: Scale) -> list[Job]:
         Job("fetch", ["benchmarks.ours.fetch", str(scale.times), str(FILE_BYTES)], rounds=1),
         Job("cids", ["benchmarks.ours.cids", "3", str(LARGE_BYTES)], rounds=1),
         Job("blocks", ["benchmarks.ours.blocks", str(PUT_BYTES), str(OPENED)], rounds=3),
+        Job("keys", ["benchmarks.ours.keys", "--job"]),
         Job("dial", ["benchmarks.ours.dial", str(scale.times)]),
         Job("catalogue", ["benchmarks.ours.catalogue", str(10 * scale.n)]),
         Job("chain", ["benchmarks.ours.chain", str(5 * scale.times)], rounds=3),

@@ -317,6 +317,10 @@ SPECS: Final[Sequence[Spec]] = (
     # among strangers
     *_patterns(),
     *_chain(),
+    # keys of habits
+    Spec("a habit's turns in one key", "%", ("keys", "together"), scale=100, more=True, aim=70.0, aim_of="ours"),
+    Spec("pairs of habits kept apart", "%", ("keys", "apart"), scale=100, more=True, aim=90.0, aim_of="ours"),
+    Spec("key of a turn", "ms", ("keys", "usual_s"), scale=1000, aim=5.0, aim_of="ours"),
     # moments
     Spec("dial to first byte", "ms", ("dial", "dial_ms"), "py-libp2p", ("dial", "stock_ms"), aim=20.0, aim_of="ours"),
     Spec("change to visible on a peer", "ms", ("together.mycelnode", "visible_ms"), aim=20.0, aim_of="ours"),

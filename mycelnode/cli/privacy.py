@@ -26,6 +26,13 @@ MAX_LINE_BYTES = (
 )
 MAX_DICTIONARY_BYTES = 4 << 20
 CODE = ("python", "sql", "json", "shell")
+NO_KEY = {
+    "long": "of no habit, as it is too long",
+    "phrase": "of no habit, as it is never used",
+    "script": "of no habit, as it is not in English",
+    "language": "of no habit, as it is not in English for sure",
+    "task": "of no habit that is known",
+}
 GUTTER = " │ "
 LEAST_COLUMNS = 60
 
@@ -50,7 +57,9 @@ privacy.add_command(dictionary)
 def preview(options: Options, file: Path, dictionary: Path | None, code: str | None) -> None:
     """Show what is left of the text in FILE, or on standard input, when only public words may stay, and why each slot is one.
 
-    With --json it is one object: id, output, slots. JSON lines with an id and a text (in a file whose name ends in .jsonl, or
+    The last line names the habit that it would be a day of, if it were a request.
+
+    With --json it is one object: id, output, slots, key. JSON lines with an id and a text (in a file whose name ends in .jsonl, or
     if the first line is one) are answered by one line each. Nothing is stored, and nothing is sent.
     """
     owner = _dictionary(dictionary)
@@ -62,9 +71,10 @@ def preview(options: Options, file: Path, dictionary: Path | None, code: str | N
         text = _text(first + stream.read(MAX_LINE_BYTES))
     result = _generalised(text, owner, code or "")
     if options.as_json:
-        print(json.dumps(_answer(None, result)), flush=True)
+        print(json.dumps(_answer(None, text, result, owner)), flush=True)
     else:
         _say(text, result)
+        _say_key(text, owner)
 
 
 def _dictionary(file: Path | None) -> Dictionary:
@@ -92,12 +102,21 @@ def _generalised(text: str, owner: Dictionary, code: str) -> Generalised:
     return generalise(text, owner, language=code)
 
 
-def _answer(id_: object, result: Generalised) -> dict[str, Any]:
+def _answer(id_: object, text: str, result: Generalised, owner: Dictionary) -> dict[str, Any]:
+    from mycelnode.privacy.key import key_of
+
     slots = [
         {"type": slot.type, "start": slot.start, "end": slot.end, "reason": slot.reason, "text": slot.text}
         for slot in result.slots
     ]
-    return {"id": id_, "output": result.output, "slots": slots, "dropped": result.dropped or None}
+    key = key_of(text, "", owner)
+    return {
+        "id": id_,
+        "output": result.output,
+        "slots": slots,
+        "dropped": result.dropped or None,
+        "key": key.title if key else None,
+    }
 
 
 # --- JSON lines ----------------------------------------------------------------------------------------------------------
@@ -133,7 +152,7 @@ def _answer_lines(first: bytes, stream: BinaryIO, owner: Dictionary, code: str) 
         try:
             if item is None:
                 raise BadInput(f"line {number:,} is no JSON object with a text")
-            answer = _answer(item.get("id"), _generalised(item["text"], owner, code))
+            answer = _answer(item.get("id"), item["text"], _generalised(item["text"], owner, code), owner)
         except (BadInput, TextRefused) as error:
             refused += 1
             message = str(error) if isinstance(error, MycelError) else error.format_message()
@@ -166,6 +185,13 @@ def _say(text: str, result: Generalised) -> None:
     for slot in result.slots:
         original = textwrap.shorten(_visible(text[slot.start : slot.end]), 40, placeholder=" …")
         print(f"{slot.text:<12}{original or '…':<42}{slot.reason}")
+
+
+def _say_key(text: str, owner: Dictionary) -> None:
+    from mycelnode.privacy.key import key_of, why_none
+
+    key = key_of(text, "", owner)
+    print(f"\nAs a request: {key.title if key else NO_KEY[why_none(text, '', owner)]}.")
 
 
 def _wrapped(text: str, width: int) -> list[str]:

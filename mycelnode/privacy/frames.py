@@ -1,49 +1,52 @@
 """From the words of one request to what is done to what: the frame of a habit's key. Pure.
 
-A word is known by its form in the tables, or by a regular form of it (tests, testing, tested); so no list of forms has to ship. The
-first clause that asks for something counts; in it, the first thing done, and the thing that it is done to.
+What it is about is the thing of the tables that has the most weight: a word counts more in what is asked than in what was pasted,
+and more before a "for" or an "about" than after it. What is done is the first thing that is asked for, if it may be done to that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
-from mycelnode.privacy.frametables import (
-    CODE_THINGS,
-    LONGEST,
-    MAKING,
-    OF_TOOL,
-    TEXT_THINGS,
-    USUAL,
-    tables,
-)
+from mycelnode.privacy.frametables import FAINT, LONGEST, STRONG, TONGUE, tables
+from mycelnode.privacy.inflection import KEPT, forms
+from mycelnode.privacy.instruction import Clause
 from mycelnode.privacy.lists import words
 
-IRREGULAR: Final = {
-    "wrote": "write", "written": "write", "writes": "write", "made": "make", "found": "find", "gave": "give", "given": "give",
-    "went": "go", "thought": "think", "taught": "teach", "chose": "choose", "chosen": "choose", "drew": "draw", "drawn": "draw",
-    "built": "build", "sent": "send", "got": "get", "broke": "break", "broken": "broken", "cvs": "cv", "prs": "pr",
-    "children": "child", "people": "person", "analyses": "analysis", "indices": "index", "quizzes": "quiz", "movies": "movie",
-    "leaves": "leaf", "taxes": "tax", "expenses": "expense", "savings": "savings", "clothes": "clothes",
-}  # fmt: skip
 # Before these a word that is both something done and a thing is something done.
-LEADS: Final = words(
-    "please you to me just then and also help quickly kindly now let s us so but plz pls ok okay hey hi"
-)
-NOUNS_AFTER: Final = words("""a an the this that these those my your our his her their its some any another each every no of in
-    on for with from about into new good short quick nice following below above whole first second last next more""")
-NOMINAL: Final = (
-    words("""summary summaries synopsis overview digest recap gist takeaways explanation comparison conversion translation
-    suggestion suggestions recommendation recommendations proofreading rewrite feedback critique review""")
-)  # done, though nouns
+LEADS: Final = words("please you to me just then and also help quickly kindly now let s us so but ok okay hey hi hello")
+NOUNS_AFTER: Final = words("""a an the this that these those my your our his her their its some any another each every no of in on
+    for with from about into new good short quick nice following below above whole first second last next more""")
+# What a question begins with, and how many words it has at least more than that.
+QUESTION: Final = words("who whom whose what which when where why how is are was were do does did can could will")
+SHORTEST: Final = 2
 TELLING: Final = words("i we he she they it")  # who is told about did that, and asks for nothing
 AUX: Final = words("have has had am is are was were ve re m just already been also still")
-HOW: Final = ("how do i", "how can i", "how to", "how would i", "how should i", "how do you", "how could i", "what s the command",
-              "what is the command", "what s the formula", "what is the formula", "is there a way", "best way to")  # fmt: skip
-WANTS: Final = words("need want like looking love")
+ASKING: Final = words("can could should do did would if may how where when what which must need to")
+# After these comes what the thing is about, or made of, or for.
+ABOUT: Final = words("""about for from in on with of that who which where when and or by using to at between after before under over
+    because without instead per i we my our""")
+INTO: Final = ("into", "as")  # what it is to become
+MAKING: Final = words("write make create generate build code draft compose produce develop implement need give program")
+FIRST_MADE: Final = 3  # how much more the thing counts that is to be made
+WITH: Final = words("in with using")  # with which tool
+ARTICLES: Final = words("a an the")
+# What is done to a text that is pasted: what that is about makes no difference.
+ON_TEXT: Final = words("translate proofread shorten expand summarize rewrite improve reply review check")
+
+# What is proofread, or summarized, is a text, whatever it is about: these say no more. But for what a summary is made for.
+_LOOSE: Final = words("concept option list idea task")
+_MADE: Final = words("report post cover_letter description speech resume")
+_CHOSEN: Final = words(
+    "general home leisure food travel work learning computer"
+)  # where what is compared makes no difference
+# With code below, and nothing else said, it is about that.
+_CODED: Final = words("make improve how fix why check review explain proofread")
+_CODE: Final = words("code component test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,192 +64,219 @@ class _Hit:
     size: int
     action: str  # or ""
     thing: str  # or ""
+    weight: int
+
+    @property
+    def end(self) -> int:
+        return self.place + self.size
 
 
-@cache
-def forms(word: str) -> tuple[str, ...]:
-    """The word, and what it may be a form of."""
-    found = [word]
-    if word in IRREGULAR:
-        found.append(IRREGULAR[word])
-    american = (
-        word.replace("isation", "ization").replace("ising", "izing").replace("ised", "ized").replace("ise", "ize")
-    )
-    if american != word:
-        found.append(american)
-    if word.endswith("s") and len(word) > 3:
-        found.append(word[:-1])
-        if word.endswith("es"):
-            found.append(word[:-2])
-        if word.endswith("ies"):
-            found.append(word[:-3] + "y")
-    for ending in ("ing", "ed"):
-        if word.endswith(ending) and len(word) > len(ending) + 2:
-            stem = word[: -len(ending)]
-            found += [stem, stem + "e"]
-            if stem[-1] == stem[-2]:
-                found.append(stem[:-1])
-            if ending == "ed" and stem.endswith("i"):
-                found.append(stem[:-1] + "y")
-    if word.endswith("ation") and len(word) > 8:  # a translation, a summarization
-        found += [word[:-5] + "e", word[:-5]]
-    if word.endswith("ion") and len(word) > 6:
-        found += [word[:-3], word[:-3] + "e"]
-    return tuple(dict.fromkeys(found))
-
-
-def _hits(words: Sequence[str]) -> Iterator[_Hit]:
-    known = tables()
+def _hits(row: Sequence[str]) -> Iterator[_Hit]:
+    """The longest entries of either kind, from left to right."""
     place = 0
-    while place < len(words):
-        found = _longest(words, place)
+    while place < len(row):
+        found = _longest(row, place)
         if found is None:
             place += 1
-            continue
-        size, entry = found
-        yield _Hit(place, size, known.actions.get(entry, ""), known.things.get(entry, ""))
-        place += size
+        else:
+            yield found
+            place = found.end
 
 
-def _longest(words: Sequence[str], place: int) -> tuple[int, tuple[str, ...]] | None:
+def _longest(row: Sequence[str], place: int) -> _Hit | None:
     known = tables()
-    if not any(form in known.first for form in forms(words[place])):
+    starts = _starts(row[place])
+    if not starts:
         return None
-    for size in range(min(LONGEST, len(words) - place), 0, -1):
-        part = words[place : place + size]
-        heads = [tuple(part[:-1])] if size > 1 else [()]
-        if size > 1:
-            heads += [(form, *part[1:-1]) for form in forms(part[0])[1:]]
-        for head in heads:
-            for form in forms(part[-1]):
-                entry = (*head, form)
-                if entry in known.actions or entry in known.things:
-                    return size, entry
+    for size in range(min(LONGEST, len(row) - place), 0, -1):
+        part = row[place + 1 : place + size]
+        ends = _forms(part[-1]) if part else ("",)
+        for start in starts:
+            for end in ends:
+                entry = (start, *part[:-1], end) if part else (start,)
+                if part and TONGUE not in (start, end) and any(word in known.tongues for word in entry):
+                    entry = tuple(TONGUE if word in known.tongues else word for word in entry)
+                action = known.actions.get(entry, "")
+                thing, weight = known.things.get(entry, ("", 0))
+                if action or thing:
+                    return _Hit(place, size, action, thing, weight)
     return None
 
 
-def frame(clauses: Sequence[Sequence[str]], tool: str) -> Frame | None:
-    """Of the clauses of a request. ``tool``: the family of tools that it names, or "". None if nothing is asked for."""
-    rows = [(clause, list(_hits(clause))) for clause in clauses]
-    best: Frame | None = None
-    for number, (clause, hits) in enumerate(rows):
-        action = _action(clause, hits)
-        thing = _thing(clause, hits, action)
-        if action is None and thing is None:
-            continue
-        near = [_thing(*rows[other], None) for other in (number + 1, number - 1, number + 2) if 0 <= other < len(rows)]
-        found = _settled(
-            action.action if action else "", thing or next(filter(None, near), "") if action else thing or "", tool
-        )
-        if found is not None and (action is not None or _asks(clause)):
-            return found
-        best = best or found
-    return best
+@lru_cache(KEPT)
+def _starts(word: str) -> tuple[str, ...]:
+    """The forms of a word that an entry of the tables begins with."""
+    return tuple(form for form in _forms(word) if form in tables().first)
 
 
-def _asks(clause: Sequence[str]) -> bool:
-    return bool({"please", "can", "could", "would", "need", "want", "help", "give", "plz", "pls"} & set(clause))
+def _forms(word: str) -> tuple[str, ...]:
+    return (*forms(word), TONGUE) if word in tables().tongues else forms(word)
 
 
-def _action(clause: Sequence[str], hits: Sequence[_Hit]) -> _Hit | None:
-    said = " ".join(clause)
-    if any(how in said for how in HOW):
-        made = next((hit for hit in hits if hit.action and hit.action != "explain" and not _told(clause, hit)), None)
-        return made or _Hit(0, 0, "how", "")
-    first: _Hit | None = None
-    for hit in hits:
-        if not hit.action or _told(clause, hit) or (hit.size == 1 and _is_noun(clause, hit)):
-            continue
-        if hit.action not in MAKING:
-            wanted = first is None and _wanted_before(clause, hits, hit)
-            return _Hit(hit.place, 0, "write", "") if wanted else hit if first is None else first
-        first = first or hit
-    return first
+def frame(clauses: Sequence[Clause], *, code: bool) -> Frame | None:
+    """Of the clauses of a request. ``code``: there is code below, or a tool for it is named. None if nothing is asked for."""
+    rows = [(clause, list(_hits(clause.words))) for clause in clauses]
+    asked = _asked(rows)
+    if not asked:
+        return Frame("explain", "concept", tables().about["concept"].domain) if _question(clauses) else None
+    action = _done(asked)
+    thing = _about(rows, asked, action)
+    return _settled(action, thing, code=code)
 
 
-def _wanted_before(clause: Sequence[str], hits: Sequence[_Hit], action: _Hit) -> bool:
-    """I need a script that …: what the script does is not what is asked for."""
-    for hit in hits:
-        if hit.place >= action.place:
-            return False
-        before = clause[max(0, hit.place - 4) : hit.place]
-        if hit.thing and set(before) & (MAKING | WANTS) and set(before) & NOUNS_AFTER:
-            return True
-    return False
+_Row = tuple[Clause, list[_Hit]]
 
 
-def _told(clause: Sequence[str], hit: _Hit) -> bool:
+def _question(clauses: Sequence[Clause]) -> bool:
+    """Is something asked, whatever it is about?"""
+    rows = [clause.words for clause in clauses if not clause.detail]
+    return any(row[0] in QUESTION and len(row) > SHORTEST for row in rows)
+
+
+def _asked(rows: Sequence[_Row]) -> list[_Row]:
+    """The clauses that ask: of the first paragraph that has something in it; if nothing is done in it, of the last one as well."""
+    there = [row for row in rows if row[1] and not row[0].detail] or [row for row in rows if row[1]]
+    if not there:
+        return []
+    first, last = there[0][0].paragraph, there[-1][0].paragraph
+    asked = [row for row in there if row[0].paragraph == first]
+    if last != first and not _done(asked):
+        asked += [row for row in there if row[0].paragraph == last]
+    return asked
+
+
+def _done(asked: Sequence[_Row]) -> str:
+    """The first thing that is done. Making something says the least, as the thing says more; checking it says little."""
+    done = [
+        hit.action
+        for clause, hits in asked
+        for hit in hits
+        if hit.action and not _told(clause.words, hit) and not (hit.size == 1 and _is_noun(clause.words, hit))
+    ]
+    telling = [action for action in done if action not in ("make", "how")]
+    if telling and telling[0] in ("check", "review", "fix") and "proofread" in telling:
+        return "proofread"
+    if telling and telling[0] in ("explain", "why"):  # whatever else there is says more
+        return next((action for action in telling if action in ("summarize", "fix")), telling[0])
+    return next(iter([*telling, *done]), "")
+
+
+def _told(row: Sequence[str], hit: _Hit) -> bool:
     """Does somebody tell what was done, and asks for something else?"""
     place = hit.place - 1
-    while place >= 0 and clause[place] in AUX:
+    while place >= 0 and row[place] in AUX:
         place -= 1
-    if place < 0 or clause[place] not in TELLING or hit.size > 1:
+    if place < 0 or row[place] not in TELLING or hit.size > 1 or hit.action == "make":
         return False
-    return not (place > 0 and clause[place - 1] in ("can", "could", "should", "do", "would", "if"))
+    return not (place > 0 and row[place - 1] in ASKING)
 
 
-def _is_noun(clause: Sequence[str], hit: _Hit) -> bool:
-    """Is a word that may be both a thing here, or nothing that is done?"""
-    before = clause[hit.place - 1] if hit.place else ""
-    if before in NOUNS_AFTER:
-        return not (clause[hit.place].endswith("ion") or clause[hit.place] in NOMINAL)
-    return bool(hit.thing) and before not in LEADS and hit.place > 0
+def _is_noun(row: Sequence[str], hit: _Hit) -> bool:
+    """Is a word that may be both a thing here, and nothing that is done?"""
+    before = row[hit.place - 1] if hit.place else ""
+    if row[hit.place].endswith(("ion", "ary")) or hit.action in (
+        "proofread",
+        "check",
+        "review",
+        "summarize",
+        "shorten",
+        "reply",
+    ):
+        return False
+    return before in NOUNS_AFTER or (bool(hit.thing) and before not in LEADS and hit.place > 0)
 
 
-def _thing(clause: Sequence[str], hits: Sequence[_Hit], action: _Hit | None) -> str | None:
-    """The thing that it is done to: the last of the first row of things after it; else the first in the clause."""
-    after = [hit for hit in hits if hit.thing and (action is None or hit.place >= action.place + action.size)]
-    row: list[_Hit] = []
-    for hit in after:
-        if row and hit.place != row[-1].place + row[-1].size:
-            break
-        row.append(hit)
-    if row:
-        return row[-1].thing
-    before = [hit for hit in hits if hit.thing and hit is not action]
-    if before:
-        return before[0].thing
-    return action.thing if action is not None and action.thing else None
+def _about(rows: Sequence[_Row], asked: Sequence[_Row], action: str) -> str:
+    """The thing of the most weight, and of equals the first. Elsewhere than in what is asked one is looked for only if there is
+    none, and if what is pasted is not just what something is done to."""
+    weights: dict[str, int] = {}
+    for clause, hits in asked:
+        for hit, weight in _weighed(clause.words, hits):
+            had = weights.get(hit.thing, 0)
+            weights[hit.thing] = max(had, weight) + min(had, weight) // 4  # said again, it counts a little more
+    if not weights and action not in ON_TEXT:
+        for clause, hits in rows:
+            for hit, weight in _weighed(clause.words, hits):
+                if hit.weight >= STRONG or not clause.detail:
+                    weights[hit.thing] = max(weights.get(hit.thing, 0), weight)
+    best = max(weights.values(), default=0)
+    return next((thing for thing, weight in weights.items() if weight == best), "")
 
 
-def _settled(action: str, thing: str, tool: str) -> Frame | None:
+def _weighed(row: Sequence[str], hits: Sequence[_Hit]) -> Iterator[tuple[_Hit, int]]:
+    """Each thing with its weight, of 100 a point: half of it after a word such as "about", two thirds before another thing."""
+    things = [hit for hit in hits if hit.thing]
+    share = 100
+    end = 0
+    for number, hit in enumerate(things):
+        between = row[end : hit.place]
+        if number and not ABOUT.isdisjoint(between):
+            share = max(share // 2, 25)
+        if number and _becomes(between):
+            share = 120
+        if hit.place and row[hit.place - 1] in WITH and row[hit.place] in tables().tools:
+            share = 120
+        made = FIRST_MADE if number == 0 and hit.weight > FAINT and _made(row, hit) else 0
+        end = hit.end
+        compound = number + 1 < len(things) and things[number + 1].place == hit.end
+        yield hit, (hit.weight + made) * share * (2 if compound else 3) // 3
+
+
+def _made(row: Sequence[str], thing: _Hit) -> bool:
+    """Is it what is to be made: write a …, I need a …?"""
+    before = row[: thing.place]
+    return any(form in MAKING for word in before for form in forms(word)) and ABOUT.isdisjoint(before[-3:])
+
+
+def _becomes(between: Sequence[str]) -> bool:
+    return any(one in INTO and other in ARTICLES for one, other in pairwise(between)) or "into" in between[-2:]
+
+
+def made(one: Frame) -> bool:
+    """Can a request come to this?"""
+    known = one.thing in tables().about and one.action in tables().about[one.thing].actions
+    return known and any(_settled(one.action, one.thing, code=code) == one for code in (False, True))
+
+
+def _settled(action: str, thing: str, *, code: bool) -> Frame | None:
     """One way of saying for all that mean the same."""
     known = tables()
-    if action == "how":
-        thing = thing if thing and not tool else OF_TOOL.get(tool, thing or ("usage" if tool else ""))
-        if not thing:
-            return None
-        action = known.about[thing].action if thing != "usage" else "explain"
-    if not thing:
-        thing = OF_TOOL.get(tool, "code" if tool else "") if action in ("", *MAKING) else ""
-        thing = thing or known.usual.get(action, "")
-    if not thing or thing not in known.about:
-        return None
-    usual = known.about[thing].action
-    if action in ("", *MAKING):
-        action = usual if usual in USUAL or not action else "write"
-    if action in ("fix", "explain", "analyze", "review", "find") and thing in ("bug", "conflict"):
-        action, thing = "fix", "bug"
-    if action == "fix" and thing in CODE_THINGS:
-        thing = "bug"
-    if action in ("fix", "proofread", "review") and thing in TEXT_THINGS:
-        action = "proofread"
-    if action in ("review", "refactor", "optimize", "document", "explain") and thing in (
-        CODE_THINGS | {"pull_request", "bug"}
-    ):
+    if not thing and code and (not action or action in _CODED):
         thing = "code"
-    if action in ("translate", "proofread", "rewrite", "shorten", "expand") and thing != "resume":
+    if action == "check":
+        mine = not thing or (known.about[thing].domain == "writing" and thing not in _MADE)
+        action = "proofread" if mine else "review"
+    if action == "why":
+        fixed = thing and "fix" in known.about[thing].actions
+        action = "fix" if fixed else "explain"
+    if action == "explain" and thing == "code" and not code:
+        thing = "concept"  # of programming
+    if action == "compare" and (not thing or known.about[thing].domain in _CHOSEN):
+        thing = "option"
+    if code and action == "proofread":
+        action = "fix"
+    if action in ("translate", "proofread"):
         thing = "text"
-    if action == "summarize" and thing in TEXT_THINGS | {
-        "concept",
-        "option",
-        "idea",
-        "question",
-        "task",
-        "list",
-        "name",
-    }:
+    thing = thing or known.usual.get(action, "")
+    if not thing or (thing not in known.about):
+        return None
+    may = known.about[thing].actions
+    if thing in _CODE and action in ("improve", "rewrite", "recommend"):
+        action, thing = ("refactor" if action == "rewrite" else "review"), "code"
+    elif thing == "text" and action == "fix":
+        action = "proofread"
+    elif action == "review" and known.about[thing].domain == "writing" and "review" not in may and thing not in _MADE:
         thing = "text"
-    if action == "reply" and thing in TEXT_THINGS:
+    elif action == "reply" and thing != "customer":
         thing = "email"
+    elif action in ("improve", "rewrite") and "rewrite" in may:
+        action, thing = "rewrite", "text"
+    elif action == "summarize" and (known.about[thing].domain == "writing" or thing in _LOOSE) and thing not in _MADE:
+        thing = "text"
+    elif action == "fix" and thing == "code":
+        thing = "bug"
+    elif action == "document" and thing == "code":
+        action, thing = "write", "docs"
+    elif action not in may:
+        action = "write" if action == "make" and "write" in may and thing != "text" else may[0]
     return Frame(action, thing, known.about[thing].domain)

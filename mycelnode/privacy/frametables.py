@@ -5,59 +5,25 @@ Nothing can be in a key that is not in these tables; they ship with the program,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from mycelnode.privacy.lists import words
-
 FILES: Final = ("actions.txt", "objects.txt", "tools.txt", "tongues.txt")
 LONGEST: Final = 6  # words of one entry
-
-# Making something, or wanting it: what is done is then what is usually done to make the thing.
-MAKING: Final = words("""write implement make create generate build produce give need want get have do prepare draft develop
-    code provide show recommend brainstorm list decide find plan design visualize name cook pack schedule automate looking love
-    like start send""")
-# What may stand for all of these, if it is what is usually done to the thing.
-USUAL: Final = words("""write implement plan visualize design recommend list brainstorm prepare find calculate install
-    practice explain""")
-
-CODE_THINGS: Final = words("function code script class algorithm type api page database config dependency log command")
-TEXT_THINGS: Final = words("""text paragraph email letter post article news report story poem description grammar title message
-    presentation resume speech review_text feedback_text job_ad greeting contract_note""")
-
-# Which tool belongs to a thing if none is named; "" for things where a tool makes no difference.
-IMPLIED: Final[Mapping[str, str]] = {
-    "formula": "excel",
-    "query": "sql",
-    "regex": "",
-    "commit": "",
-    "pull_request": "",
-    "docs": "",
-}
-# What is meant if a tool is named, and no thing.
-OF_TOOL: Final[Mapping[str, str]] = {
-    "excel": "formula",
-    "sheets": "formula",
-    "sql": "query",
-    "bash": "command",
-    "powershell": "command",
-    "git": "command",
-    "docker": "command",
-    "kubernetes": "command",
-    "css": "page",
-    "html": "page",
-}
+TONGUE: Final = "TONGUE"  # in an entry: any language that people speak
+STRONG, WEAK, FAINT = 6, 2, 1  # how much a word counts, one that is marked with "~", and one with "~~"
+MORE: Final = 1  # and each further word of an entry
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """To what something is done: its domain, and what is usually done to it."""
+    """What a turn may be about: its domain, and what may be done to it, the usual first."""
 
     domain: str
-    action: str
+    actions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +34,31 @@ class Tool:
     beside: frozenset[str]
 
 
+Entry = tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """``actions`` and ``things``: words → the word that stands for them; ``usual``: action → the thing if none is named."""
+    """``actions``: words → the action; ``usual``: action → the thing if none is named; ``things``: words → the thing, and how much
+    they count; ``about``: what is known of a thing; ``first``: words that an entry begins with."""
 
-    actions: Mapping[tuple[str, ...], str]
+    actions: Mapping[Entry, str]
     usual: Mapping[str, str]
-    things: Mapping[tuple[str, ...], str]
+    things: Mapping[Entry, tuple[str, int]]
     about: Mapping[str, Thing]
     tools: Mapping[str, Tool]
     tongues: frozenset[str]
-    first: frozenset[str]  # words that an entry begins with
+    first: frozenset[str]
 
     @property
     def families(self) -> frozenset[str]:
-        """All tools, and languages, that a key may name."""
-        return frozenset(tool.family for tool in self.tools.values()) | self.tongues
+        """All tools that a key may name."""
+        return frozenset(tool.family for tool in self.tools.values())
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """All domains, sorted."""
+        return tuple(sorted({thing.domain for thing in self.about.values()}))
 
 
 def _rows(name: str) -> Iterator[list[str]]:
@@ -91,29 +66,29 @@ def _rows(name: str) -> Iterator[list[str]]:
     return (line.split() for line in text.splitlines() if line and not line.startswith("#"))
 
 
-def _entries(words: Iterable[str], stands: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    return ((tuple(word.split("_")), stands) for word in words)
+def _entry(word: str) -> Entry:
+    return tuple(word.split("_"))
 
 
 @cache
 def tables() -> Tables:
     """What ships."""
-    actions: dict[tuple[str, ...], str] = {}
+    actions: dict[Entry, str] = {}
     usual: dict[str, str] = {}
-    for stands, thing, *named in _rows("actions.txt"):
-        usual[stands] = thing
-        for entry, meaning in _entries(named, stands):
-            actions.setdefault(entry, meaning)
-    things: dict[tuple[str, ...], str] = {}
-    about = {
-        "text": Thing("writing", "rewrite"),
-        "usage": Thing("general", "explain"),
-        "topic": Thing("learning", "quiz"),
-    }
-    for domain, stands, action, *named in _rows("objects.txt"):
-        about[stands] = Thing(domain, action)
-        for entry, meaning in _entries(named, stands):
-            things.setdefault(entry, meaning)
+    for action, thing, *named in _rows("actions.txt"):
+        usual[action] = thing
+        for word in named:
+            actions.setdefault(_entry(word), action)
+    things: dict[Entry, tuple[str, int]] = {}
+    about: dict[str, Thing] = {}
+    for domain, thing, may, *named in _rows("objects.txt"):
+        about[thing] = Thing(domain, tuple(may.split(",")))
+        for word in named:
+            entry = _entry(word.lstrip("~"))
+            weight = FAINT if word.startswith("~~") else WEAK if word.startswith("~") else STRONG
+            things.setdefault(entry, (thing, weight + MORE * (len(entry) - 1)))
+    for thing in about:  # a thing is known by its own name as well, unless the tables say something else of that
+        things.setdefault(_entry(thing), (thing, WEAK))
     tools: dict[str, Tool] = {}
     for family, *named in _rows("tools.txt"):
         cut = named.index("~") if "~" in named else len(named)

@@ -7,7 +7,7 @@ in. All that is in a key is out of closed tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -15,32 +15,54 @@ from typing import Final
 
 from mycelnode.encoding import as_list, as_text, blake2b, decode, encode
 from mycelnode.errors import EncodingError
-from mycelnode.privacy import instruction
-from mycelnode.privacy.frames import frame
-from mycelnode.privacy.frametables import FILES, IMPLIED, tables
+from mycelnode.privacy import instruction, phrases
+from mycelnode.privacy.frames import Frame, frame, made
+from mycelnode.privacy.frametables import FILES, tables
 from mycelnode.privacy.instruction import Instruction
-from mycelnode.privacy.lists import FUNCTION, words
+from mycelnode.privacy.languages import english
+from mycelnode.privacy.lists import FUNCTION, TYPES, words
 from mycelnode.privacy.owner import Dictionary
-from mycelnode.privacy.phrases import recovery_phrases
 
 MAX_KEY_BYTES: Final = 1_024
-MAX_NAMES: Final = 5
+MAX_NAMES: Final = 1  # each further one would make more keys of one habit
 MAX_WORD_CHARS: Final = 32
 SENSITIVE: Final = frozenset(("health", "sex", "religion", "politics", "money", "law", "crime"))
+MAX_TURN_CHARS: Final = (
+    200_000  # of request and answer: a longer turn is no day of a habit, and all of it is read for phrases
+)
 LATIN_SHARE: Final = 0.8  # of the letters
-KNOWN_SHARE: Final = 0.4  # of the words that are asked with: English, for all we know
 NOBODY: Final = Dictionary()
 
 _NAMED: Final = frozenset(("coding", "data"))  # domains in which a tool makes a difference
-_SPOKEN: Final = frozenset(("translate", "practice"))  # where a language that people speak does
-_MODULES: Final = ("key", "frames", "frametables", "instruction", "owner", "lists", "phrases")
+# Things that have one tool unless another one is named, of a few; "": a tool makes no difference.
+_IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
+    "formula": ("excel", "sheets"), "query": ("sql",), "git": ("git",), "container": ("docker", "kubernetes"), "page": ("css",),
+    "command": ("bash", "powershell"), "regex": ("",), "commit_message": ("",), "pull_request": ("",), "log": ("",),
+    "config": ("",), "component": ("javascript",), "naming": ("",), "docs": ("",), "number": ("",), "api": ("",), "database": ("",),
+}  # fmt: skip
+_SHELLS: Final = ("bash", "powershell")  # what is written in them is a command, long or short
+_MODULES: Final = (
+    "key",
+    "frames",
+    "frametables",
+    "inflection",
+    "instruction",
+    "languages",
+    "owner",
+    "phrases",
+)
 _LOOKS: Final = (  # code that is not marked with its language
-    ("python", re.compile(r"^[ \t]*(?:def \w+\(|import \w+$|from [\w.]+ import |print\()", re.MULTILINE)),
-    ("sql", re.compile(r"\bselect\b.{1,400}\bfrom\b", re.IGNORECASE | re.DOTALL)),
-    ("cpp", re.compile(r"^[ \t]*#include\b", re.MULTILINE)),
-    ("rust", re.compile(r"\bfn \w+.*\{|\blet mut ")),
+    ("javascript", re.compile(r"\bReferenceError\b|Cannot read propert|\bnode_modules\b|\bconsole\.log\b")),
+    ("python", re.compile(r"^[ \t]*+(?:def \w+\(|import \w+$|from [\w.]+ import |print\()", re.MULTILINE)),
+    (
+        "python",
+        re.compile(r"Traceback \(|\b(?:Type|Value|Key|Index|Attribute|ModuleNotFound|Import|Name|UnboundLocal)Error\b"),
+    ),
+    ("sql", re.compile(r"\bselect\b.{1,400}?\bfrom\b", re.IGNORECASE | re.DOTALL)),
+    ("cpp", re.compile(r"^[ \t]*+#include\b", re.MULTILINE)),
+    ("rust", re.compile(r"\bfn \w++[^\n{]{0,200}\{|\blet mut ")),
     ("java", re.compile(r"\bpublic (?:static |class |void )")),
-    ("javascript", re.compile(r"\b(?:const|let|function) \w+|=>")),
+    ("javascript", re.compile(r"\b(?:const|let|function) \w+ ?[=(]|=>")),
 )
 
 
@@ -67,10 +89,8 @@ class Key:
         parts, domain, names = as_list(decode(data, max_bytes=MAX_KEY_BYTES, max_depth=2), 3)
         action, thing = (as_text(one, MAX_WORD_CHARS) for one in as_list(parts, 2))
         found = tuple(as_text(one, MAX_WORD_CHARS) for one in as_list(names))
-        known = tables()
-        if action not in known.usual or thing not in known.about or known.about[thing].domain != domain:
-            raise EncodingError("not a key of this version")
-        if len(found) > MAX_NAMES or len(set(found)) < len(found) or not known.families.issuperset(found):
+        one = Frame(action, thing, domain)
+        if not made(one) or len(found) > MAX_NAMES or (found or ("",))[0] not in _nameable(one):
             raise EncodingError("not a key of this version")
         return cls((action, thing), domain, found)
 
@@ -79,6 +99,7 @@ class Key:
         """In words for people."""
         action, thing = (part.replace("_", " ") for part in self.frame)
         article = "" if thing.endswith("s") or thing in _NO_ARTICLE else "an " if thing[0] in "aeiou" else "a "
+        action = _WORDED.get(action, action)
         names = f" ({', '.join(self.names)})" if self.names else ""
         return f"{action} {article}{thing}{names}"
 
@@ -88,7 +109,10 @@ class Key:
         return self.domain in SENSITIVE
 
 
-_NO_ARTICLE: Final = words("code data software vocabulary music furniture grammar homework sleep news text")
+_WORDED: Final = {"reply": "reply to", "prepare": "prepare for"}
+_NO_ARTICLE: Final = words(
+    "code data software vocabulary music furniture sleep news text git maths diet sex religion crime cleaning gardening naming"
+)
 
 
 def key_of(request: str, answer: str, owner: Dictionary = NOBODY) -> Key | None:
@@ -97,63 +121,81 @@ def key_of(request: str, answer: str, owner: Dictionary = NOBODY) -> Key | None:
 
 
 def why_none(request: str, answer: str, owner: Dictionary = NOBODY) -> str:
-    """Why a turn has no key, in a word: phrase, script, language or task. Empty if it has one."""
+    """Why a turn has no key, in a word: long, phrase, script, language or task. Empty if it has one."""
     return _read(request, answer, owner)[1]
 
 
 def _read(request: str, answer: str, owner: Dictionary) -> tuple[Key | None, str]:
-    if any(True for text in (request, answer) for _ in recovery_phrases(text)):
+    if len(request) + len(answer) > MAX_TURN_CHARS:
+        return None, "long"
+    if any(True for text in (request, answer) for _ in phrases.recovery_phrases(text)):
         return None, "phrase"
     asked = instruction.read(request, owner)
-    count, latin = instruction.letters(request)
+    count, latin = instruction.letters(asked.text)
     if count and latin < LATIN_SHARE * count:
         return None, "script"
-    if not _english(asked):
+    if not english([word for clause in asked.clauses if not clause.detail for word in clause.words if word]):
         return None, "language"
     tool = _tool(asked, answer)
-    found = frame(asked.clauses, tool)
+    found = frame(asked.clauses, code=asked.code)
     if found is None:
         return None, "task"
-    names = _names(found.action, found.thing, found.domain, tool, asked)
-    return Key((found.action, found.thing), found.domain, names), ""
-
-
-def _english(asked: Instruction) -> bool:
-    asking = [word for clause in asked.clauses for word in clause if word]
-    known = sum(word in FUNCTION or word in _CUT or word in tables().first for word in asking)
-    return bool(asking) and known >= KNOWN_SHARE * len(asking)
-
-
-_CUT: Final = words("s t m re ve ll d don doesn isn won didn")  # what is left of I'm, it's, don't
+    if tool in _SHELLS and (found.action, found.thing) == ("write", "code"):
+        found = Frame("find", "command", found.domain)
+    return Key((found.action, found.thing), found.domain, _names(found, tool, asked)), ""
 
 
 def _tool(asked: Instruction, answer: str) -> str:
     """The family of tools that is named first, or that the code is in, or that of the answer; "" if there is none."""
-    known = tables()
-    said = {word for clause in asked.clauses for word in clause}
-    pairs = zip(asked.chunks, asked.chunks[1:], strict=False)
-    for name in (*asked.chunks, *(f"{one} {two}" for one, two in pairs)):
-        tool = known.tools.get(name)
-        if tool is not None and (not tool.beside or tool.beside & said or asked.code):
-            return tool.family
+    known = tables().tools
+    for before, name, after in zip(["", *asked.chunks], asked.chunks, [*asked.chunks[1:], ""], strict=False):
+        for said in (f"{name} {after}", name):
+            tool = known.get(said)
+            if tool is not None and (not tool.beside or before in _BEFORE_TOOLS or after in tool.beside):
+                return tool.family
     for name in asked.fences:
-        if name in known.tools:
-            return known.tools[name].family
+        if name in known:
+            return known[name].family
     for family, looks in _LOOKS:
-        if looks.search(asked.code):
+        if looks.search(asked.text):
             return family
-    named = (known.tools[name].family for name in instruction.fences(answer) if name in known.tools)
-    return next(named, "")
+    return next((known[name].family for name in instruction.fences(answer) if name in known), "")
 
 
-def _names(action: str, thing: str, domain: str, tool: str, asked: Instruction) -> tuple[str, ...]:
-    known = tables()
-    if action in _SPOKEN or thing == "vocabulary":
-        spoken = [word for clause in asked.clauses for word in clause if word in known.tongues and word != "english"]
-        return tuple(spoken[-1:]) or (("english",) if action == "translate" else ())
-    if thing in IMPLIED:
-        return (IMPLIED[thing],) if IMPLIED[thing] else ()
-    return (tool,) if tool and (domain in _NAMED or thing == "usage") else ()
+_BEFORE_TOOLS: Final = words("in with using")
+
+
+def _names(found: Frame, tool: str, asked: Instruction) -> tuple[str, ...]:
+    """At most one: the tool where it makes a difference, or the language that people speak that it is about."""
+    if found.action == "translate":
+        return (_target(asked),)
+    if found.thing == "vocabulary":
+        spoken = [word for clause in asked.clauses for word in clause.words if word in tables().tongues]
+        return tuple(spoken[:1])
+    may = _nameable(found)
+    name = tool if tool in may else _IMPLIED.get(found.thing, ("",))[0]
+    return (name,) if name else ()
+
+
+def _nameable(found: Frame) -> Collection[str]:
+    """What a key of this frame may name; "" if it may name nothing."""
+    if found.action == "translate":
+        return tables().tongues
+    if found.thing == "vocabulary":
+        return tables().tongues | {""}
+    if found.thing in _IMPLIED:
+        return _IMPLIED[found.thing]
+    return tables().families | {""} if found.domain in _NAMED else ("",)
+
+
+def _target(asked: Instruction) -> str:
+    """Into what is translated: the language after "to" or "into", or before "translation"; English if none is named so."""
+    for clause in asked.clauses:
+        row = [*clause.words, "", ""]
+        for before, word, after in zip(["", *row], row, row[1:], strict=False):
+            if word in tables().tongues and (before in ("to", "into", "in") or after in ("translation", "version")):
+                return word
+    return "english"
 
 
 @cache
@@ -163,5 +205,6 @@ def version() -> bytes:
     parts: Sequence[bytes] = [
         *((root / f"{name}.py").read_bytes() for name in _MODULES),
         *((root / "data" / name).read_bytes() for name in FILES),
+        *(" ".join(sorted(listed)).encode() for listed in (FUNCTION, TYPES, phrases.listed())),
     ]
     return blake2b(encode([blake2b(part) for part in parts]))

@@ -32,6 +32,11 @@ def _list() -> tuple[dict[str, int], frozenset[str]]:
     return numbers | {word: number for number, word in enumerate(words)}, frozenset(words)
 
 
+def listed() -> frozenset[str]:
+    """The words of the list."""
+    return _list()[1]
+
+
 def recovery_phrases(text: str) -> Iterator[Found]:
     """Each stretch that is, or has in it, a recovery phrase."""
     numbers, whole = _list()
@@ -40,8 +45,9 @@ def recovery_phrases(text: str) -> Iterator[Found]:
         word = match[0].lower()
         number = numbers.get(word)
         if number is None:
-            yield from _phrase(row)
-            row = []
+            if row:
+                yield from _phrase(row)
+                row = []
         else:
             row.append((*match.span(), number, word in whole))
     yield from _phrase(row)

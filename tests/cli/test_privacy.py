@@ -33,6 +33,7 @@ def test_a_text_for_scripts() -> None:
                 {"type": "EMAIL", "start": 24, "end": 41, "reason": "has an @", "text": "[EMAIL]"},
             ],
             "dropped": None,
+            "key": None,
         }
     ]
 
@@ -47,6 +48,16 @@ def test_a_text_for_people(tmp_path: Path) -> None:
     assert "Please ask [NAME], [EMAIL]." in said
     assert "not in the public vocabulary" in said
     assert not (tmp_path / "none").exists()
+
+
+def test_the_key_of_a_request_is_named(tmp_path: Path) -> None:
+    asked = "Please write unit tests for Rohan's python module."
+    assert lines(preview(asked, "--json"))[0]["key"] == "write a test (python)"
+    assert "As a request: write a test (python)." in preview(asked).stdout.decode()
+    assert "As a request: of no habit, as it is not in English for sure." in preview("Bitte hilf mir.").stdout.decode()
+    own = tmp_path / "own.txt"
+    own.write_text("python")
+    assert lines(preview(asked, "--json", "--dictionary", str(own)))[0]["key"] == "write a test"
 
 
 def test_json_lines_are_answered_by_one_line_each() -> None:
@@ -125,5 +136,5 @@ def test_a_recovery_phrase_is_told() -> None:
 
 
 def test_empty_input() -> None:
-    assert lines(preview("", "--json")) == [{"id": None, "output": "", "slots": [], "dropped": None}]
+    assert lines(preview("", "--json")) == [{"id": None, "output": "", "slots": [], "dropped": None, "key": None}]
     assert "Nothing was taken out." in preview("").stdout.decode()

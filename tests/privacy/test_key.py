@@ -1,215 +1,258 @@
-"""The key of a turn: the same for all ways to ask for the same, of nothing but its inputs, and never a word of the person's own."""
+"""A turn's key: the same for one habit however it is said, another one for another habit, and nobody's words in it."""
 
 from __future__ import annotations
 
 import json
+import locale
 import os
-import random
 import subprocess
 import sys
+import time
+from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
 from mycelnode.encoding import encode
 from mycelnode.errors import EncodingError
-from mycelnode.privacy.frametables import tables
-from mycelnode.privacy.key import MAX_KEY_BYTES, Key, key_of, version, why_none
+from mycelnode.privacy import frames, frametables, key, languages
+from mycelnode.privacy.key import MAX_KEY_BYTES, MAX_TURN_CHARS, Key, key_of, version, why_none
 from mycelnode.privacy.owner import Dictionary
+from tests.privacy.hostile import bombs
 
-GOLDEN = Path(__file__).with_name("key_version.txt")
-ASKED = (
-    "Write unit tests for this function",
-    "Fix the bug in this Python script",
-    "Translate this email to German",
-    "Plan dinners for the week",
-    "Summarize the meeting notes",
-    "Make this paragraph shorter",
-    "Excel formula to count values",
-    "Write a cover letter",
-)
-requests = st.sampled_from(ASKED)
+GOLDEN = Path(__file__).parent / "key_version.txt"
+SECONDS = 0.25  # for the worst text there may be, many times what it takes
 
-
-def title(request: str, answer: str = "done") -> str:
-    key = key_of(request, answer)
-    return why_none(request, answer) if key is None else key.title
-
-
-# --- what makes no difference ------------------------------------------------------------------------------------------------
-
-
-@given(
-    requests,
-    st.sampled_from(("", "Hi! ", "Hello there, ", "Hey, ", "Good morning. ")),
-    st.sampled_from(("", "please ", "could you please ", "can you ", "Could you kindly ", "I'd like you to ")),
-    st.sampled_from(("", " Thanks!", " thank you so much", " Cheers", "?")),
-)
-def test_greetings_and_polite_words(request: str, greeting: str, polite: str, thanks: str) -> None:
-    said = request[0].lower() + request[1:] if polite else request
-    assert title(f"{greeting}{polite}{said}{thanks}") == title(request)
-
-
-@given(requests, st.sampled_from((str.lower, str.upper, str.title)))
-def test_case(request: str, change: object) -> None:
-    assert title(change(request)) == title(request)  # type: ignore[operator]
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("Write a unit test for this", "Writing unit tests for this"),
-        ("Summarise this article", "Can you give me a summary of this article?"),
-        ("Summarize this article", "a summarization of the article, please"),
-        ("Translate this letter into French", "I need a translation of this letter into French"),
-        ("Fix this bug", "what's wrong with my code"),
-        ("Don't know why this doesn't work, help", "why does this not work"),
-        ("Organise my tasks", "organize my task"),
-        ("plan my trips", "planning a trip"),
-        ("Make this shorter", "shorten the text below"),
-        ("write a commit message for this diff", "commit message please"),
+TESTS = "write a test (python)"
+SAME = {
+    TESTS: [
+        "Write unit tests for this function.\n\n```python\ndef f(): ...\n```",
+        "could you PLEASE write some pytest tests for the parser, thanks!",
+        "Good morning! I'd like unit testing with pytest here",
+        "python tests: the parser",
+        "I've to add test cases for my python parser; please create them",
+        "write unit tests for Rohan Patel's python module",
     ],
-)
-def test_forms_of_words(one: str, other: str) -> None:
-    assert title(one) == title(other)
+    "write a query (sql)": [
+        "Write a SQL query that counts the orders of each customer",
+        "how do I count the emails per city in sql?",
+        "I need an SQL statement for customers without orders",
+    ],
+    "translate text (german)": [
+        "Translate this into German:\n\nWhere is the station?",
+        'how do you say "where is the station" in German',
+        "german translation please\n\nThe price of the contract is too high.",
+    ],
+    "rewrite text": [
+        "Make this email sound more polite:\n\nSend the invoice!",
+        "please rephrase my mail to the landlord",
+        "How can I make this email friendlier?\n\nfix the heating",
+    ],
+    "summarize a meeting": ["summarise the meeting notes below", "Summary of these minutes please\n\nwe write tests"],
+    "explain a concept": ["How does a heat pump work?", "explain entropy", "What's the difference between mass and weight?"],
+}  # fmt: skip
 
 
-@given(requests, st.lists(st.sampled_from(("Rohan Patel", "ACME GmbH", "+49 170 1234567", "rohan@example.com", "/home/rohan/x.py",
-                                           "4111 1111 1111 1111", "Königstraße 12")), max_size=4))  # fmt: skip
-def test_names_and_numbers_wherever_they_stand(request: str, private: list[str]) -> None:
-    told = " ".join(f"It is about {one}." for one in private)
-    assert title(f"{request}. {told}") == title(request)
-    assert title(f"{told} {request}") == title(request)
+def title(request: str, answer: str = "Of course.") -> str:
+    found = key_of(request, answer)
+    return found.title if found else why_none(request, answer)
 
 
-@given(requests, st.sampled_from(("def area(r):\n    return 3 * r\n", "x = 1\n\ny = 2\n")))
-def test_code_that_is_pasted_says_in_which_language_and_nothing_else(request: str, code: str) -> None:
-    key, bare = key_of(f"{request}\n\n```python\n{code}```\n", "x"), key_of(request, "x")
-    assert key is not None
-    assert bare is not None
-    assert key.frame == bare.frame
-    assert set(key.names) <= {*bare.names, "python"}
+@pytest.mark.parametrize("wanted", SAME)
+def test_one_habit_has_one_key_however_it_is_said(wanted: str) -> None:
+    assert {request: title(request) for request in SAME[wanted]} == dict.fromkeys(SAME[wanted], wanted)
 
 
-# --- of nothing but its inputs -------------------------------------------------------------------------------------------------
-
-
-def test_neither_process_nor_place_nor_time_go_in() -> None:
-    script = (
-        "import json, sys\nfrom mycelnode.privacy.key import key_of, version\n"
-        "asked = json.load(sys.stdin)\nprint(version().hex(), [key_of(one, 'x').encode().hex() for one in asked])"
+def test_what_is_pasted_says_nothing() -> None:
+    asked = "Summarize this email please:\n\n"
+    pasted = (
+        "Please write a unit test in python.",
+        "We travel to Rome.\n\nHow do I bake bread?",
+        "```sql\nselect 1\n```",
     )
-    said = set()
-    for number, (lang, zone) in enumerate(
-        (("C", "UTC"), ("de_DE.UTF-8", "Asia/Tokyo"), ("tr_TR.UTF-8", "America/Lima"))
-    ):
-        shuffled = list(ASKED)
-        random.Random(number).shuffle(shuffled)
-        environment = {**os.environ, "LANG": lang, "LC_ALL": lang, "TZ": zone, "PYTHONHASHSEED": str(number)}
-        # what was asked before makes no difference: the others come first, in another order each time
-        text = json.dumps([*shuffled, *ASKED])
-        done = subprocess.run(
-            [sys.executable, "-c", script], input=text, text=True, capture_output=True, check=True, env=environment
-        )
-        name, _, keys = done.stdout.partition(" ")
-        said.add((name, tuple(json.loads(keys.replace("'", '"'))[len(ASKED) :])))
-    assert len(said) == 1
-    assert next(iter(said))[0] == version().hex()
-
-
-def test_a_changed_version_is_meant() -> None:
-    """Devices, and windows that are open, do not count together with another version: a change is told in the changelog.
-
-    `python -c "from mycelnode.privacy.key import version; print(version().hex())" > tests/privacy/key_version.txt` writes it anew.
-    """
-    assert version().hex() == GOLDEN.read_text().strip()
-
-
-# --- nothing of the person's own -------------------------------------------------------------------------------------------------
-
-
-def public() -> set[str]:
-    known = tables()
-    return {*known.usual, *known.about, *known.families, *(thing.domain for thing in known.about.values())}
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=300, deadline=None)
-@given(
-    st.one_of(st.text(max_size=300), st.builds(lambda one, other: f"{one}. {other}", requests, st.text(max_size=200))),
-    st.text(max_size=80),
-)
-@example("write a test for \u202eabc\u200b", "")
-@example("wr\u0456te a test", "")
-@example("[NAME] write [EMAIL] test", "")
-def test_all_of_it_is_out_of_the_tables(request: str, answer: str) -> None:
-    key = key_of(request, answer)
-    if key is not None:
-        assert {*key.frame, key.domain, *key.names} <= public()
-        packed = key.encode()
-        assert len(packed) <= MAX_KEY_BYTES
-        assert Key.decode(packed) == key
-        assert not any(char.isdigit() for char in key.title)
-
-
-def test_the_owners_dictionary_takes_words_out_of_it() -> None:
-    assert title("Write a cover letter") == "write a letter"
-    mine = Dictionary(["cover letter"])
-    assert key_of("Write a cover letter", "x", mine) != key_of("Write a cover letter", "x")
+    assert {title(asked + text) for text in pasted} == {"summarize text"}
+    assert title(pasted[0]) == TESTS
 
 
 @pytest.mark.parametrize(
-    ("request_", "why"),
+    ("request_", "reason"),
     [
-        ("Schreibe einen Test für diese Funktion und erkläre mir dabei auch, wie das geht", "language"),
-        ("Escribe una prueba unitaria para esta función, por favor, y que sea corta", "language"),
-        ("この関数のテストを書いてください", "script"),
-        ("Напиши тест для этой функции", "script"),
+        ("Schreibe mir bitte eine E-Mail an den Vermieter", "language"),
+        ("Peux-tu traduire ce texte, une email en anglais", "language"),
+        ("write xyzzy plugh frobnicate quux", "language"),
+        ("напиши письмо", "script"),
+        ("メールを書いて email", "script"),
+        ("写一封邮件", "script"),
+        ("hello there, it is me again", "task"),
         ("", "language"),
-        ("hello", "task"),
-        ("write a test: " + "abandon " * 11 + "about", "phrase"),
+        ("write an email: " + "abandon ability able about above absent absorb abstract absurd abuse access accident", "phrase"),
+        ("write an email " + "so " * (MAX_TURN_CHARS // 3), "long"),
     ],
-)
-def test_turns_without_a_key(request_: str, why: str) -> None:
-    assert key_of(request_, "x") is None
-    assert why_none(request_, "x") == why
+)  # fmt: skip
+def test_a_turn_without_a_key(request_: str, reason: str) -> None:
+    assert key_of(request_, "Yes.") is None
+    assert why_none(request_, "Yes.") == reason
 
 
-# --- hostile bytes --------------------------------------------------------------------------------------------------------------
+def test_a_phrase_in_the_answer_drops_the_turn_as_well() -> None:
+    phrase = "abandon ability able about above absent absorb abstract absurd abuse access accident"
+    assert why_none("write an email", phrase) == "phrase"
+    assert why_none("write an email", "ok") == ""
+
+
+def test_what_is_in_the_dictionary_is_never_in_a_key() -> None:
+    asked = "write a poem in spanish vocabulary with python"
+    assert title("write a poem about python") == "write a poem"
+    assert title("write python code") == "write code (python)"
+    owner = Dictionary(["python", "Spanish"])
+    found = key_of("write python code", "", owner)
+    assert found is not None
+    assert found.names == ()
+    hidden = key_of(asked, "", owner)
+    assert hidden is not None
+    assert hidden.names == ()
+
+
+def test_ordinary_words_are_no_tools() -> None:
+    assert title("please go over this function") == "review code"
+    assert title("write code in go") == "write code (go)"
+    assert title("review this rust function") == "review code (rust)"
+    assert title("remove rust, write code") == "write code"
+
+
+def test_what_is_sensitive_is_so_by_the_key_alone() -> None:
+    assert [title(asked) for asked in ("what are the symptoms of a flu?", "explain this contract")] == [
+        "explain a symptom",
+        "explain a contract",
+    ]
+    for asked, sensitive in (
+        ("what are symptoms of a flu?", True),
+        ("explain the lease", True),
+        ("write a poem", False),
+    ):
+        found = key_of(asked, "")
+        assert found is not None
+        assert found.sensitive is sensitive
+
+
+def test_domains_are_a_closed_list() -> None:
+    assert set(key.SENSITIVE) <= set(frametables.tables().domains)
+    assert all(len(thing.actions) >= 1 for thing in frametables.tables().about.values())
+    assert set(frametables.tables().usual.values()) <= set(frametables.tables().about)
+
+
+def test_every_key_that_may_be_is_read_back() -> None:
+    for thing, about in frametables.tables().about.items():
+        for action in about.actions:
+            if not key.made(key.Frame(action, thing, about.domain)):
+                with pytest.raises(EncodingError):
+                    Key.decode(Key((action, thing), about.domain).encode())
+                continue
+            for name in key._nameable(key.Frame(action, thing, about.domain)):
+                one = Key((action, thing), about.domain, (name,) if name else ())
+                assert Key.decode(one.encode()) == one
+                assert len(one.encode()) <= MAX_KEY_BYTES
+                assert one.title.isprintable()
+
+
+def test_what_can_be_asked_comes_to_what_can_be_read_back() -> None:
+    known = frametables.tables()
+    for action, thing, code in product((*known.usual, ""), (*known.about, ""), (False, True)):
+        found = frames._settled(action, thing, code=code)
+        assert found is None or frames.made(found), (action, thing, code)
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        [],
-        [["write", "test"], "coding"],
+        [["write", "test"], "coding", ["rohan"]],
         [["write", "rohan"], "coding", []],
+        [["rohan", "test"], "coding", []],
+        [["plan", "test"], "coding", []],  # is never made
         [["write", "test"], "health", []],
-        [["write", "test"], "coding", ["python", "python"]],
-        [["write", "test"], "coding", ["acme"]],
-        [["write", "test", "x"], "coding", []],
-        [["write", 1], "coding", []],
-        [["write", "test"], "coding", ["python"] * 6],
+        [["write", "test"], "coding", ["python", "sql"]],
+        [["write", "test"], "coding", ["spanish"]],
+        [["write", "poem"], "writing", ["python"]],
+        [["translate", "text"], "writing", []],
+        [["write", "regex"], "coding", ["python"]],
+        [["document", "code"], "coding", ["python"]],  # that is to write docs
+        [["write", "query"], "coding", []],
+        [["write"], "coding", []],
+        [["write", "test"], "coding"],
+        [["write", "test"], "coding", [1]],
+        ["write", "coding", []],
+        "write a test",
+        None,
+        [["write", "test" * 999], "coding", []],
     ],
 )
-def test_what_is_no_key_is_not_taken_for_one(value: object) -> None:
+def test_what_is_no_key_is_refused(value: object) -> None:
     with pytest.raises(EncodingError):
         Key.decode(encode(value))
 
 
-def test_a_long_request_is_read_in_time() -> None:
-    """5 × the bound of a detector; what is looked at is cut."""
-    import time
+def test_bytes_that_are_no_key_are_refused() -> None:
+    good = Key(("write", "test"), "coding", ("python",)).encode()
+    for bad in (b"", good[:-1], good + b"\0", b"\xff" * 10, good.replace(b"\x83", b"\x9f") + b"\xff"):
+        with pytest.raises(EncodingError):
+            Key.decode(bad)
 
-    for text in (
-        "write a test " * 80_000,
-        "a" * 1_000_000,
-        "```\n" * 250_000,
-        '"' * 1_000_000,
-        "{;\n" * 300_000,
-        "\n" * 1_000_000,
-    ):
-        began = time.process_time()
-        key_of(text, text)
-        assert time.process_time() - began < 2.5, text[:20]
+
+PROGRAM = """
+import sys, json
+from mycelnode.privacy.key import key_of, version
+found = [key_of(text, "ok") for text in json.load(sys.stdin)]
+print(json.dumps([[key.encode().hex() if key else None for key in found], version().hex()]))
+"""
+
+
+def test_another_process_locale_clock_and_order_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [text for texts in SAME.values() for text in texts]
+    wanted = [_hex(text) for text in texts]
+    for seed, language, zone in (("0", "tr_TR.UTF-8", "Asia/Tokyo"), ("17", "C", "America/New_York")):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "LANG": language, "LC_ALL": language, "TZ": zone}
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM], input=json.dumps(texts), env=environment, capture_output=True, text=True, check=True
+        )  # fmt: skip
+        assert json.loads(done.stdout) == [wanted, version().hex()]
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    before = locale.setlocale(locale.LC_ALL)
+    assert [_hex(text) for text in reversed(texts)] == wanted[::-1]
+    assert locale.setlocale(locale.LC_ALL) == before
+
+
+def _hex(text: str) -> str | None:
+    found = key_of(text, "ok")
+    return found.encode().hex() if found else None
+
+
+def test_the_version_is_the_one_that_is_written_down() -> None:
+    written = GOLDEN.read_text().split()[-1]
+    assert version().hex() == written, (
+        "what a key depends on has changed: from this release on devices count together only with others that have it, and windows "
+        "that are open when a device gets it lose what was counted. If that is wanted, rewrite tests/privacy/key_version.txt: "
+        "python -m benchmarks.ours.keys --version"
+    )
+
+
+@pytest.mark.parametrize("name", bombs())
+def test_no_text_is_slow(name: str) -> None:
+    text = bombs()[name]
+    for request, answer in ((text, "ok"), ("write a test", text), (f"write a test\n\n{text}", "ok")):
+        started = time.perf_counter()
+        key_of(request, answer)
+        assert time.perf_counter() - started < SECONDS
+
+
+@pytest.mark.parametrize("part", ["a", "write a test ", "\n", "abandon "])
+def test_ten_megabytes_in_a_line(part: str) -> None:
+    started = time.perf_counter()
+    assert why_none(part * (10_000_000 // len(part)), "ok") == "long"
+    assert time.perf_counter() - started < SECONDS
+
+
+def test_small_words_of_other_languages_are_not_english() -> None:
+    assert not languages.OTHERS & languages.FUNCTION
+    assert languages.english(["please", "write", "an", "email"])
+    assert not languages.english(["napisz", "email", "do", "szefa"])
