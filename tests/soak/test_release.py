@@ -62,8 +62,11 @@ def test_a_likely_delta(product: Product) -> None:
     assert bool(found) == (product is wrong.sparing), said(found)
 
 
-@pytest.mark.parametrize("epsilon", [Fraction(1, 2), Fraction(1), Fraction(2)], ids=str)
-@pytest.mark.parametrize("product", [decide, wrong.not_below], ids=["ours", "not_below"])
+@pytest.mark.parametrize(
+    ("product", "epsilon"),
+    [(decide, Fraction(1, 2)), *((one, Fraction(many)) for one in (decide, wrong.not_below) for many in (1, 2))],
+    ids=lambda one: getattr(one, "__name__", str(one)),
+)
 def test_a_single_day_is_released_as_often_as_delta_says_at_most(product: Product, epsilon: Fraction) -> None:
     choice = Choice(epsilon, Decimal("1e-2"))
     released = RUNS - play(product, choice, [1], RUNS)[1][None]
