@@ -12,7 +12,7 @@ from tests import needs
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_no_decision_keeps_more_than_the_best_there_is(name: str) -> None:
-    """Its truncated geometric mechanism is the optimum for an ε and a δ (Desfontaines et al., 2020): 16 days where ours wants 17."""
+    """Its truncated geometric mechanism is the optimum for an ε and a δ (Desfontaines et al., 2020): 16 days where we want 17."""
     needs.need_pydp()
     from pydp.algorithms import partition_selection as theirs
 
