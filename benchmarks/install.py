@@ -1,7 +1,7 @@
 """Where the peers live: a Python environment and npm packages of their own, both beside this file and outside of Git.
 
 ``python -m benchmarks.install`` puts them there, pinned by requirements.txt and package-lock.json. Without npm, hypercore
-is left out.
+is left out. ``python -m benchmarks.install privacy`` also puts there what privacy.txt pins, which is large.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE / ".venv"
 STAMP = ENVIRONMENT / "requirements.txt"  # as installed
 NODE_MODULES = HERE / "node_modules"
+PRIVACY = "privacy"
 HYPERCORE = NODE_MODULES / "hypercore"
 
 
@@ -23,11 +25,13 @@ class Missing(Exception):
     """A peer is not there; the text says why, and what would change it."""
 
 
-def python() -> str:
-    """The interpreter that has the peers."""
+def python(part: str | None = None) -> str:
+    """The interpreter that has the peers, and also those of a ``part``. Raises `Missing`."""
     found = ENVIRONMENT / "bin" / "python"
     if not found.exists():
         raise Missing("the Python peers are not installed; `make bench` does it")
+    if part and not (ENVIRONMENT / f"{part}.txt").exists():
+        raise Missing(f"its peers are large and not installed; `python -m benchmarks.install {part}` does it")
     return str(found)
 
 
@@ -41,15 +45,21 @@ def node() -> str:
     return found
 
 
-def main() -> None:
-    """Install what is missing or was changed."""
+def main(parts: Sequence[str] = ()) -> None:
+    """Install what is missing or was changed, and those ``parts`` that are asked for."""
+    pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     wanted = (HERE / "requirements.txt").read_text()
     if not STAMP.exists() or STAMP.read_text() != wanted:
         print("benchmarks: installing the Python peers", file=sys.stderr)
         venv.create(ENVIRONMENT, clear=True, with_pip=True)
-        pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "-r", str(HERE / "requirements.txt")], check=True)
         STAMP.write_text(wanted)
+    for part in parts:
+        stamp, wanted = ENVIRONMENT / f"{part}.txt", (HERE / f"{part}.txt").read_text()
+        if not stamp.exists() or stamp.read_text() != wanted:
+            print(f"benchmarks: installing the peers in {part}", file=sys.stderr)
+            subprocess.run([*pip, "-r", str(HERE / f"{part}.txt")], check=True)
+            stamp.write_text(wanted)
     npm = shutil.which("npm")
     if npm is None:
         print("benchmarks: there is no npm: hypercore is left out", file=sys.stderr)
@@ -61,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -20,6 +20,7 @@ REGISTERED = 10_000  # patterns in a registry that is copied
 FILE_BYTES = 10 << 20  # of a file that is fetched with its pattern
 LARGE_BYTES = (1 << 30) + 1  # of a file of which only the CID is made
 PUT_BYTES = 256 << 20  # into a store of blocks
+DECIDED = 10_000  # habits of a window
 OPENED = 100_000  # blocks that a store has when it is opened
 
 Runs = dict[str, dict[str, list[float]]]  # job → metric → one number a round
@@ -38,7 +39,9 @@ class Job:
         """How it is started. Raises `install.Missing`."""
         if self.needs == "node":
             return [install.node(), *self.arguments]
-        return [install.python() if self.needs == "python" else sys.executable, "-m", *self.arguments]
+        if self.needs is None:
+            return [sys.executable, "-m", *self.arguments]
+        return [install.python(None if self.needs == "python" else self.needs), "-m", *self.arguments]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def jobs(scale: Scale) -> list[Job]:
         Job("dial", ["benchmarks.ours.dial", str(scale.times)]),
         Job("catalogue", ["benchmarks.ours.catalogue", str(10 * scale.n)]),
         Job("chain", ["benchmarks.ours.chain", str(5 * scale.times)], rounds=3),
+        Job("release", ["benchmarks.ours.release", str(DECIDED)]),
+        Job("release.opendp", ["benchmarks.peers.opendp", str(DECIDED)], needs=install.PRIVACY),
         Job("idle", ["benchmarks.ours.idle", str(scale.idle_seconds), str(scale.times)], rounds=1),
     ]
     return found

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from benchmarks.data import DIGEST_BYTES, Sizes
-from benchmarks.jobs import LIBRARIES, REGISTERED, Runs
+from benchmarks.jobs import DECIDED, LIBRARIES, REGISTERED, Runs
 
 FLOOR: Final = "floor"
 
@@ -176,6 +176,22 @@ def _registry() -> list[Spec]:
     ]
 
 
+def _release() -> list[Spec]:
+    """Noise and release decisions, beside OpenDP (Rust): a call for each draw, and one for all decisions."""
+    peer, its = "OpenDP", "release.opendp"
+    return [
+        Spec("privacy, a draw of noise", "µs", ("release", "draw_us"), peer, (its, "draw_us")),
+        Spec(
+            f"privacy, deciding on {DECIDED:,} habits",
+            "/s",
+            ("release", "decisions_per_s"),
+            peer,
+            (its, "decisions_per_s"),
+            more=True,
+        ),
+    ]
+
+
 def _patterns() -> list[Spec]:
     """Patterns between neighbours, beside Kubo; and the blocks of which they are made."""
     ping, store = "a ping", "plain files"
@@ -321,6 +337,8 @@ SPECS: Final[Sequence[Spec]] = (
     Spec("a habit's turns in one key", "%", ("keys", "together"), scale=100, more=True, aim=70.0, aim_of="ours"),
     Spec("pairs of habits kept apart", "%", ("keys", "apart"), scale=100, more=True, aim=90.0, aim_of="ours"),
     Spec("key of a turn", "ms", ("keys", "usual_s"), scale=1000, aim=5.0, aim_of="ours"),
+    # releases
+    *_release(),
     # moments
     Spec("dial to first byte", "ms", ("dial", "dial_ms"), "py-libp2p", ("dial", "stock_ms"), aim=20.0, aim_of="ours"),
     Spec("change to visible on a peer", "ms", ("together.mycelnode", "visible_ms"), aim=20.0, aim_of="ours"),

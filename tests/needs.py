@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,6 +36,12 @@ def need_namespaces() -> None:
         need_program(name)
     if reason := why_unavailable():
         missing(reason)
+
+
+def need_pydp() -> None:
+    """PyDP, which computes what we do by other means."""
+    if find_spec("pydp") is None:
+        missing("needs PyDP (pip install --no-deps -r tests/oracles.txt)")
 
 
 def need_minilm(patch: pytest.MonkeyPatch) -> Path:

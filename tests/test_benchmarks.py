@@ -26,6 +26,7 @@ from benchmarks.ours import (
     log,
     publish,
     registry,
+    release,
     remote,
     replicate,
     search,
@@ -73,6 +74,7 @@ async def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]
     await once("cids", cids.measure, 1, (1 << 20) + 1)
     await once("blocks", blocks.measure, 2 << 20, 100)
     await once("keys", keys.measure)
+    await once("release", release.measure, 100)
     await once("idle", idle.measure, 0, 1)
     # as programs: libp2p's own host leaves sockets open, and py-near wants asyncio
     for name in ("dial", "chain"):

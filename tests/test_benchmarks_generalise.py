@@ -34,4 +34,7 @@ def test_ordinary_words_that_went_are_counted() -> None:
 
 def test_what_is_left_is_what_no_slot_covers() -> None:
     text = "ask Rohan Patel now"
-    assert measured.left(text, 0, len(text), generalise(text)) == ["ask", "now"]
+    assert measured.left(text, 0, len(text), [(slot.start, slot.end) for slot in generalise(text).slots]) == [
+        "ask",
+        "now",
+    ]

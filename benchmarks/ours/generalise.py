@@ -11,13 +11,13 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from benchmarks import install
-from mycelnode.privacy.generalise import Generalised, generalise
+from mycelnode.privacy.generalise import generalise
 from mycelnode.privacy.lists import GENERIC
 
 COUNT, SEED = 140, 1  # sentences of each type
@@ -32,12 +32,13 @@ def invented(count: int, seed: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def left(text: str, start: int, end: int, result: Generalised) -> list[str]:
-    """The words between two places that no slot covers."""
+def left(text: str, start: int, end: int, spans: Iterable[tuple[int, int]]) -> list[str]:
+    """The words between two places that no span covers."""
+    spans = list(spans)
     return [
         match[0].lower()
         for match in _WORD.finditer(text, start, end)
-        if not any(slot.start <= match.start() and match.end() <= slot.end for slot in result.slots)
+        if not any(first <= match.start() and match.end() <= last for first, last in spans)
     ]
 
 
@@ -63,12 +64,13 @@ def measure(
         started = perf_counter()
         result = generalise(text)
         seconds += perf_counter() - started
-        caught[sentence["type"]].append(set(left(text, start, end, result)) <= GENERIC)
+        spans = [(slot.start, slot.end) for slot in result.slots]
+        caught[sentence["type"]].append(set(left(text, start, end, spans)) <= GENERIC)
         if not caught[sentence["type"]][-1]:
             missed[sentence["type"]].append(f"{text}  →  {result.output}")
         for one, other in _carrier(text, start, end):
             words += len(_WORD.findall(text[one:other]))
-            lost += len(_WORD.findall(text[one:other])) - len(left(text, one, other, result))
+            lost += len(_WORD.findall(text[one:other])) - len(left(text, one, other, spans))
     recall = {kind: sum(found) / len(found) for kind, found in caught.items()}
     return recall, lost / words, 1000 * seconds / len(sentences), missed
 

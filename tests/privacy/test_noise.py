@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 import secrets
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
 
 from mycelnode.privacy.noise import discrete_laplace
+from tests.privacy.randomness import outcomes
 
 DRAWS = 40_000
-RUNS = 20_000
+PLAYS = 20_000
 SIGMAS = 6.5  # an honest sampler is beyond that once in a billion runs
 SEEN = 8  # up to which size each number is looked at by itself
 EPSILONS = [Fraction(1, 2), Fraction(1), Fraction(2), Fraction(3, 7)]
@@ -58,40 +58,13 @@ def test_the_check_sees_one_that_is_wrong(wrong: Callable[[], int]) -> None:
     assert off(wrong, Fraction(1)) != ""
 
 
-class More(Exception):
-    """A draw asks for a number that is not written down yet."""
-
-
-def drawn(epsilon: Fraction, runs: int) -> tuple[dict[int, Fraction], Fraction]:
-    """What it makes of all randomness there is, the likeliest first: at least how likely each number is, and what is left."""
-    at_least: defaultdict[int, Fraction] = defaultdict(Fraction)
-    waiting: list[tuple[Fraction, tuple[int, ...]]] = [(Fraction(-1), ())]
-    for _ in range(runs):
-        share, script = heapq.heappop(waiting)
-        ahead = iter(script)
-
-        def below(limit: int) -> int:
-            found = next(ahead, None)  # noqa: B023 # it is used within this round
-            if found is None:
-                raise More(limit)
-            return found
-
-        try:
-            at_least[discrete_laplace(epsilon, below)] -= share
-        except More as more:
-            limit = int(more.args[0])
-            for number in range(limit):
-                heapq.heappush(waiting, (share / limit, (*script, number)))
-    return at_least, -sum((share for share, _ in waiting), Fraction(0))
-
-
 @pytest.mark.parametrize(
     ("epsilon", "enough"),
     [(Fraction(1, 2), 0.12), (Fraction(1), 0.03), (Fraction(2), 0.12), (Fraction(2, 3), 0.35)],
     ids=str,
 )
 def test_over_all_randomness_it_is_what_the_formula_says(epsilon: Fraction, enough: float) -> None:
-    at_least, left = drawn(epsilon, RUNS)
+    at_least, left = outcomes(lambda below: discrete_laplace(epsilon, below), PLAYS)
     assert left < enough
     a = math.exp(-float(epsilon))
     for z in range(-SEEN, SEEN + 1):

@@ -1,0 +1,95 @@
+"""How much of what is private is found by its form, beside presidio, and what generalising hides: in one run, on one set.
+
+``python -m benchmarks.ours.detectors [COUNT] [SEED]`` takes the sentences of `benchmarks.ours.generalise`. Something is found if
+no word of it is outside of what a tool marks, but for `GENERIC`; marking more than that is not held against any.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmarks import install
+from benchmarks.ours.generalise import COUNT, SEED, invented, left
+from mycelnode.privacy.detectors import detect
+from mycelnode.privacy.generalise import generalise
+from mycelnode.privacy.lists import GENERIC
+
+Marks = list[tuple[float, list[tuple[int, int]]]]  # per text: milliseconds, and the spans that are marked
+Tool = Callable[[Sequence[str]], Marks]
+
+
+def presidio(texts: Sequence[str]) -> Marks:
+    """By the peer, in its environment. Raises `install.Missing`."""
+    done = subprocess.run(
+        [install.python(install.PRIVACY), "-m", "benchmarks.peers.presidio"],
+        cwd=Path(__file__).parent.parent.parent,
+        input="".join(json.dumps(text) + "\n" for text in texts),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [(ms, [(start, end) for start, end in spans]) for ms, spans in map(json.loads, done.stdout.splitlines())]
+
+
+def _timed(find: Callable[[str], list[tuple[int, int]]], texts: Sequence[str]) -> Marks:
+    find("the first one reads the lists, and asks +1 212 555 0147")
+    marks = []
+    for text in texts:
+        started = perf_counter()
+        spans = find(text)
+        marks.append((1000 * (perf_counter() - started), spans))
+    return marks
+
+
+def detectors(texts: Sequence[str]) -> Marks:
+    """By our detectors alone."""
+    return _timed(lambda text: [(found.start, found.end) for found in detect(text)], texts)
+
+
+def generaliser(texts: Sequence[str]) -> Marks:
+    """By all our rules: what is no public word goes."""
+    return _timed(lambda text: [(slot.start, slot.end) for slot in generalise(text).slots], texts)
+
+
+TOOLS: dict[str, Tool] = {"presidio": presidio, "detectors": detectors, "generalise": generaliser}
+
+
+def measure(sentences: Sequence[dict[str, Any]], tool: Tool, *, lower: bool) -> tuple[dict[str, float], float]:
+    """Per type the share of entities that are found, and milliseconds a sentence. Raises `install.Missing`."""
+    texts = [sentence["text"].lower() if lower else sentence["text"] for sentence in sentences]
+    kept = [number for number, text in enumerate(texts) if len(text) == len(sentences[number]["text"])]
+    marks = tool([texts[number] for number in kept])
+    found: dict[str, list[bool]] = defaultdict(list)
+    for number, (_, spans) in zip(kept, marks, strict=True):
+        one = sentences[number]
+        found[one["type"]].append(set(left(texts[number], one["start"], one["end"], spans)) <= GENERIC)
+    return {kind: sum(each) / len(each) for kind, each in found.items()}, sum(ms for ms, _ in marks) / len(marks)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The program."""
+    numbers = [int(argument) for argument in arguments]
+    sentences = invented(*(*numbers, *(COUNT, SEED)[len(numbers) :]))
+    columns: dict[str, tuple[dict[str, float], float]] = {}
+    for name, tool in TOOLS.items():
+        try:
+            columns[name] = measure(sentences, tool, lower=False)
+            columns[f"{name}, lower"] = measure(sentences, tool, lower=True)
+        except install.Missing as reason:
+            print(f"left out: {reason}")
+    print(f"{'type':<14}" + "".join(f"{name:>19}" for name in columns))
+    for kind in next(iter(columns.values()))[0]:
+        print(f"{kind:<14}" + "".join(f"{recall[kind]:>19.1%}" for recall, _ in columns.values()))
+    print(f"{'mean':<14}" + "".join(f"{sum(recall.values()) / len(recall):>19.1%}" for recall, _ in columns.values()))
+    print(f"{'ms a sentence':<14}" + "".join(f"{ms:>19.2f}" for _, ms in columns.values()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,28 @@
+"""What others computed for the same purpose agrees: Google's partition selection, through PyDP. `make soak` asks two more."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from mycelnode.privacy.accounting import CHOICES
+from tests import needs
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_no_decision_keeps_more_than_the_best_there_is(name: str) -> None:
+    """Its truncated geometric mechanism is the optimum for an ε and a δ (Desfontaines et al., 2020): 16 days where we want 17."""
+    needs.need_pydp()
+    from pydp.algorithms import partition_selection as theirs
+
+    choice = CHOICES[name]
+    epsilon, delta = float(choice.epsilon), float(choice.delta)
+    best = theirs.create_truncated_geometric_partition_strategy(epsilon, delta, 1)
+    assert best.probability_of_keep(1) == pytest.approx(delta, rel=1e-9)
+    for days in range(1, 60):
+        assert choice.probability(days) <= Decimal(best.probability_of_keep(days)) + Decimal("1e-12"), days
+    least = next(days for days in range(1, 60) if best.probability_of_keep(days) >= 0.95)
+    assert least <= choice.support <= least + 3
+    if name == "standard":
+        assert (least, choice.support) == (16, 17)
