@@ -58,6 +58,7 @@ class _Attempt:
     asking_mute: bool = False  # what `next` said last was to ask one of those
     compared: set[DeviceId] = field(default_factory=set)
     devices: frozenset[DeviceId] = frozenset()
+    before: frozenset[DeviceId] = frozenset()  # who may have decided an older window while we counted
     spend: Spend | None = None
     seen: Seen | None = None
     sent: bool = False  # somebody may have the spend
@@ -128,6 +129,8 @@ class Part:
             attempt = self._attempt
             if attempt is not None and record == attempt.spend:
                 attempt.ours = True
+            if attempt is not None and isinstance(record, Spend):  # another one: there may be more that counts no more
+                attempt.compared.clear()
 
     # --- handing over ----------------------------------------------------------------------------------------------------------
 
@@ -364,7 +367,8 @@ class Part:
         attempt = self._attempt
         if attempt is not None and attempt.ours:
             assert attempt.spend is not None
-            return Draw(attempt.spend, attempt.devices)
+            untold = attempt.before & self._members - attempt.compared
+            return self._compare(attempt, untold) or Draw(attempt.spend, attempt.devices, bool(attempt.before))
         window = self.due(now)
         plan = None if window is None else self.ledger.plan(window.start)
         if window is None or plan is None:
@@ -392,22 +396,29 @@ class Part:
             return Ask(Call(window, plan.id, begun, secrets), asking)
         if missing and not hurry and now < window.closes + PATIENCE_MS:
             return Wait(window, frozenset(missing))
-        if knows := min(self._who_knows(attempt, got) - attempt.compared, default=None):
-            if knows in attempt.mute:
-                return Wait(window, frozenset((knows,)), witness=True)
-            attempt.asking_mute = True
-            return Compare(window, knows)
+        if comparing := self._compare(attempt, self._who_knows(attempt) - attempt.compared):
+            return comparing
         own = {self.me} if self.local.frozen[window.start][0] == window else set()
         return Seal(window, frozenset(got & self._members | own))
 
-    def _who_knows(self, attempt: _Attempt, got: set[DeviceId]) -> set[DeviceId]:
+    def _compare(self, attempt: _Attempt, devices: AbstractSet[DeviceId]) -> Compare | Wait | None:
+        device = min(devices, default=None)
+        if device is None:
+            return None
+        if device in attempt.mute:
+            return Wait(attempt.window, frozenset((device,)), witness=True)
+        attempt.asking_mute = True
+        return Compare(attempt.window, device)
+
+    def _who_knows(self, attempt: _Attempt) -> set[DeviceId]:
         """With whom we have to compare what counts no more: the witness, so that it is known to whoever decides next; and all who
-        may have decided since the last window that we know to be spent, if we did not hear it with their part."""
-        start = attempt.window.start
-        before = self.ledger.plans(max(self.ledger.spent_until() - 1, 0), start - 1)
-        roles = {device for plan in before for device in (plan.releaser, plan.witness) if device is not None}
-        heard = {device for device in roles if device in self._members and device not in got}
-        return (heard | {attempt.plan.witness or self.me}) - {self.me}
+        may have decided since the last window that we know to be spent."""
+        plans = self.ledger.plans(self.ledger.spent_until() - 1, attempt.window.start - 1)
+        return self._roles(plans) | {attempt.plan.witness or self.me} - {self.me}
+
+    def _roles(self, plans: Iterable[Plan]) -> set[DeviceId]:
+        named = {device for plan in plans for device in (plan.releaser, plan.witness) if device is not None}
+        return named & self._members - {self.me}
 
     @property
     def drawing(self) -> bool:
@@ -444,6 +455,8 @@ class Part:
             nonce = self._random(NONCE_BYTES)
             spend = Spend(self.me, done.window, attempt.plan.choice, version, digest, nonce)
             attempt.spend, attempt.devices = spend.signed(self._root, self._sign), done.devices
+            undecided = self.ledger.plans(self.ledger.spent_until(), done.window.start - 1)
+            attempt.before = frozenset(self._roles(undecided))  # of a copy of ours, the witness
 
     def countersigned(self, seen: Seen) -> None:
         """The witness's word, which is checked."""
@@ -459,6 +472,11 @@ class Part:
         """It is decided, and on the disk."""
         self.local.drawn.add(done.spend.window.start)
         self._attempt = None
+
+    def missed(self, done: Draw) -> None:
+        """It can't be decided: what was sealed is not what counts. It is lost."""
+        if self._attempt is not None and self._attempt.spend == done.spend:
+            self._attempt = None
 
     def lost(self) -> list[Spend]:
         """What we spent and did not decide: a crash came between, or a copy of this device was quicker."""

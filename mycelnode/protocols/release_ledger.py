@@ -106,7 +106,7 @@ class Ledger:
         return [
             plan
             for (since, plan), end in zip(self._spans, ends, strict=False)
-            if plan is not None and since <= last and end > first
+            if plan is not None and since <= last and end > first and first <= last
         ]
 
     def window(self, moment: int) -> Window | None:

@@ -130,10 +130,15 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Decide on what was sealed, put all of it on the disk in one transaction, then call `Part.drew`."""
+    """Decide on what was sealed, put all of it on the disk in one transaction, then call `Part.drew`.
+
+    With ``again``, another device may have decided an older window while it was counted: it is counted once more before, and if the
+    digest is another one now, nothing is decided; call `Part.missed`.
+    """
 
     spend: Spend
     devices: frozenset[DeviceId]
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

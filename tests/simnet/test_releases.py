@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -16,10 +17,13 @@ from click.testing import CliRunner
 
 from mycel_simnet.virtual.command import releases
 from mycel_simnet.virtual.keys import Broken
+from mycel_simnet.virtual.releases import World
 from mycel_simnet.virtual.releases_deciding import Device
-from mycel_simnet.virtual.releases_steps import Step
+from mycel_simnet.virtual.releases_disk import DAY_MS
+from mycel_simnet.virtual.releases_steps import Player, Step
 from mycel_simnet.virtual.releases_story import Story, failure
 from mycel_simnet.virtual.shrink import tell
+from mycelnode.protocols.release import Part
 from tests.simnet.wrong_releases import WRONG_RELEASES
 
 STORIES = 300
@@ -163,6 +167,50 @@ def test_one_of_the_two_can_be_copied_or_put_back(copied: int) -> None:
         steps = [SEASON, turns(1), *how, SEASON, DECIDE, DECIDE, turns(2), SEASON, DECIDE]
         world = Story(1, steps, devices=3, witness=True, limits=False).run()
         assert len(world.promises.windows) > 1
+
+
+# --- two pairs at the same time ---------------------------------------------------------------------------------------------
+
+
+def overtaken(witness: int) -> list[str]:
+    """An older window is undecided when the next ones have counted; then the old ones decide it, with a turn that is in both."""
+    world = World(1, 5)
+    player = Player(world)
+    old, _, new, _, giver = world.devices
+    player.play(SEASON)
+    day = world.now // DAY_MS
+    giver.take_in(1, 0, day)
+    player.play(("hand", 0, 2, witness, 0.0))
+    for one in world.devices:
+        for other in world.devices:
+            world.whole(one.meet(other))
+    for step in (("away", 1), SEASON):  # without the witness nothing is decided
+        player.play(step)
+    new.take_in(1, 0, day)
+    for step in (("away", 4), ("season", 35), ("back", 1)):
+        player.play(step)
+    deciding = new.decide(hurry=True)
+    while not new.counted:
+        next(deciding)
+    player.play(("back", 4))
+    world.whole(old.decide())
+    player.play(("away", 4))
+    world.whole(deciding)
+    return [window.id for window in world.promises.windows]
+
+
+@pytest.mark.parametrize("witness", [1, 3])
+def test_an_older_window_that_others_decide_while_we_count_is_noticed_before_we_decide(witness: int) -> None:
+    assert overtaken(witness) == ["2026-Q2"]
+    seal = Part.sealed
+
+    def unaware(self: Part, *arguments: Any) -> None:
+        seal(self, *arguments)
+        assert self._attempt is not None
+        self._attempt.before = frozenset()
+
+    with mock.patch.object(Part, "sealed", unaware), pytest.raises(Broken, match="turn counted twice"):
+        overtaken(witness)
 
 
 # --- clocks -----------------------------------------------------------------------------------------------------------------------

@@ -181,6 +181,13 @@ class Device(Answering):
     def _draw(self, effect: Draw) -> None:
         start = effect.spend.window.start
         counted = self.counted[effect.spend.window]
+        if effect.again and counted.outputs is None:
+            handed = (one for part in counted.rows.values() for one in part)
+            found = counts(handed, label(start), self.disk.labels, self.day_marks)
+            if digest(self.disk.salt, found) != effect.spend.digest:
+                self.machine.missed(effect)
+                return
+            counted.turns = self.world.promises.reckon(self, counted)
         if counted.outputs is None:
             self.world.promises.drawn(self, effect, counted)
             counted.outputs = dict(counted.counts)
