@@ -220,6 +220,12 @@ class World:
 
     # --- the end ----------------------------------------------------------------------------------------------------------------
 
+    def gather(self) -> None:
+        """All who are there meet."""
+        for one in self.up:
+            for other in self.up:
+                self.whole(one.meet(other))
+
     def heal(self) -> None:
         """All are there, their clocks are right, and all meet."""
         self.calm()
@@ -228,9 +234,7 @@ class World:
             device.away, device.skew_ms = False, 0
             self.boot(device)
         for _ in range(2):
-            for one in self.up:
-                for other in self.up:
-                    self.whole(one.meet(other))
+            self.gather()
         for device in self.up:
             self.attempt(device)
 

@@ -20,7 +20,9 @@ def generate(rng: random.Random, *, calm: bool) -> list[Step]:
             steps += [calm_step(rng)] if calm else [step(rng)] if rng.random() < 0.8 else plot(rng)
         steps.append(("season", rng.choice((0.1, 1, 5, 32)) if not calm else rng.choice((1, 5))))
         steps += [step(rng) for _ in range(0 if calm else rng.randint(0, 2))]
-        steps += [calm_decision(rng)] if calm else [decision(rng) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
+        steps += (
+            [("gather",), calm_decision(rng)] if calm else [decision(rng) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
+        )
     return steps
 
 

@@ -93,6 +93,10 @@ class Player:
         if one.up and other.up:
             self.world.whole(one.meet(other))
 
+    def do_gather(self) -> None:
+        """All who are there meet, so that all have heard of plans."""
+        self.world.gather()
+
     def do_split(self, seed: int) -> None:
         """The network falls in two."""
         rng = random.Random(seed)
