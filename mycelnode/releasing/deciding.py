@@ -188,19 +188,26 @@ class Decider:
                     async with releases.lock:
                         await releases.keep(effect)
                 case Draw(spend):
-                    await self._draw(effect)
-                    return spend.window
+                    if await self._draw(effect):
+                        return spend.window
                 case Wait():
                     return effect
                 case _:
                     return None
 
-    async def _draw(self, done: Draw) -> None:
-        """Sample once, and store what was sampled, in one transaction; a disk that is full makes nothing be sampled again."""
+    async def _draw(self, done: Draw) -> bool:
+        """Sample once, and store what was sampled, in one transaction; a disk that is full makes nothing be sampled again.
+
+        False if nothing may be sampled: what was sealed counts no more, as another device has decided an older window meanwhile.
+        """
         releases, spend = self.releases, done.spend
         sealed = self._sealed.get(spend.window)
         if sealed is None or digest(sealed.salt, sealed.counts) != spend.digest:
             raise DatabaseDamaged("what was counted is not what was sealed")
+        if done.again and spend.id not in self._sampled:
+            if digest(sealed.salt, await releases.count(spend.window, done.devices)) != spend.digest:
+                releases.part.missed(done)
+                return False
         if spend.id not in self._sampled:
             self._sampled[spend.id] = await trio.to_thread.run_sync(decide, sealed.counts, CHOICES[spend.choice])
         outputs, now = self._sampled[spend.id], releases.now()
@@ -217,6 +224,7 @@ class Decider:
             releases.part.drew(done)
         self._sealed.pop(spend.window, None)
         self._sampled.pop(spend.id, None)
+        return True
 
 
 def state_of(releases: Releases, window: Window, now: int) -> State:
