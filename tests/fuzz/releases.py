@@ -1,12 +1,13 @@
-"""What the devices of a person say about releases: records, turns that are handed over, and a ledger of whatever members sign."""
+"""What the devices of a person say about releases: records, keys, turns that are handed over, a ledger of whatever members sign."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 from mycelnode.encoding import as_list, decode, encode
 from mycelnode.errors import EncodingError
+from mycelnode.privacy.key import Key, key_of
 from mycelnode.protocols.release_ledger import Ledger
 from mycelnode.protocols.release_records import MAX_RECORD_BYTES, Record, read_record
 from mycelnode.protocols.release_units import MAX_KEY_BYTES, MAX_MARKS, Handed, counts
@@ -78,7 +79,19 @@ def _ledgers() -> Sequence[bytes]:
     return [encode([one.encoded for one in _records()[:size]]) for size in (1, 3, len(_records()))]
 
 
+def _habit(data: bytes) -> None:
+    key = Key.decode(data)
+    same("release-key", key.encode(), data)
+    assert key.title.isprintable()
+
+
+def _habits() -> Sequence[bytes]:
+    asked = ("write a test in python", "translate this to german", "plan a trip", "practice spanish words")
+    return [key.encode() for key in map(partial(key_of, answer=""), asked) if key is not None]
+
+
 RELEASES = (
+    Target("release-key", _habit, (EncodingError,), _habits, largest=MAX_KEY_BYTES),
     Target(
         "release-record",
         _record,

@@ -72,6 +72,11 @@ def test_what_is_pasted_says_nothing() -> None:
     )
     assert {title(asked + text) for text in pasted} == {"summarize text"}
     assert title(pasted[0]) == TESTS
+    assert title("Shorten this please:\n\nA cover letter shows who you are.") == "shorten text"
+
+
+def test_what_looks_like_a_slot_is_no_word() -> None:
+    assert title("write to [EMAIL] please") == title("write to SLOT_1 please") == "rewrite text"
 
 
 @pytest.mark.parametrize(
