@@ -220,7 +220,7 @@ class Patterns:
             plan = await self._chain().registrar.plan(draft.said, deposit, await self._keeper.find(draft, anew=new_key))
         return await self._published(await self._keeper.make(draft, public=True, anew=new_key), plan)
 
-    async def publish_released(self, draft: Draft, privacy: Privacy, *, register: bool = False) -> PublishedPattern:
+    async def _publish_released(self, draft: Draft, privacy: Privacy, *, register: bool = False) -> PublishedPattern:
         """Make public what a release decision let out, and a person confirmed; it says no time of its own. Else as `publish`.
 
         See `mycelnode.collective.confirming`.

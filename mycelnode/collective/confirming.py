@@ -83,7 +83,7 @@ class Confirming:
 
     async def _publish(self, row: Released) -> PublishedPattern:
         draft, privacy = _draft(row, row.price)
-        made = await self._patterns().publish_released(draft, privacy, register=row.register)
+        made = await self._patterns()._publish_released(draft, privacy, register=row.register)
         await self._mesh.database.write(lambda connection: released.published(connection, row.id, made.cid))
         return made
 

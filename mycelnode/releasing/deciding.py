@@ -204,10 +204,9 @@ class Decider:
         sealed = self._sealed.get(spend.window)
         if sealed is None or digest(sealed.salt, sealed.counts) != spend.digest:
             raise DatabaseDamaged("what was counted is not what was sealed")
-        if done.again and spend.id not in self._sampled:
-            if digest(sealed.salt, await releases.count(spend.window, done.devices)) != spend.digest:
-                releases.part.missed(done)
-                return False
+        if done.again and spend.id not in self._sampled and await self._changed(done, sealed):
+            releases.part.missed(done)
+            return False
         if spend.id not in self._sampled:
             self._sampled[spend.id] = await trio.to_thread.run_sync(decide, sealed.counts, CHOICES[spend.choice])
         outputs, now = self._sampled[spend.id], releases.now()
@@ -225,6 +224,10 @@ class Decider:
         self._sealed.pop(spend.window, None)
         self._sampled.pop(spend.id, None)
         return True
+
+    async def _changed(self, done: Draw, sealed: Sealed) -> bool:
+        found = await self.releases.count(done.spend.window, done.devices)
+        return digest(sealed.salt, found) != done.spend.digest
 
 
 def state_of(releases: Releases, window: Window, now: int) -> State:
