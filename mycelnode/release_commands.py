@@ -135,7 +135,7 @@ class ReleaseCommands:
         return [
             {
                 "key": row.id,
-                "text": Key.decode(row.key).title,
+                "text": _title(row.key),
                 "decision": "released",
                 "reason": PASSED,
                 "n": row.n,
@@ -267,6 +267,13 @@ class ReleaseCommands:
         added = await dictionary.add(self._mesh, _words(request, "add"))
         removed = await dictionary.remove(self._mesh, _words(request, "remove"))
         return {"entries": dictionary.entries(self._mesh), "added": added, "removed": removed}
+
+
+def _title(key: bytes) -> str:
+    try:
+        return Key.decode(key).title
+    except EncodingError:
+        return "a habit, in words of an older version"
 
 
 def _words(request: Request, field: str) -> list[str]:
