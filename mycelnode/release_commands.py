@@ -15,12 +15,13 @@ from mycelnode.errors import ControlError, EncodingError, NoPlan
 from mycelnode.identity import root_from_phrase
 from mycelnode.mesh import Mesh
 from mycelnode.privacy import released
-from mycelnode.privacy.accounting import CHOICES
+from mycelnode.privacy.accounting import CHOICES, DEFAULT
 from mycelnode.privacy.budget import Budget, Sum, budget
 from mycelnode.privacy.key import Key
+from mycelnode.privacy.offer import MECHANISM, UNIT
 from mycelnode.protocols.release_records import Plan
 from mycelnode.protocols.release_steps import Keep
-from mycelnode.protocols.release_window import YEAR, Window
+from mycelnode.protocols.release_window import YEAR, Window, quarter_of
 from mycelnode.releasing import dictionary
 from mycelnode.releasing.deciding import Decider, Decision, State, state_of
 from mycelnode.releasing.planning import let_decide
@@ -28,7 +29,20 @@ from mycelnode.releasing.releases import Releases, open_releases
 from mycelnode.streaming import Teller, Watcher, untold
 from mycelnode.turns import Turns
 
-UNIT: Final = "one day of one habit"
+PROMISED: Final = (
+    "One day of one habit changes the probability of whatever a release decision lets out by e^ε at most, but for δ.",
+    "A habit that was there on one day only is let out with a probability of at most δ.",
+    "Each day of each habit counts in one window, over all your devices, and each window is decided once.",
+    "What is published is made of the habit's public words and one noisy number; none of your own words, and no answer, is in it.",
+    "Nothing that is released is published before you have seen all of it and said yes.",
+)
+NOT_PROMISED: Final = (
+    "Σε is the loss of someone with one counted day in every window; your habits are not hidden.",
+    "Whoever looks can link all that your creator key and your NEAR account sign, with each other and with who funded them.",
+    "A raw copy of the disk of a lone device cannot be told from the device, and could decide the same window again.",
+    "Your own dictionary is not protected by ε.",
+    "What you withhold, or publish by hand, after looking is your own disclosure.",
+)
 LENGTHS: Final = {"quarter": 1, "year": YEAR}
 PASSED: Final = "its count, with the noise, passed the threshold"
 NOT_YET: Final = "nothing is decided before the window is over"
@@ -56,6 +70,7 @@ class ReleaseCommands:
             "budget.plan": self.plan,
             "budget.phrase": self.phrase,
             "privacy.dictionary": self.dictionary,
+            "privacy.statement": self.statement,
         }
         return quick | {name: partial(untold, handler) for name, handler in self.long().items()}
 
@@ -120,7 +135,7 @@ class ReleaseCommands:
         return [
             {
                 "key": row.id,
-                "text": Key.decode(row.key).title,
+                "text": _title(row.key),
                 "decision": "released",
                 "reason": PASSED,
                 "n": row.n,
@@ -228,6 +243,23 @@ class ReleaseCommands:
         named = optional(request, field)
         return None if named is None else find_device(self._mesh, named)
 
+    async def statement(self, request: Request) -> dict[str, Any]:
+        """What is promised by the plan that holds now, and what is not; docs/privacy.md has it at length."""
+        releases = (await self._of()).releases
+        plan = releases.part.ledger.plan(quarter_of(releases.now()))
+        choice = CHOICES[DEFAULT if plan is None else plan.choice]
+        return {
+            "mechanism": MECHANISM,
+            "unit": UNIT,
+            "epsilon": str(choice.epsilon),
+            "delta": str(choice.delta),
+            "threshold": choice.threshold,
+            "usual_days": choice.support,
+            "window": "quarter" if plan is None or plan.quarters == 1 else "year",
+            "promised": list(PROMISED),
+            "not_promised": list(NOT_PROMISED),
+        }
+
     # --- the owner's dictionary ----------------------------------------------------------------------------
 
     async def dictionary(self, request: Request) -> dict[str, Any]:
@@ -235,6 +267,13 @@ class ReleaseCommands:
         added = await dictionary.add(self._mesh, _words(request, "add"))
         removed = await dictionary.remove(self._mesh, _words(request, "remove"))
         return {"entries": dictionary.entries(self._mesh), "added": added, "removed": removed}
+
+
+def _title(key: bytes) -> str:
+    try:
+        return Key.decode(key).title
+    except EncodingError:
+        return "a habit, in words of an older version"
 
 
 def _words(request: Request, field: str) -> list[str]:

@@ -289,7 +289,7 @@ def ask_offline(
                 from mycelnode.market.trading import ask_without_node as trade_without_node
 
                 return await trade_without_node(mesh, kind, fields)
-            if kind == "pattern.extract" or kind.startswith(("budget", "privacy.dictionary")):
+            if kind == "pattern.extract" or kind.startswith(("budget", "privacy.dictionary", "privacy.statement")):
                 from mycelnode.release_commands import carry_out as carry_out_releases
 
                 return await carry_out_releases(mesh, kind, fields, tell)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from mycelnode.cli._common import BadInput, Options, command, group, plural
-from mycelnode.cli.releases import dictionary
+from mycelnode.cli.releases import dictionary, statement
 from mycelnode.errors import MycelError, TextRefused
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def privacy(options: Options) -> None:
 
 
 privacy.add_command(dictionary)
+privacy.add_command(statement)
 
 
 @command(privacy, name="preview", short_help="A text and what is left of it, with the reasons.")

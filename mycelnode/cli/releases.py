@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import partial
@@ -30,6 +31,7 @@ from mycelnode.cli.interactions import unlocked
 
 MAX_DICTIONARY_BYTES = 1 << 20
 PLOT_CHARS = 32
+WIDTH = 100
 SENTENCE = "Σε is the loss of someone with one counted day in every window; your habits are not hidden."
 STATES = {
     "open": "open: nothing is decided before it is over",
@@ -169,6 +171,29 @@ def _plot(windows: Sequence[Mapping[str, Any]]) -> list[str]:
     most = max(total, Fraction(1))
     width = max((len(name) for name, _ in sums), default=0)
     return [f"{name:<{width}} {'█' * int(PLOT_CHARS * value / most)} {float(value):g}" for name, value in sums]
+
+
+# --- the statement -----------------------------------------------------------------------------------------------------------
+
+
+@command(name="statement", short_help="What is promised, and what is not.")
+def statement(options: Options) -> None:
+    """What is promised about what leaves your devices by release decisions, with the figures of this mesh; and what is not."""
+    show(options, ask(options, "privacy.statement"), _say_statement)
+
+
+def _say_statement(answer: Mapping[str, Any]) -> None:
+    print(
+        f"{answer['mechanism']}, unit: {answer['unit']}, ε = {answer['epsilon']}, δ = {answer['delta']}, each {answer['window']}"
+    )
+    print(
+        f"released if the noisy count of days is above {answer['threshold']}: as a rule from {answer['usual_days']} days on\n"
+    )
+    for heading, name in (("Promised:", "promised"), ("Not promised:", "not_promised")):
+        print(heading)
+        for sentence in answer[name]:
+            print(textwrap.fill(sentence, WIDTH, initial_indent="- ", subsequent_indent="  "))
+        print()
 
 
 # --- the owner's dictionary ------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from mycelnode import audit
 from mycelnode.collective.answers import PublishedPattern
 from mycelnode.collective.api import Patterns
 from mycelnode.encoding import blake2b
-from mycelnode.errors import BudgetBroken, MycelError, ValueRefused
+from mycelnode.errors import BudgetBroken, EncodingError, MycelError, PatternRefused, ValueRefused
 from mycelnode.identity import verify
 from mycelnode.mesh import Mesh
 from mycelnode.patterns.files import Draft
@@ -112,5 +112,9 @@ class Confirming:
 
 
 def _draft(row: Released, price: int) -> tuple[Draft, Privacy]:
-    said = {**offer(Key.decode(row.key), row.n), "price": str(price)}
+    try:
+        key = Key.decode(row.key)
+    except EncodingError as error:
+        raise PatternRefused("it was released by an older version, whose words this one does not have") from error
+    said = {**offer(key, row.n), "price": str(price)}
     return Draft.read(said), Privacy.read(statement(row.choice, row.version))

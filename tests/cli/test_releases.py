@@ -253,3 +253,12 @@ def test_what_is_sensitive_goes_out_by_hand_only_and_holds_up_nothing(fox: Timed
     made = fox("pattern", "publish", secret, "--consent", "--json").json
     assert made["dp"] == "discrete-laplace-threshold"
     assert made["cid"] not in public
+
+
+def test_the_statement_has_the_figures_of_the_plan(fox: Timed) -> None:
+    said = fox("privacy", "statement", "--json").json
+    assert (said["epsilon"], said["delta"], said["threshold"], said["usual_days"]) == ("1", "0.000001", 14, 17)
+    assert "your habits are not hidden" in " ".join(fox("privacy", "statement").out.split())
+    assert fox("budget", "plan", "--choice", "loose", "--json").json["holds"]
+    fox.skew = QUARTER
+    assert fox("privacy", "statement", "--json").json["usual_days"] == 13
