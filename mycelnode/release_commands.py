@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
+from mycelnode.collective.commands import patterns_without_node
+from mycelnode.collective.confirming import Confirming
 from mycelnode.collective.requests import optional
 from mycelnode.commands import Handler, Request, device_name, find_device, flag, rfc3339, text
 from mycelnode.crdt.changelog import DeviceId
@@ -295,7 +297,13 @@ async def carry_out(
     async def alone() -> Decider:
         return Decider(await open_releases(mesh, Turns(mesh)))
 
-    commands = ReleaseCommands(mesh, alone)
+    async def publish_due() -> None:
+        now = mesh.clock.wall()
+        if await mesh.database.scan(lambda connection: released.waiting(connection, now)):
+            patterns = await patterns_without_node(mesh)
+            await Confirming(mesh, lambda: patterns).publish_due()
+
+    commands = ReleaseCommands(mesh, alone, publish_due)
     if tell is not None and kind in commands.long():
         return await commands.long()[kind](request, Teller(tell))
     return await commands.table()[kind](request)

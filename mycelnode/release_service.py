@@ -21,7 +21,7 @@ from mycelnode.releasing.deciding import Decider
 from mycelnode.releasing.releases import open_releases
 from mycelnode.turns import Turns
 
-LOOK_SECONDS: Final = 600.0  # between two looks at whether a window has ended
+LOOK_SECONDS: Final = 60.0  # between two looks at whether a window has ended, or something is due
 AGAIN_SECONDS: Final = 3_600.0  # before a window that waits for somebody is tried again by itself
 SCHEDULE: Final = "privacy.schedule"
 
@@ -47,10 +47,6 @@ class Releasing:
         if self._decider is None:
             raise BudgetBroken(self.problem)
         return self._decider
-
-    def look_again(self) -> None:
-        """Something was confirmed."""
-        self._changed.set()
 
     def link_changed(self, peer: str, connected: bool) -> None:
         """A device came or went."""

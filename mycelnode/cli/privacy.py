@@ -184,7 +184,7 @@ def _say(text: str, result: Generalised) -> None:
         print("Nothing was taken out.")
         return
     for slot in result.slots:
-        original = textwrap.shorten(_visible(text[slot.start : slot.end]), 40, placeholder=" …")
+        original = textwrap.shorten(visible(text[slot.start : slot.end]), 40, placeholder=" …")
         print(f"{slot.text:<12}{original or '…':<42}{slot.reason}")
 
 
@@ -196,9 +196,9 @@ def _say_key(text: str, owner: Dictionary) -> None:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(_visible(text), width, drop_whitespace=False) or [""]
+    return textwrap.wrap(visible(text), width, drop_whitespace=False) or [""]
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """What cannot be seen, or would move the cursor or turn the text around, as a dot."""
     return "".join(char if char.isprintable() else " " if char.isspace() else "·" for char in text)

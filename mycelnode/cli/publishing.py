@@ -31,6 +31,7 @@ from mycelnode.cli._common import (
     working,
 )
 from mycelnode.cli.interactions import unlocked
+from mycelnode.cli.privacy import visible
 
 KEY = re.compile(r"[0-9a-f]{6,12}")  # what was released is called so; see `privacy.released`
 SHOWN_SLOTS = 20
@@ -75,6 +76,7 @@ def publish(
     """
     if (what is None) == (turn is None):
         raise click.UsageError("say a FILE, a KEY, or --turn ID")
+    _fits(what, turn, title, price, new_key, register)
     if turn is not None:
         _publish_turn(options, turn, title, consent)
     elif Path(str(what)).exists():
@@ -83,6 +85,21 @@ def publish(
         _publish_released(options, str(what), price, consent, register)
     else:
         raise BadInput(f"{what} is no file, and no KEY that `mycelnode pattern extract` lists")
+
+
+def _fits(
+    what: str | None, turn: str | None, title: str | None, price: str | None, new_key: bool, register: bool
+) -> None:
+    """Refuse an option that would say nothing here: whoever gave it believes that it does."""
+    kind = "--turn" if turn is not None else "a FILE" if Path(str(what)).exists() else "a KEY"
+    for option, given, fitting in (
+        ("--title", title is not None, ("--turn",)),
+        ("--price", price is not None, ("a KEY",)),
+        ("--new-key", new_key, ("a FILE",)),
+        ("--register", register, ("a FILE", "a KEY")),
+    ):
+        if given and kind not in fitting:
+            raise click.UsageError(f"{option} goes with {' or '.join(fitting)}, not with {kind}")
 
 
 def _publish_file(options: Options, file: Path, consent: bool, new_key: bool, register: bool) -> None:
@@ -104,7 +121,7 @@ def _publish_released(options: Options, key: str, price: str | None, consent: bo
     with working("asking the network") if register else nullcontext():
         answer = ask(options, "pattern.confirm", key=offered["key"], register=register, **asked)
     if answer["due"] is not None:
-        show(options, answer, lambda done: print(f"confirmed: it goes out by itself on {local_time(done['due'])}"))
+        show(options, answer, _say_confirmed)
         return
     _done(options, answer, register)
 
@@ -158,17 +175,25 @@ def _say_private(public: str, private: Mapping[str, Any]) -> None:
         return
     _err("\n  Look at these: they may be private, and without them it would say")
     for slot in slots[:SHOWN_SLOTS]:
-        said = textwrap.shorten(public[slot["start"] : slot["end"]], SAID_CHARS, placeholder=" …")
+        said = textwrap.shorten(visible(public[slot["start"] : slot["end"]]), SAID_CHARS, placeholder=" …")
         _err(f"    {said:<{SAID_CHARS}}  {slot['text']:<12}  {slot['reason']}")
     if len(slots) > SHOWN_SLOTS:
         _err(f"    … and {plural(len(slots) - SHOWN_SLOTS, 'place')} more")
 
 
+def _say_confirmed(answer: Mapping[str, Any]) -> None:
+    when = local_time(answer["due"])
+    if answer["note"]:
+        print(f"confirmed: the same command makes it public from {when} on; it never goes out by itself")
+    else:
+        print(f"confirmed: it goes out by itself on {when}")
+
+
 def _say_turn(seen: Mapping[str, Any]) -> None:
     """Both side by side, then each change with its reason."""
-    width = (shutil.get_terminal_size().columns - 3) // 2
+    width = max(1, (shutil.get_terminal_size().columns - 3) // 2)
     sides = [
-        [piece for line in seen[side].splitlines() for piece in (textwrap.wrap(line, width) or [""])]
+        [piece for line in seen[side].splitlines() for piece in (textwrap.wrap(visible(line), width) or [""])]
         for side in ("original", "output")
     ]
     for left, right in zip_longest(*sides, fillvalue=""):

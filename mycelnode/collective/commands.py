@@ -298,11 +298,16 @@ def _utc(time: datetime) -> str:
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-async def commands_without_node(mesh: Mesh, trade: Trade | None = None) -> dict[str, Handler]:
-    """The same commands on the data folder itself; its lock is held. Raises `DataDirUnusable`."""
+async def patterns_without_node(mesh: Mesh, trade: Trade | None = None) -> Patterns:
+    """The person's patterns on the data folder itself; its lock is held. Raises `DataDirUnusable`."""
     store = await trio.to_thread.run_sync(open_blocks, mesh)
     keeper = Keeper(mesh, store)
     await keeper.settle()
     others = Alone("no node is running to ask it" if mesh.settings.get("swarm.enabled") else "off")
-    patterns = Patterns(keeper, Searcher(mesh.database, registry=CopyAlone(mesh)), others, trade)
+    return Patterns(keeper, Searcher(mesh.database, registry=CopyAlone(mesh)), others, trade)
+
+
+async def commands_without_node(mesh: Mesh, trade: Trade | None = None) -> dict[str, Handler]:
+    """The same commands on the data folder itself; its lock is held. Raises `DataDirUnusable`."""
+    patterns = await patterns_without_node(mesh, trade)
     return PatternCommands(lambda: patterns).table() | ConsentCommands(mesh, Turns(mesh), lambda: patterns).table()

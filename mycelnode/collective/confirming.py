@@ -6,16 +6,18 @@ else can claim a promise of privacy.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 
 from mycelnode import audit
 from mycelnode.collective.answers import PublishedPattern
 from mycelnode.collective.api import Patterns
 from mycelnode.encoding import blake2b
-from mycelnode.errors import BudgetBroken, EncodingError, PatternRefused, ValueRefused
+from mycelnode.errors import BudgetBroken, EncodingError, MycelError, PatternRefused, ValueRefused
 from mycelnode.identity import verify
 from mycelnode.mesh import Mesh
 from mycelnode.patterns.files import Draft
@@ -27,7 +29,8 @@ from mycelnode.privacy.offer import PRICES, offer, statement
 from mycelnode.privacy.released import Released
 
 YOCTO = 10**24
-MENU = frozenset(int(float(price) * 100) * YOCTO // 100 for price in PRICES)
+_log = logging.getLogger(__name__)
+MENU = frozenset(int(Decimal(price) * YOCTO) for price in PRICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,21 @@ class Confirming:
         return await self._publish(row)
 
     async def publish_due(self) -> list[PublishedPattern]:
-        """Make public what is confirmed and due. Raises as `Patterns.publish` does."""
+        """Make public what is confirmed and due, with nobody at hand: what is sensitive waits for the person.
+
+        What cannot be made public now stays, and holds up nothing else.
+        """
         now = self._mesh.clock.wall()
         rows = await self._mesh.database.scan(lambda connection: released.waiting(connection, now))
         done = []
         for row in rows:
-            await self._mesh.database.scan(lambda connection, row=row: self._checked(connection, row.id))  # type: ignore[misc]
-            done.append(await self._publish(row))
+            try:
+                if Key.decode(row.key).sensitive:
+                    continue
+                await self._mesh.database.scan(partial(self._checked, name=row.id))
+                done.append(await self._publish(row))
+            except MycelError as error:
+                _log.warning("something that was confirmed could not be made public: %s", error)
         return done
 
     async def _publish(self, row: Released) -> PublishedPattern:

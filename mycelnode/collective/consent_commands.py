@@ -16,13 +16,16 @@ from mycelnode.commands import Handler, Request, flag, rfc3339, text
 from mycelnode.errors import PatternRefused, TurnRefused
 from mycelnode.mesh import Mesh
 from mycelnode.privacy.generalise import generalise
+from mycelnode.privacy.key import Key
 from mycelnode.privacy.owner import Dictionary
 from mycelnode.privacy.turnstore import Chosen
 from mycelnode.releasing import dictionary
 from mycelnode.turns import Turns
 
 MAX_TITLE_CHARS: Final = 80
-SENSITIVE: Final = "It is about health, sex, religion, politics, money, law or crime."
+SENSITIVE: Final = (
+    "It is about health, sex, religion, politics, money, law or crime: it never goes out by itself, only by hand."
+)
 
 
 class ConsentCommands:
@@ -67,9 +70,10 @@ class ConsentCommands:
         price = amount(request, "price") or 0
         done = await self._confirming.confirm(text(request, "key"), price, register=flag(request, "register"))
         if isinstance(done, PublishedPattern):
-            return {**as_published(done), "due": None}
+            return {**as_published(done), "due": None, "note": None}
+        note = SENSITIVE if Key.decode(done.key).sensitive else None
         nothing = {"cid": None, "id": None, "version": 1, "dp": None, "registered": False, "waiting": True}
-        return {**nothing, "registration": None, "told": None, "due": rfc3339(done.due)}
+        return {**nothing, "registration": None, "told": None, "due": rfc3339(done.due), "note": note}
 
     async def turn(self, request: Request) -> dict[str, Any]:
         """A turn's request, and what is left of it when only public words may stay; with the reason of each change."""

@@ -20,6 +20,7 @@ Make = Callable[[str], Program]
 DAY = 86_400.0
 QUARTER = 95 * DAY  # more than any
 HABIT, RARE = "Please write a unit test for this function.", "Plan a dinner for my guests."
+SENSITIVE = "Explain my symptoms."
 
 
 class Timed(Program):
@@ -210,6 +211,48 @@ def test_what_is_neither_a_file_nor_a_key_is_said(fox: Timed) -> None:
     assert "is no file, and no KEY" in fox("pattern", "publish", "nothing.md").err
     assert "nothing that was released" in fox("pattern", "publish", "abcdef").sentence
     assert fox("pattern", "publish").code == 2
+
+
+def test_what_a_turn_hides_does_not_move_the_cursor_of_whoever_has_to_look(fox: Timed) -> None:
+    asked = "Fix this \x1b[2Jcode\x9b1m for \u202eme"
+    turn = fox("interactions", "add", "--request", asked, "--answer", "x", "--json").json["id"]
+    shown = fox("pattern", "publish", "--turn", turn).err
+    assert "code" in shown
+    assert not {"\x1b", "\x9b", "\u202e"} & set(shown)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("abcdef", "--new-key"),
+        ("abcdef", "--title", "x"),
+        ("--turn", "abcdef", "--price", "0.01"),
+        ("--turn", "abcdef", "--register"),
+    ],
+)
+def test_an_option_that_would_say_nothing_is_refused(fox: Timed, arguments: tuple[str, ...]) -> None:
+    refused = fox("pattern", "publish", *arguments, "--consent")
+    assert refused.code == 2
+    assert "goes with" in refused.err
+
+
+def test_what_is_sensitive_goes_out_by_hand_only_and_holds_up_nothing(fox: Timed, tmp_path: Path) -> None:
+    for name, request in (("habit", HABIT), ("sensitive", SENSITIVE)):
+        asked = str(history(tmp_path / name, request, 60, datetime.now(UTC)))
+        assert fox("interactions", "import", asked, "--json").json["new"] == 60
+    fox.skew = QUARTER
+    candidates = fox("pattern", "extract", "--json").json["candidates"]
+    told = {one["key"]: fox("pattern", "publish", one["key"], "--consent", "--json").json["note"] for one in candidates}
+    (secret,) = (key for key, note in told.items() if note)
+    assert len(told) == 2
+    fox.skew = QUARTER + 4 * DAY
+    fox.run_node()
+    fox("pattern", "extract")  # through the node, it makes public what is due
+    public = {one["cid"] for one in fox("pattern", "list", "--json").json["patterns"]}
+    assert len(public) == 1
+    made = fox("pattern", "publish", secret, "--consent", "--json").json
+    assert made["dp"] == "discrete-laplace-threshold"
+    assert made["cid"] not in public
 
 
 def test_the_statement_has_the_figures_of_the_plan(fox: Timed) -> None:
