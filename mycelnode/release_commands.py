@@ -45,6 +45,7 @@ NOT_PROMISED: Final = (
 )
 LENGTHS: Final = {"quarter": 1, "year": YEAR}
 PASSED: Final = "its count, with the noise, passed the threshold"
+UNKNOWN: Final = "a habit for which this version of the program has no words"
 NOT_YET: Final = "nothing is decided before the window is over"
 MAX_WORDS: Final = 10_000
 
@@ -135,7 +136,7 @@ class ReleaseCommands:
         return [
             {
                 "key": row.id,
-                "text": Key.decode(row.key).title,
+                "text": _title(row.key),
                 "decision": "released",
                 "reason": PASSED,
                 "n": row.n,
@@ -149,7 +150,7 @@ class ReleaseCommands:
 
     async def _possible(self, releases: Releases, window: Window, tell: Watcher) -> list[dict[str, Any]]:
         """What this device's turns of a window are about, in the order of the words: no count, no decision."""
-        titles = sorted({Key.decode(key).title for key in await releases.keys(window, tell)})
+        titles = sorted({_title(key) for key in await releases.keys(window, tell)})
         return [{"key": None, "text": title, "decision": "none", "reason": NOT_YET} for title in titles]
 
     def _described(self, releases: Releases, window: Window, now: int) -> dict[str, Any]:
@@ -267,6 +268,14 @@ class ReleaseCommands:
         added = await dictionary.add(self._mesh, _words(request, "add"))
         removed = await dictionary.remove(self._mesh, _words(request, "remove"))
         return {"entries": dictionary.entries(self._mesh), "added": added, "removed": removed}
+
+
+def _title(key: bytes) -> str:
+    """A stored key in words. What another version made, and this one has no words for, hides nothing else in a list."""
+    try:
+        return Key.stored(key).title
+    except EncodingError:
+        return UNKNOWN
 
 
 def _words(request: Request, field: str) -> list[str]:

@@ -15,7 +15,7 @@ from mycelnode import audit
 from mycelnode.collective.answers import PublishedPattern
 from mycelnode.collective.api import Patterns
 from mycelnode.encoding import blake2b
-from mycelnode.errors import BudgetBroken, ValueRefused
+from mycelnode.errors import BudgetBroken, EncodingError, ReleaseUnknown, ValueRefused
 from mycelnode.identity import verify
 from mycelnode.mesh import Mesh
 from mycelnode.patterns.files import Draft
@@ -55,7 +55,7 @@ class Confirming:
             )
         row = await self._mesh.database.scan(lambda connection: self._checked(connection, name))
         draft, privacy = _draft(row, price)
-        return Offered(row, write_markdown(draft), privacy, Key.decode(row.key).sensitive)
+        return Offered(row, write_markdown(draft), privacy, _key(row).sensitive)
 
     async def confirm(self, name: str, price: int = 0, *, register: bool = False) -> PublishedPattern | Released:
         """A person has seen all of it, and says that it may be public: it is, or will be when it is due. On disk when this returns.
@@ -76,7 +76,7 @@ class Confirming:
         now = self._mesh.clock.wall()
         rows = await self._mesh.database.scan(lambda connection: released.waiting(connection, now))
         done = []
-        for row in rows:
+        for row in filter(_known, rows):  # the others wait for a version that has words for them
             await self._mesh.database.scan(lambda connection, row=row: self._checked(connection, row.id))  # type: ignore[misc]
             done.append(await self._publish(row))
         return done
@@ -101,6 +101,23 @@ class Confirming:
         return row
 
 
+def _key(row: Released) -> Key:
+    """What was released, maybe by an earlier version. Raises `ReleaseUnknown` if this one has no words for it."""
+    try:
+        return Key.stored(row.key)
+    except EncodingError as error:
+        raise ReleaseUnknown(
+            f"this version of the program has no words for {row.id}: it was released by another one"
+        ) from error
+
+
+def _known(row: Released) -> bool:
+    try:
+        return bool(_key(row))
+    except ReleaseUnknown:
+        return False
+
+
 def _draft(row: Released, price: int) -> tuple[Draft, Privacy]:
-    said = {**offer(Key.decode(row.key), row.n), "price": str(price)}
+    said = {**offer(_key(row), row.n), "price": str(price)}
     return Draft.read(said), Privacy.read(statement(row.choice, row.version))
