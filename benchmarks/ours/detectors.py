@@ -7,6 +7,7 @@ no word of it is outside of what a tool marks, but for `GENERIC`; marking more t
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 from collections import defaultdict
@@ -62,7 +63,7 @@ TOOLS: dict[str, Tool] = {"presidio": presidio, "detectors": detectors, "general
 
 
 def measure(sentences: Sequence[dict[str, Any]], tool: Tool, *, lower: bool) -> tuple[dict[str, float], float]:
-    """Per type the share of entities that are found, and milliseconds a sentence. Raises `install.Missing`."""
+    """Per type the share of entities that are found, and milliseconds of a usual sentence. Raises `install.Missing`."""
     texts = [sentence["text"].lower() if lower else sentence["text"] for sentence in sentences]
     kept = [number for number, text in enumerate(texts) if len(text) == len(sentences[number]["text"])]
     marks = tool([texts[number] for number in kept])
@@ -70,7 +71,7 @@ def measure(sentences: Sequence[dict[str, Any]], tool: Tool, *, lower: bool) -> 
     for number, (_, spans) in zip(kept, marks, strict=True):
         one = sentences[number]
         found[one["type"]].append(set(left(texts[number], one["start"], one["end"], spans)) <= GENERIC)
-    return {kind: sum(each) / len(each) for kind, each in found.items()}, sum(ms for ms, _ in marks) / len(marks)
+    return {kind: sum(each) / len(each) for kind, each in found.items()}, statistics.median(ms for ms, _ in marks)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str]) -> None:
     for kind in next(iter(columns.values()))[0]:
         print(f"{kind:<14}" + "".join(f"{recall[kind]:>19.1%}" for recall, _ in columns.values()))
     print(f"{'mean':<14}" + "".join(f"{sum(recall.values()) / len(recall):>19.1%}" for recall, _ in columns.values()))
-    print(f"{'ms a sentence':<14}" + "".join(f"{ms:>19.2f}" for _, ms in columns.values()))
+    print(f"{'ms, median':<14}" + "".join(f"{ms:>19.2f}" for _, ms in columns.values()))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from mycelnode import audit
 from mycelnode.collective.answers import PublishedPattern
 from mycelnode.collective.api import Patterns
 from mycelnode.encoding import blake2b
-from mycelnode.errors import BudgetBroken, EncodingError, ReleaseUnknown, ValueRefused
+from mycelnode.errors import BudgetBroken, EncodingError, PatternRefused, ValueRefused
 from mycelnode.identity import verify
 from mycelnode.mesh import Mesh
 from mycelnode.patterns.files import Draft
@@ -102,19 +102,17 @@ class Confirming:
 
 
 def _key(row: Released) -> Key:
-    """What was released, maybe by an earlier version. Raises `ReleaseUnknown` if this one has no words for it."""
+    """What was released, maybe by an earlier version. Raises `PatternRefused` if this one has no words for it."""
     try:
         return Key.stored(row.key)
     except EncodingError as error:
-        raise ReleaseUnknown(
-            f"this version of the program has no words for {row.id}: it was released by another one"
-        ) from error
+        raise PatternRefused("it was released by another version, whose words this one does not have") from error
 
 
 def _known(row: Released) -> bool:
     try:
         return bool(_key(row))
-    except ReleaseUnknown:
+    except PatternRefused:
         return False
 
 

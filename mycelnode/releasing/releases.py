@@ -23,7 +23,7 @@ from mycelnode.mesh import Mesh
 from mycelnode.mesh_secret import known as known_secrets
 from mycelnode.privacy import budget, partstore, turnstore
 from mycelnode.privacy.interactions import DAY_MS, day_mark
-from mycelnode.privacy.key import key_of, version
+from mycelnode.privacy.key import Key, key_of, version
 from mycelnode.privacy.owner import Dictionary
 from mycelnode.privacy.partstore import Mark
 from mycelnode.privacy.turnstore import Kept as KeptTurn
@@ -223,7 +223,15 @@ class Releases:
     # --- as the releaser --------------------------------------------------------------------------------------------------
 
     async def put_part(self, window: Window, device: DeviceId, handed: Sequence[Handed]) -> bool:
-        """A device's part, on disk when this returns; False if it is too late for it."""
+        """A device's part, on disk when this returns; False if it is too late for it.
+
+        Raises `PeerMisbehaved` if something in it is the key of no habit.
+        """
+        try:
+            for one in handed:
+                Key.stored(one.key)  # it may have been taken before an update
+        except EncodingError as error:
+            raise PeerMisbehaved("it has handed over what is the key of no habit") from error
         known, key = await self.turns.ready()
         marks = list(partstore.marks_of(handed, label(window.start), partial(_day_marks, known)))
         async with self.lock:

@@ -228,3 +228,12 @@ def test_what_is_neither_a_file_nor_a_key_is_said(fox: Timed) -> None:
     assert "is no file, and no KEY" in fox("pattern", "publish", "nothing.md").err
     assert "nothing that was released" in fox("pattern", "publish", "abcdef").sentence
     assert fox("pattern", "publish").code == 2
+
+
+def test_the_statement_has_the_figures_of_the_plan(fox: Timed) -> None:
+    said = fox("privacy", "statement", "--json").json
+    assert (said["epsilon"], said["delta"], said["threshold"], said["usual_days"]) == ("1", "0.000001", 14, 17)
+    assert "your habits are not hidden" in " ".join(fox("privacy", "statement").out.split())
+    assert fox("budget", "plan", "--choice", "loose", "--json").json["holds"]
+    fox.skew = QUARTER
+    assert fox("privacy", "statement", "--json").json["usual_days"] == 13

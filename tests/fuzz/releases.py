@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache, partial
+from typing import Any
 
 from mycelnode.encoding import as_list, decode, encode
 from mycelnode.errors import EncodingError
 from mycelnode.privacy.key import Key, key_of
+from mycelnode.protocols import release_frames as frames
 from mycelnode.protocols.release_ledger import Ledger
 from mycelnode.protocols.release_records import MAX_RECORD_BYTES, Record, read_record
+from mycelnode.protocols.release_steps import Call
 from mycelnode.protocols.release_units import MAX_KEY_BYTES, MAX_MARKS, Handed, counts
 from mycelnode.protocols.release_window import MAX_QUARTER, Window
 from tests.fuzz.guard import Broken, Target, same
@@ -90,7 +94,46 @@ def _habits() -> Sequence[bytes]:
     return [key.encode() for key in map(partial(key_of, answer=""), asked) if key is not None]
 
 
+def _frame(data: bytes) -> None:
+    """Whatever a device may send: read as each kind of frame, it is written again as it was, or it is none."""
+    known = False
+    for read, write in FRAMES:
+        with suppress(EncodingError):
+            found = read(data)
+            known = True
+            again = write(found)
+            if len(again) == 1:  # long ones are cut anew
+                same("release-frame", again[0], data)
+    if not known:
+        frames.kind_of(data)
+        frames.refusal(data)
+
+
+FRAMES: Sequence[tuple[Callable[[bytes], Any], Callable[[Any], list[bytes]]]] = (
+    (frames.read_records, lambda found: list(frames.write_records(found))),
+    (frames.read_digests, lambda found: [frames.write_digests(found)]),
+    (frames.read_marks, lambda found: list(frames.write_marks(found))),
+    (frames.read_call, lambda found: [frames.write_call(found)]),
+    (frames.read_part, lambda found: list(frames.write_part(found))),
+)
+
+
+def _frames() -> Sequence[bytes]:
+    call = Call(mesh.FIRST, bytes(32), mesh.TERMS, bytes(32))
+    turn = Handed((bytes(32),), b"key", 20_000, True)
+    return [
+        frames.write_call(call),
+        frames.said("no"),
+        frames.END,
+        frames.write_digests([bytes(8)] * frames.BUCKETS),
+        *frames.write_marks([(bytes(32), 1)]),
+        *frames.write_part([turn]),
+        *frames.write_records([one.encoded for one in _records()]),
+    ]
+
+
 RELEASES = (
+    Target("release-frame", _frame, (EncodingError,), _frames, largest=1 << 16, seconds_per_byte=2e-5, per_byte=1024),
     Target("release-key", _habit, (EncodingError,), _habits, largest=MAX_KEY_BYTES),
     Target(
         "release-record",

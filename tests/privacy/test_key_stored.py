@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mycelnode.collective.confirming import _draft, _known
-from mycelnode.errors import ReleaseUnknown
+from mycelnode.errors import PatternRefused
 from mycelnode.patterns.files.texts import write_markdown
 from mycelnode.privacy.key import Key, version
 from mycelnode.privacy.released import Released
@@ -26,7 +26,7 @@ def test_a_key_of_an_earlier_version_is_published_as_it_was_stored() -> None:
 def test_what_has_no_words_here_waits() -> None:
     strange = row(Key(("plan", "xyzzy"), "coding"))
     assert not _known(strange)
-    with pytest.raises(ReleaseUnknown, match="no words for 000000000000"):
+    with pytest.raises(PatternRefused, match="another version, whose words"):
         _draft(strange, 0)
 
 

@@ -6,10 +6,12 @@ import math
 import secrets
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import pytest
 
+from mycelnode.privacy import noise
 from mycelnode.privacy.noise import discrete_laplace
 from tests.privacy.randomness import outcomes
 
@@ -70,6 +72,17 @@ def test_over_all_randomness_it_is_what_the_formula_says(epsilon: Fraction, enou
     for z in range(-SEEN, SEEN + 1):
         share = (1 - a) / (1 + a) * a ** abs(z)
         assert at_least.get(z, 0) - 1e-12 <= share <= at_least.get(z, 0) + left + 1e-12, z
+
+
+@pytest.mark.parametrize("gamma", [Fraction(0), Fraction(1, 2), Fraction(1)], ids=str)  # all that the choices ask for
+def test_a_coin_is_exact(gamma: Fraction) -> None:
+    """Of its randomness nearly nothing is left: here an error would show that no whole draw lets see, be it 10⁻⁴⁰."""
+    at_least, left = outcomes(lambda below: noise._happens(gamma, below), 3_000)
+    assert left < Fraction(1, 10**40)
+    with localcontext() as context:
+        context.prec = 60
+        share = Fraction((Decimal(-gamma.numerator) / gamma.denominator).exp())
+    assert abs(at_least.get(True, 0) - share) < Fraction(1, 10**40)
 
 
 @pytest.mark.parametrize("epsilon", [Fraction(0), Fraction(-1)])

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
+from mycelnode.encoding import encode
+from mycelnode.errors import NetworkError, PeerMisbehaved
 from mycelnode.node import Node
+from mycelnode.p2p.framing import FrameStream
 from mycelnode.privacy.interactions import DAY_MS
+from mycelnode.protocols.release_frames import MAX_FRAME, PROTOCOL
 from tests.node.nodes import SkewedClock, ask, founder, let_in, running, until
 from tests.releasing.persons import HABIT, RARE, linked, live, to_next_window
 
@@ -72,3 +78,105 @@ async def test_two_devices_count_together_what_neither_has_alone(tmp_path: Path)
                 assert {one.window.id for one in (await phone.releasing.decider()).releases.part.ledger.spends()} >= {
                     window.id
                 }
+
+
+async def test_a_device_that_is_away_is_waited_for_unless_the_person_goes_on_without_it(tmp_path: Path) -> None:
+    clocks = SkewedClock(), SkewedClock()
+    async with founder(tmp_path, clock=clocks[0]) as laptop:
+        data = await let_in(tmp_path, laptop, "phone", clocks[1])
+        async with running(data, clocks[1]) as phone:
+            await linked(laptop, phone)
+            await live(laptop.mesh, HABIT, 60, until=clocks[0].wall())
+            await until(lambda: bool(phone.mesh.replica.document.map("mycel.secrets")), "the secret has come")
+        window = to_next_window(*clocks)
+        waiting = await extract(laptop)
+        assert waiting["decided"] == []
+        assert [one["name"] for one in waiting["waiting"]] == ["phone"]
+        assert waiting["window"]["state"] == "waiting"
+        assert (await ask(laptop, "budget"))["ever"]["windows"] == 0
+        done = await extract(laptop, without_missing=True)
+        assert done["decided"] == [window.id]
+        assert len(done["candidates"]) == 1
+        async with running(data, clocks[1]) as phone:  # it comes back, with what it heard of
+            await linked(laptop, phone)
+            answer = await extract(phone, window=window.id)
+            assert answer["window"]["state"] == "elsewhere"
+
+
+async def test_a_witness_that_is_away_is_waited_for_whatever_the_person_says(tmp_path: Path) -> None:
+    clocks = SkewedClock(), SkewedClock()
+    async with founder(tmp_path, clock=clocks[0]) as laptop:
+        data = await let_in(tmp_path, laptop, "phone", clocks[1])
+        async with running(data, clocks[1]) as phone:
+            await linked(laptop, phone)
+            await until(lambda: named_witness(laptop), "a witness is named")
+            to_next_window(*clocks)
+            await extract(laptop)
+            await live(laptop.mesh, HABIT, 60, until=clocks[0].wall(), word="later")
+            await ask(laptop, "budget")
+        window = to_next_window(*clocks)
+        waiting = await extract(laptop, without_missing=True)
+        assert (waiting["decided"], waiting["witness"]) == ([], True)
+        async with running(data, clocks[1]) as phone:
+            await linked(laptop, phone)
+            done = await extract(laptop)
+            assert done["decided"] == [window.id]
+
+
+def named_witness(node: Node) -> bool:
+    decider = node.releasing._decider
+    plan = None if decider is None else decider.releases.part.ledger.last_plan
+    return plan is not None and plan.witness is not None
+
+
+async def test_a_schedule_decides_by_itself_and_publishes_nothing(tmp_path: Path) -> None:
+    clock = SkewedClock()
+    async with founder(tmp_path, clock=clock) as node:
+        data = node.mesh.data
+        await live(node.mesh, HABIT, 60, until=clock.wall())
+        await ask(node, "config.set", key="privacy.schedule", value=True)
+    to_next_window(clock)
+    async with running(data, clock) as node:
+        decider = await node.releasing.decider()
+        await until(lambda: bool(decider.releases.part.local.drawn), "the window is decided")
+        assert (await extract(node))["candidates"][0]["confirmed"] is False
+        assert (await ask(node, "pattern.list"))["patterns"] == []
+
+
+async def test_another_device_takes_over_with_the_word_of_the_witness(tmp_path: Path) -> None:
+    clocks = SkewedClock(), SkewedClock()
+    async with founder(tmp_path, clock=clocks[0]) as laptop:
+        data = await let_in(tmp_path, laptop, "phone", clocks[1])
+        async with running(data, clocks[1]) as phone:
+            await linked(laptop, phone)
+            await until(lambda: named_witness(laptop), "a witness is named")
+            answer = await ask(laptop, "budget.plan", decides="phone", witness="laptop")
+            assert (answer["holds"], answer["plan"]["decides"]["name"]) == (True, "phone")
+            to_next_window(*clocks)
+            await extract(laptop)  # the window of now is the last that the laptop decides
+            await until(lambda: named_witness(phone), "the phone has heard of it")
+            await live(phone.mesh, HABIT, 60, until=clocks[1].wall())
+            await ask(phone, "budget")
+            window = to_next_window(*clocks)
+            assert (await extract(laptop))["decided"] == []
+            assert (await extract(phone))["decided"] == [window.id]
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"\x00", encode(["part"]), encode(["sign", b"x"]), encode(["meet"]), encode(["part", 1, 1, b"", b"", b"", b""])],
+)
+async def test_a_member_that_talks_nonsense_about_releases_ends_its_own_stream(tmp_path: Path, junk: bytes) -> None:
+    async with founder(tmp_path) as laptop:
+        data = await let_in(tmp_path, laptop, "phone")
+        async with running(data) as phone:
+            await linked(laptop, phone)
+            stream = await phone.host.open_stream(phone.host.line(laptop.device), PROTOCOL, deadline=5)
+            frames = FrameStream(stream, MAX_FRAME)
+            await frames.send(junk)
+            await frames.send(b"\xff" * 100)
+            with suppress(NetworkError, PeerMisbehaved), trio.fail_after(20):
+                while await frames.receive() is not None:
+                    pass
+            assert (await ask(laptop, "budget"))["plan"] is not None
+            assert laptop.syncing.links
