@@ -33,6 +33,8 @@ from mycelnode.cli._common import (
 from mycelnode.cli.interactions import unlocked
 
 KEY = re.compile(r"[0-9a-f]{6,12}")  # what was released is called so; see `privacy.released`
+SHOWN_SLOTS = 20
+SAID_CHARS = 36
 SHOWN_LINES = 40  # of a solution, before it is made public; --json and `show` have all of it
 STANDING = {
     "public": "public",
@@ -148,6 +150,20 @@ def _say_offered(offered: Mapping[str, Any]) -> None:
         _err(offered["note"])
 
 
+def _say_private(public: str, private: Mapping[str, Any]) -> None:
+    """What no public list of words has, and what has a telling form; beside what would stand there without it."""
+    slots = private["slots"]
+    if not slots:
+        _err("\n  Nothing in it looks private.")
+        return
+    _err("\n  Look at these: they may be private, and without them it would say")
+    for slot in slots[:SHOWN_SLOTS]:
+        said = textwrap.shorten(public[slot["start"] : slot["end"]], SAID_CHARS, placeholder=" …")
+        _err(f"    {said:<{SAID_CHARS}}  {slot['text']:<12}  {slot['reason']}")
+    if len(slots) > SHOWN_SLOTS:
+        _err(f"    … and {plural(len(slots) - SHOWN_SLOTS, 'place')} more")
+
+
 def _say_turn(seen: Mapping[str, Any]) -> None:
     """Both side by side, then each change with its reason."""
     width = (shutil.get_terminal_size().columns - 3) // 2
@@ -172,6 +188,7 @@ def _say_draft(draft: Mapping[str, Any]) -> None:
         _err(f"  {line}")
     if (left := len(draft["public"].splitlines()) - SHOWN_LINES) > 0:
         _err(f"  … and {plural(left, 'line')} more, of {draft['path']}")
+    _say_private(draft["public"], draft["private"])
     for file in draft["files"]:
         _err(f"  {file['path']}, {megabytes(file['size'])}")
     for path in draft["left_out"]:

@@ -27,6 +27,7 @@ from mycelnode.mesh import Mesh
 from mycelnode.patterns import dagcbor
 from mycelnode.patterns.files.plain import to_plain
 from mycelnode.patterns.search import MAX_LIMIT
+from mycelnode.privacy.generalise import MAX_CHARS, generalise
 from mycelnode.streaming import Long, Watcher, untold
 from mycelnode.turns import Turns
 
@@ -81,7 +82,17 @@ class PatternCommands:
             "near": seen.near,
             "names": [{"cid": cid, "standing": standing} for cid, standing in seen.names.items()],
             "digest": seen.digest,
+            "private": await self._private(seen.text),
             "registering": None if seen.registering is None else _registering(seen.registering),
+        }
+
+    async def _private(self, shown: str) -> dict[str, Any]:
+        """What a generaliser would take out of it, with the reason of each: a help for whoever has to look."""
+        found = await trio.to_thread.run_sync(generalise, shown[:MAX_CHARS])
+        return {
+            "output": found.output,
+            "slots": [asdict(slot) for slot in found.slots],
+            "dropped": found.dropped or None,
         }
 
     async def publish(self, request: Request) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tests.privacy.distinguisher import ALPHA, Product, at_least, broken, lower,
 
 RUNS = 4_000
 LIKELY = Choice(Fraction(2), Decimal("1e-2"))  # a δ that is seen
-LIKELY_RUNS = 20_000
+LIKELY_RUNS = 60_000
 
 
 def days_of(choice: Choice) -> list[int]:

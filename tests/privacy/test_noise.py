@@ -13,12 +13,14 @@ import pytest
 
 from mycelnode.privacy import noise
 from mycelnode.privacy.noise import discrete_laplace
+from tests.privacy.distinguisher import Pool
 from tests.privacy.randomness import outcomes
 
-DRAWS = 40_000
+DRAWS = 80_000  # so a scale of 0.95 is off by 11 sigmas, and not by 8
 PLAYS = 20_000
 SIGMAS = 6.5  # an honest sampler is beyond that once in a billion runs
 SEEN = 8  # up to which size each number is looked at by itself
+SYSTEM = Pool()
 EPSILONS = [Fraction(1, 2), Fraction(1), Fraction(2), Fraction(3, 7)]
 
 
@@ -38,21 +40,21 @@ def off(draw: Callable[[], int], epsilon: Fraction) -> str:
 
 @pytest.mark.parametrize("epsilon", EPSILONS, ids=str)
 def test_it_has_its_distribution(epsilon: Fraction) -> None:
-    assert off(lambda: discrete_laplace(epsilon), epsilon) == ""
+    assert off(lambda: discrete_laplace(epsilon, SYSTEM), epsilon) == ""
 
 
 def too_narrow() -> int:
-    return discrete_laplace(Fraction(20, 19))  # a scale of 0.95
+    return discrete_laplace(Fraction(20, 19), SYSTEM)  # a scale of 0.95
 
 
 def zero_twice() -> int:
     """Whoever gives each size a sign, and forgets that 0 has but one."""
-    size = abs(discrete_laplace(Fraction(1)))
+    size = abs(discrete_laplace(Fraction(1), SYSTEM))
     return size if size or secrets.randbelow(2) else zero_twice()
 
 
 def one_sided() -> int:
-    return abs(discrete_laplace(Fraction(1)))
+    return abs(discrete_laplace(Fraction(1), SYSTEM))
 
 
 @pytest.mark.parametrize("wrong", [too_narrow, zero_twice, one_sided])
