@@ -47,6 +47,7 @@ NOT_PROMISED: Final = (
 )
 LENGTHS: Final = {"quarter": 1, "year": YEAR}
 PASSED: Final = "its count, with the noise, passed the threshold"
+UNKNOWN: Final = "a habit for which this version of the program has no words"
 NOT_YET: Final = "nothing is decided before the window is over"
 MAX_WORDS: Final = 10_000
 
@@ -151,7 +152,7 @@ class ReleaseCommands:
 
     async def _possible(self, releases: Releases, window: Window, tell: Watcher) -> list[dict[str, Any]]:
         """What this device's turns of a window are about, in the order of the words: no count, no decision."""
-        titles = sorted({Key.decode(key).title for key in await releases.keys(window, tell)})
+        titles = sorted({_title(key) for key in await releases.keys(window, tell)})
         return [{"key": None, "text": title, "decision": "none", "reason": NOT_YET} for title in titles]
 
     def _described(self, releases: Releases, window: Window, now: int) -> dict[str, Any]:
@@ -272,10 +273,11 @@ class ReleaseCommands:
 
 
 def _title(key: bytes) -> str:
+    """A stored key in words. What another version made, and this one has no words for, hides nothing else in a list."""
     try:
-        return Key.decode(key).title
+        return Key.stored(key).title
     except EncodingError:
-        return "a habit, in words of an older version"
+        return UNKNOWN
 
 
 def _words(request: Request, field: str) -> list[str]:

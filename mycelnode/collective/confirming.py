@@ -58,7 +58,7 @@ class Confirming:
             )
         row = await self._mesh.database.scan(lambda connection: self._checked(connection, name))
         draft, privacy = _draft(row, price)
-        return Offered(row, write_markdown(draft), privacy, Key.decode(row.key).sensitive)
+        return Offered(row, write_markdown(draft), privacy, _key(row).sensitive)
 
     async def confirm(self, name: str, price: int = 0, *, register: bool = False) -> PublishedPattern | Released:
         """A person has seen all of it, and says that it may be public: it is, or will be when it is due. On disk when this returns.
@@ -84,7 +84,7 @@ class Confirming:
         done = []
         for row in rows:
             try:
-                if Key.decode(row.key).sensitive:
+                if _key(row).sensitive:
                     continue
                 await self._mesh.database.scan(partial(self._checked, name=row.id))
                 done.append(await self._publish(row))
@@ -112,10 +112,14 @@ class Confirming:
         return row
 
 
-def _draft(row: Released, price: int) -> tuple[Draft, Privacy]:
+def _key(row: Released) -> Key:
+    """What was released, maybe by an earlier version. Raises `PatternRefused` if this one has no words for it."""
     try:
-        key = Key.decode(row.key)
+        return Key.stored(row.key)
     except EncodingError as error:
-        raise PatternRefused("it was released by an older version, whose words this one does not have") from error
-    said = {**offer(key, row.n), "price": str(price)}
+        raise PatternRefused("it was released by another version, whose words this one does not have") from error
+
+
+def _draft(row: Released, price: int) -> tuple[Draft, Privacy]:
+    said = {**offer(_key(row), row.n), "price": str(price)}
     return Draft.read(said), Privacy.read(statement(row.choice, row.version))

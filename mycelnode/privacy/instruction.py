@@ -19,6 +19,8 @@ MAX_CLAUSES: Final = 60
 MAX_CLAUSE_WORDS: Final = 60
 LABEL: Final = 2  # words before a colon that say what follows; more say it all by themselves
 BREAK: Final = ""  # stands for what is left out
+# What cannot be seen, and is something else for Unicode 3.2.
+UNSEEN: Final = dict.fromkeys(map(ord, "\xad\u200b\u2066\u2067\u2068\u2069"))
 
 _FENCE = re.compile(
     r"^(`{3,}+|~{3,}+)[ \t]*+([A-Za-z0-9+#]*+)[^\n]*+\n(.*?)(?:^\1[^\n]*+$|\Z)", re.MULTILINE | re.DOTALL
@@ -131,6 +133,7 @@ def plain(text: str) -> str:
     cut = text if len(text) <= 2 * MAX_CHARS else f"{text[:MAX_CHARS]}\n{text[-MAX_CHARS:]}"
     cut = cut.replace("\r\n", "\n").replace("\r", "\n")
     if not cut.isascii():
+        cut = cut.translate(UNSEEN)
         known = (char if char.isascii() or unicode.category(char) != "Cn" else "_" for char in cut)
         cut = unicode.normalize("NFC", "".join(char for char in known if unicode.category(char) != "Cf"))
     if len(cut) <= MAX_CHARS:

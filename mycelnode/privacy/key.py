@@ -86,13 +86,36 @@ class Key:
     @classmethod
     def decode(cls, data: bytes) -> Key:
         """The inverse. Raises `EncodingError` for what this version would never make."""
+        key = cls._shaped(data)
+        one = Frame(*key.frame, key.domain)
+        if not made(one) or (key.names or ("",))[0] not in _nameable(one):
+            raise EncodingError("not a key of this version")
+        return key
+
+    @classmethod
+    def stored(cls, data: bytes) -> Key:
+        """A key that this device stored, maybe when it had an earlier version: its words are all in the tables, but this version
+        need not make it. So an update loses nothing that a window has been spent on. Raises `EncodingError`."""
+        key = cls._shaped(data)
+        known = tables()
+        about = known.about.values()
+        if (
+            key.frame[0] not in {action for thing in about for action in thing.actions}
+            or key.frame[1] not in known.about
+            or key.domain not in known.domains
+            or not {*key.names} <= known.families | known.tongues
+        ):
+            raise EncodingError("a key with words that this version does not know")
+        return key
+
+    @classmethod
+    def _shaped(cls, data: bytes) -> Key:
         parts, domain, names = as_list(decode(data, max_bytes=MAX_KEY_BYTES, max_depth=2), 3)
         action, thing = (as_text(one, MAX_WORD_CHARS) for one in as_list(parts, 2))
         found = tuple(as_text(one, MAX_WORD_CHARS) for one in as_list(names))
-        one = Frame(action, thing, domain)
-        if not made(one) or len(found) > MAX_NAMES or (found or ("",))[0] not in _nameable(one):
-            raise EncodingError("not a key of this version")
-        return cls((action, thing), domain, found)
+        if len(found) > MAX_NAMES:
+            raise EncodingError("not a key: too many names")
+        return cls((action, thing), as_text(domain, MAX_WORD_CHARS), found)
 
     @property
     def title(self) -> str:
@@ -106,7 +129,8 @@ class Key:
     @property
     def sensitive(self) -> bool:
         """Is it about health, sex, religion, politics, money, law or crime?"""
-        return self.domain in SENSITIVE
+        now = tables().about.get(self.frame[1])
+        return self.domain in SENSITIVE or (now is not None and now.domain in SENSITIVE)
 
 
 _WORDED: Final = {"reply": "reply to", "prepare": "prepare for"}

@@ -229,7 +229,7 @@ class Releases:
         """
         try:
             for one in handed:
-                Key.decode(one.key)
+                Key.stored(one.key)  # it may have been taken before an update
         except EncodingError as error:
             raise PeerMisbehaved("it has handed over what is the key of no habit") from error
         known, key = await self.turns.ready()

@@ -14,6 +14,7 @@ import pytest
 
 from mycel_simnet.node import Conditions
 from mycelnode.paths import DataDir
+from mycelnode.privacy.key import Key
 from tests.cli.conftest import Program
 
 Make = Callable[[str], Program]
@@ -190,6 +191,23 @@ def test_a_row_that_was_edited_claims_nothing(fox: Timed, tmp_path: Path) -> Non
         connection.commit()
     said = fox("pattern", "publish", released["key"], "--consent", "--json").failed("BudgetBroken")
     assert "is not what was decided" in said
+
+
+def test_what_another_version_released_hides_nothing_in_a_list(fox: Timed, tmp_path: Path) -> None:
+    import sqlite3
+
+    live(fox, tmp_path)
+    fox.skew = QUARTER
+    assert fox("pattern", "extract", "--json").code == 0
+    # What this version never makes, and what it has no words for.
+    for key, text in (
+        (Key(("plan", "test"), "coding"), "plan a test"),
+        (Key(("write", "xyzzy"), "coding"), "a habit for which this version of the program has no words"),
+    ):
+        with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
+            connection.execute("UPDATE released SET key = ?", (key.encode(),))
+            connection.commit()
+        assert [one["text"] for one in fox("pattern", "extract", "--json").json["candidates"]] == [text]
 
 
 def test_a_turn_is_published_by_hand_without_a_promise(fox: Timed) -> None:

@@ -196,6 +196,42 @@ def test_what_is_no_key_is_refused(value: object) -> None:
         Key.decode(encode(value))
 
 
+def test_what_an_earlier_version_stored_is_still_known() -> None:
+    for action, thing, domain, names in (
+        ("plan", "test", "coding", ()),  # this version never makes them
+        ("write", "query", "coding", ()),
+        ("write", "poem", "writing", ("python",)),
+    ):
+        old = Key((action, thing), domain, names)
+        with pytest.raises(EncodingError):
+            Key.decode(old.encode())
+        assert Key.stored(old.encode()) == old
+        assert old.title.isprintable()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [["rohan", "test"], "coding", []],
+        [["write", "rohan"], "coding", []],
+        [["write", "test"], "rohan", []],
+        [["write", "test"], "coding", ["rohan"]],
+        [["write", "test"], "coding", ["python", "sql"]],
+        [["write", "test", "test"], "coding", []],
+        [["write", "test"], 1, []],
+        "write a test",
+    ],
+)
+def test_what_is_stored_has_words_of_the_tables_only(value: object) -> None:
+    with pytest.raises(EncodingError):
+        Key.stored(encode(value))
+
+
+@pytest.mark.parametrize("char", ["\u200b", "\u00ad", "\u2060", "\ufeff", "\u2066", "\u202e"])
+def test_what_cannot_be_seen_makes_no_difference(char: str) -> None:
+    assert title(f"wr{char}ite an em{char}ail{char}") == title("write an email")
+
+
 def test_bytes_that_are_no_key_are_refused() -> None:
     good = Key(("write", "test"), "coding", ("python",)).encode()
     for bad in (b"", good[:-1], good + b"\0", b"\xff" * 10, good.replace(b"\x83", b"\x9f") + b"\xff"):
