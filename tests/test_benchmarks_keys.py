@@ -32,7 +32,7 @@ def test_turns_of_a_habit_are_counted_by_their_keys() -> None:
 
 def test_the_habits_are_as_many_as_they_should_be() -> None:
     rows = [json.loads(line) for line in keys.HABITS.read_text(encoding="utf-8").splitlines()]
-    assert {row["split"] for row in rows} == {"tuned", "heldout"}
+    assert {row["split"] for row in rows} == {"tuned", "heldout", "fresh"}
     assert len({row["habit"] for row in rows}) >= 40
     assert len({row["request"] for row in rows}) == len(rows)
 

@@ -1,8 +1,8 @@
 """How well one person's habit, said in many ways on many days, meets in one key, and whether different habits keep different ones.
 
 ``python -m benchmarks.ours.keys [--show]`` reads ``benchmarks/habits.jsonl``: habits, each in a dozen phrasings. With the half that
-is called ``tuned`` the rules were made; the half ``heldout`` was left alone meanwhile. ``--version`` writes down the version of
-keys that `tests/privacy/test_key.py` holds.
+is called ``tuned`` the rules were made; ``heldout`` was left alone meanwhile; ``fresh`` was written by somebody who knew neither rules
+nor tables. ``--version`` writes down the version of keys that `tests/privacy/test_key.py` holds.
 """
 
 from __future__ import annotations
@@ -109,9 +109,9 @@ def usual_seconds() -> float:
 
 
 async def measure(folder: Path) -> Numbers:
-    """What the table shows: of the half that was held out, and the time."""
-    held = figures(turns()["heldout"])
-    return {"together": held.together, "apart": 1 - held.shared, "usual_s": usual_seconds()}
+    """What the table shows: of the habits that somebody else wrote, and the time."""
+    fresh = figures(turns()["fresh"])
+    return {"together": fresh.together, "apart": 1 - fresh.shared, "usual_s": usual_seconds()}
 
 
 def _print(path: Path, *, show: bool) -> None:
