@@ -1,8 +1,8 @@
 """How well one person's habit, said in many ways on many days, meets in one key, and whether different habits keep different ones.
 
 ``python -m benchmarks.ours.keys [--show]`` reads ``benchmarks/habits.jsonl``: habits, each in a dozen phrasings. With the half that
-is called ``tuned`` the rules were made; ``heldout`` was left alone meanwhile; ``fresh`` was written by somebody who knew neither rules
-nor tables. ``--version`` writes down the version of keys that `tests/privacy/test_key.py` holds.
+is called ``tuned`` the rules were made, ``heldout`` was left alone meanwhile, ``fresh`` was written by somebody who knew neither
+rules nor tables. ``--version`` writes down the version of keys that `tests/privacy/test_key.py` holds.
 """
 
 from __future__ import annotations
