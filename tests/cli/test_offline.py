@@ -102,7 +102,8 @@ def test_the_json_objects_are_as_the_contract_says(fox: Program) -> None:
     assert setting in settings
     audit = fox("audit", "verify", "--json").json
     assert (audit["ok"], set(audit)) == (True, {"ok", "events", "head"})
-    (event,) = fox("audit", "tail", "--json").json["events"]
+    event, planned = fox("audit", "tail", "--json").json["events"]
+    assert planned["kind"] == "release.record"
     assert event["kind"] == "mesh.init"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["time"])
 
