@@ -15,6 +15,8 @@ STAMP := $(VENV)/installed-$(shell (pwd; $(PYTHON) -V; cat pyproject.toml constr
 FASTECDSA := fastecdsa==3.0.1
 
 TESTS_OF_THEIR_OWN := attacks crash peers soak
+# Tests of code alone, in which no process or clock is waited for, run two at a time.
+PURE_TESTS := crdt fuzz patterns privacy protocols simnet/near simnet/test_releases.py simnet/test_virtual.py
 NOTHING_YET = echo "$@: nothing here yet: comes with the next issue"
 
 .PHONY: demo test lint format attacks crash peers contracts vocabulary soak bench setup constraints
@@ -23,7 +25,8 @@ demo: $(STAMP)
 	$(VENV)/bin/mycelnode demo
 
 test: $(STAMP)
-	$(PY) -m pytest $(foreach part,$(TESTS_OF_THEIR_OWN),--ignore=tests/$(part))
+	$(PY) -m pytest -n 2 $(PURE_TESTS:%=tests/%)
+	$(PY) -m pytest $(foreach part,$(TESTS_OF_THEIR_OWN) $(PURE_TESTS),--ignore=tests/$(part))
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -281,16 +281,16 @@ def test_the_version_is_the_one_that_is_written_down() -> None:
 def test_no_text_is_slow(name: str) -> None:
     text = bombs()[name]
     for request, answer in ((text, "ok"), ("write a test", text), (f"write a test\n\n{text}", "ok")):
-        started = time.perf_counter()
+        started = time.process_time()
         key_of(request, answer)
-        assert time.perf_counter() - started < SECONDS
+        assert time.process_time() - started < SECONDS
 
 
 @pytest.mark.parametrize("part", ["a", "write a test ", "\n", "abandon "])
 def test_ten_megabytes_in_a_line(part: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert why_none(part * (10_000_000 // len(part)), "ok") == "long"
-    assert time.perf_counter() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 def test_small_words_of_other_languages_are_not_english() -> None:
