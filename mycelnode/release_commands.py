@@ -125,6 +125,8 @@ class ReleaseCommands:
             return decision.waiting.window
         if decision.decided:
             return decision.decided[-1]
+        if (due := releases.part.due(now)) is not None:  # nothing was decided: it was only asked
+            return due
         drawn = [one.window for one in ledger.spends() if one.window.start in releases.part.local.drawn]
         if drawn and drawn[-1].end >= (releases.part.ledger.window(now) or drawn[-1]).start:
             return drawn[-1]

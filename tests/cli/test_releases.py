@@ -78,7 +78,8 @@ def test_a_habit_is_released_once_its_window_is_over(fox: Timed, tmp_path: Path,
     if running:
         fox.run_node()
     dry = fox("pattern", "extract", "--dry-run", "--json").json
-    assert (dry["window"]["state"], dry["decided"]) == ("open", [])
+    assert (dry["window"]["state"], dry["decided"]) == ("waiting", [])
+    assert len(dry["candidates"]) == 2
     done = fox("pattern", "extract", "--json").json
     assert (len(done["decided"]), done["window"]["state"], len(done["candidates"])) == (1, "decided", 1)
     (released,) = done["candidates"]
