@@ -3,6 +3,7 @@ the owner's dictionary. With a running node, or on the data folder itself."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -14,8 +15,9 @@ from mycelnode.commands import Handler, Request, device_name, find_device, flag,
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import peer_id
 from mycelnode.errors import ControlError, EncodingError, NoPlan
-from mycelnode.identity import root_from_phrase
+from mycelnode.identity import root_from_phrase, verify
 from mycelnode.mesh import Mesh
+from mycelnode.privacy import budget as budget_of
 from mycelnode.privacy import released
 from mycelnode.privacy.accounting import CHOICES, DEFAULT
 from mycelnode.privacy.budget import Budget, Sum, budget
@@ -118,9 +120,12 @@ class ReleaseCommands:
         ledger = releases.part.ledger
         if named is not None:
             try:
-                return Window.called(named)
+                asked = Window.called(named)
             except EncodingError as error:
                 raise ControlError(str(error)) from error
+            if asked not in (ledger.window_of(asked.start), *(one.window for one in ledger.spends())):
+                raise ControlError(f"{named} is no window of this mesh; `mycelnode budget` lists them")
+            return asked
         if decision.waiting is not None:
             return decision.waiting.window
         if decision.decided:
@@ -136,7 +141,11 @@ class ReleaseCommands:
         return window
 
     async def _released(self, window: Window) -> list[dict[str, Any]]:
-        rows = await self._mesh.database.scan(lambda connection: list(released.every(connection)))
+        def look(connection: sqlite3.Connection) -> list[released.Released]:
+            budget_of.sound(connection, window.id, self._mesh.root, verify)
+            return list(released.every(connection))
+
+        rows = await self._mesh.database.scan(look)
         return [
             {
                 "key": row.id,
@@ -146,6 +155,7 @@ class ReleaseCommands:
                 "n": row.n,
                 "due": rfc3339(row.due),
                 "confirmed": row.confirmed is not None,
+                "sensitive": _sensitive(row.key),
                 "cid": row.cid,
             }
             for row in rows
@@ -183,6 +193,7 @@ class ReleaseCommands:
         """What was spent, what is left, and how each window stands."""
         releases = (await self._of()).releases
         await releases.refresh()
+        await self._mesh.database.scan(lambda connection: budget_of.check(connection, self._mesh.root, verify))
         now, ledger = releases.now(), releases.part.ledger
         stands = budget(ledger, now)
         windows = dict.fromkeys(one.window for one in ledger.spends())
@@ -272,6 +283,13 @@ class ReleaseCommands:
         added = await dictionary.add(self._mesh, _words(request, "add"))
         removed = await dictionary.remove(self._mesh, _words(request, "remove"))
         return {"entries": dictionary.entries(self._mesh), "added": added, "removed": removed}
+
+
+def _sensitive(key: bytes) -> bool:
+    try:
+        return Key.stored(key).sensitive
+    except EncodingError:
+        return True  # who knows
 
 
 def _title(key: bytes) -> str:

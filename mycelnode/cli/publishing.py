@@ -127,7 +127,7 @@ def _publish_released(options: Options, key: str, price: str | None, consent: bo
 
 
 def _publish_turn(options: Options, turn: str, title: str | None, consent: bool) -> None:
-    seen = unlocked(partial(ask, options, "pattern.turn", turn=turn))
+    seen = unlocked(partial(ask, options, "pattern.turn", turn=turn, title=title))
     _agree(options, consent, lambda: _say_turn(seen), "Make the right side public, for ever?")
     answer = unlocked(partial(ask, options, "pattern.consent", turn=turn, output=seen["output"], title=title))
     _done(options, answer, register=False)
@@ -200,7 +200,11 @@ def _say_turn(seen: Mapping[str, Any]) -> None:
         _err(f"{left:<{width}} │ {right}")
     for slot in seen["slots"]:
         _err(f"{slot['text']}: {seen['original'][slot['start'] : slot['end']]!r}, {slot['reason']}")
-    _err("\nThe right side is what would be public. No promise of privacy goes with it (dp: none).\n")
+    _err(f"\nIts title would be: {visible(seen['title'])}")
+    if seen["private_title"]:
+        _err("That has words in it which are in no public list: look whether they are private.")
+    _err("It is signed with your creator key: whoever looks can see all that you publish.")
+    _err("The right side, and the title, are what would be public. No promise of privacy goes with it (dp: none).\n")
 
 
 def _err(line: str) -> None:

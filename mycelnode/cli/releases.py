@@ -91,7 +91,11 @@ def _say_extracted(answer: Mapping[str, Any]) -> None:
 def _standing(one: Mapping[str, Any]) -> str:
     if one["cid"]:
         return f"published: {one['cid']}"
-    return f"confirmed: goes out by {local_time(one['due'])}" if one["confirmed"] else "released, not confirmed"
+    if not one["confirmed"]:
+        return "released, not confirmed"
+    if one["sensitive"]:
+        return f"confirmed: publish it by hand from {local_time(one['due'])} on"
+    return f"confirmed: goes out on {local_time(one['due'])}"
 
 
 # --- budget --------------------------------------------------------------------------------------------------------------

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
-from mycelnode import audit
 from mycelnode.collective.answers import PublishedPattern
 from mycelnode.collective.api import Patterns
-from mycelnode.encoding import blake2b
-from mycelnode.errors import BudgetBroken, EncodingError, MycelError, PatternRefused, ValueRefused
+from mycelnode.errors import EncodingError, MycelError, PatternRefused, ValueRefused
 from mycelnode.identity import verify
 from mycelnode.mesh import Mesh
 from mycelnode.patterns.files import Draft
@@ -66,6 +64,8 @@ class Confirming:
         Raises as `offered` and `Patterns.publish` do.
         """
         seen = await self.offered(name, price)
+        if seen.row.cid is not None and seen.row.price != price:
+            raise ValueRefused("that is public already; `mycelnode pattern price` asks another price")
         now = self._mesh.clock.wall()
         confirm = partial(released.confirm, name=seen.row.id, price=price, now=now, register=register)
         await self._mesh.database.write(confirm)
@@ -101,14 +101,7 @@ class Confirming:
     def _checked(self, connection: sqlite3.Connection, name: str) -> Released:
         """What is called so, if all of its window is what was decided."""
         row = released.find(connection, name)
-        budget.check(connection, self._mesh.root, verify)
-        stands = released.digest(released.of_window(connection, row.window))
-        notes = [event.fields for event in audit.every(connection, budget.DECIDED)]
-        if not any(
-            note.get("window") == row.window and note.get("outputs") == blake2b(note["random"] + stands)
-            for note in notes
-        ):
-            raise BudgetBroken(f"what is stored of {row.window} is not what was decided")
+        budget.sound(connection, row.window, self._mesh.root, verify)
         return row
 
 

@@ -85,7 +85,11 @@ class ConsentCommands:
             {"type": slot.type, "start": slot.start, "end": slot.end, "reason": slot.reason, "text": slot.text}
             for slot in left.slots
         ]
-        return {"original": found, "output": left.output, "slots": slots}
+        title = optional(request, "title") or " ".join(left.output.split())[:MAX_TITLE_CHARS]
+        owner = Dictionary(dictionary.entries(self._mesh))
+        asked = await trio.to_thread.run_sync(generalise, title, owner)
+        private = optional(request, "title") is not None and bool(asked.slots)
+        return {"original": found, "output": left.output, "slots": slots, "title": title, "private_title": private}
 
     async def consent(self, request: Request) -> dict[str, Any]:
         """Publish what is left of a turn, as it was shown: the person's own disclosure, with no promise (dp: none)."""
@@ -94,7 +98,7 @@ class ConsentCommands:
             raise PatternRefused(
                 "what is left of this turn has changed since it was shown; nothing was made public: look again"
             )
-        title = optional(request, "title") or " ".join(shown["output"].split())[:MAX_TITLE_CHARS]
+        title = shown["title"]
         body = shown["output"].replace("{{", "{ {").replace("}}", "} }")
         said = {"title": title, "kind": "prompt", "domain": optional(request, "domain") or "general", "template": body}
         return as_published(await self._patterns().publish(said))

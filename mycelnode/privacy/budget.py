@@ -17,8 +17,9 @@ from typing import Any, Final
 
 from mycelnode import audit
 from mycelnode.crdt.changelog import Verify
+from mycelnode.encoding import blake2b
 from mycelnode.errors import BudgetBroken, BudgetSpent, EncodingError
-from mycelnode.privacy import partstore
+from mycelnode.privacy import partstore, released
 from mycelnode.privacy.accounting import CHOICES, Choice
 from mycelnode.protocols.release_ledger import WINDOWS_A_YEAR, Ledger
 from mycelnode.protocols.release_records import Record, Spend, read_record
@@ -81,6 +82,19 @@ def reserve(connection: sqlite3.Connection, records: Sequence[Record], root: byt
 def note_decision(connection: sqlite3.Connection, spend: Spend, outputs: bytes, random: bytes, now: int) -> None:
     """Note that a window was decided. ``outputs``: what stands for all that was released."""
     audit.record(connection, DECIDED, {**_noted(spend), "outputs": outputs, "random": random}, now)
+
+
+def sound(connection: sqlite3.Connection, window: str, root: bytes, verify: Verify) -> None:
+    """See that what is stored of a window is what was decided, if something is. Raises `BudgetBroken`."""
+    check(connection, root, verify)
+    if not any(one.window == window for one in released.every(connection)):
+        return
+    stands = released.stands_for(connection, window)
+    notes = [event.fields for event in audit.every(connection, DECIDED)]
+    if not any(
+        note.get("window") == window and note.get("outputs") == blake2b(note["random"] + stands) for note in notes
+    ):
+        raise BudgetBroken(f"what is stored of {window} is not what was decided")
 
 
 def _noted(record: Record) -> Mapping[str, Any]:

@@ -60,17 +60,13 @@ def store(
             "INSERT INTO released (id, window, key, n, choice, version, due) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (name, window, key, outputs[key], choice, version, due),
         )
-    return digest(outputs)
+    return stands_for(connection, window)
 
 
-def digest(outputs: Mapping[bytes, int]) -> bytes:
-    """32 bytes that stand for all that one decision let out."""
-    return blake2b(encode([[key, outputs[key]] for key in sorted(outputs)]))
-
-
-def of_window(connection: sqlite3.Connection, window: str) -> dict[bytes, int]:
-    """key → n of what one decision let out, as it is stored now."""
-    return {one.key: one.n for one in every(connection) if one.window == window}
+def stands_for(connection: sqlite3.Connection, window: str) -> bytes:
+    """32 bytes that stand for all that is stored now of what one decision let out, and when it is due."""
+    rows = [[one.key, one.n, one.choice, one.version, one.due] for one in every(connection) if one.window == window]
+    return blake2b(encode(sorted(rows)))
 
 
 def every(connection: sqlite3.Connection) -> Iterator[Released]:

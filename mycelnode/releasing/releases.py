@@ -310,7 +310,7 @@ async def open_releases(mesh: Mesh, turns: Turns) -> Releases:
     """Read what is on the disk. Raises `BudgetBroken`."""
 
     def look(connection: sqlite3.Connection) -> tuple[list[Record], Kept]:
-        return budget.read(connection, mesh.root, verify), partstore.load(connection)
+        return budget.check(connection, mesh.root, verify), partstore.load(connection)
 
     records, kept = await mesh.database.scan(look)
     releases = Releases(mesh, turns, Ledger(mesh.root, records), kept)

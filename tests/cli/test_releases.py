@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from mycel_simnet.node import Conditions
+from mycelnode import audit
+from mycelnode.encoding import blake2b
 from mycelnode.paths import DataDir
+from mycelnode.privacy import budget, released
 from mycelnode.privacy.key import Key
 from tests.cli.conftest import Program
 
@@ -181,17 +184,19 @@ def test_what_was_released_is_published_once_a_person_says_so_and_it_is_due(
     assert row["cid"] in (None, made["cid"])
 
 
-def test_a_row_that_was_edited_claims_nothing(fox: Timed, tmp_path: Path) -> None:
+@pytest.mark.parametrize("edit", ["n = n + 1", "choice = 'strict'", "version = zeroblob(32)", "due = 0"])
+def test_a_row_that_was_edited_claims_nothing(fox: Timed, tmp_path: Path, edit: str) -> None:
     import sqlite3
 
     live(fox, tmp_path)
     fox.skew = QUARTER + 4 * DAY
     (released,) = fox("pattern", "extract", "--json").json["candidates"]
     with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
-        connection.execute("UPDATE released SET n = n + 1")
+        connection.execute(f"UPDATE released SET {edit}")
         connection.commit()
     said = fox("pattern", "publish", released["key"], "--consent", "--json").failed("BudgetBroken")
     assert "is not what was decided" in said
+    assert "is not what was decided" in fox("pattern", "extract").sentence
 
 
 def test_what_another_version_released_hides_nothing_in_a_list(fox: Timed, tmp_path: Path) -> None:
@@ -207,6 +212,10 @@ def test_what_another_version_released_hides_nothing_in_a_list(fox: Timed, tmp_p
     ):
         with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
             connection.execute("UPDATE released SET key = ?", (key.encode(),))
+            (window,) = connection.execute("SELECT window FROM released").fetchone()
+            note = {"window": window, "random": bytes(16)}  # as it would have been decided then
+            note["outputs"] = blake2b(bytes(16) + released.stands_for(connection, window))
+            audit.record(connection, budget.DECIDED, note, 1)
             connection.commit()
         assert [one["text"] for one in fox("pattern", "extract", "--json").json["candidates"]] == [text]
 
