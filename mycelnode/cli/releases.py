@@ -239,4 +239,4 @@ def _say_dictionary(answer: Mapping[str, Any]) -> None:
         print(f"{answer['added']} added, {answer['removed']} removed, {plural(len(answer['entries']), 'entry')} now")
         return
     for entry in answer["entries"]:
-        print(entry)
+        print("".join(char if char.isprintable() else "·" for char in entry))  # nothing moves the cursor

@@ -71,7 +71,7 @@ class ConsentCommands:
         done = await self._confirming.confirm(text(request, "key"), price, register=flag(request, "register"))
         if isinstance(done, PublishedPattern):
             return {**as_published(done), "due": None, "note": None}
-        note = SENSITIVE if Key.decode(done.key).sensitive else None
+        note = SENSITIVE if Key.stored(done.key).sensitive else None
         nothing = {"cid": None, "id": None, "version": 1, "dp": None, "registered": False, "waiting": True}
         return {**nothing, "registration": None, "told": None, "due": rfc3339(done.due), "note": note}
 
