@@ -98,7 +98,7 @@ class ReleaseCommands:
         if not dry and self._publish_due is not None:
             await self._publish_due()
         now = releases.now()
-        window = self._window(releases, optional(request, "window"), decision, now)
+        window = self._window(releases, optional(request, "window"), decision, now, dry=dry)
         state = state_of(releases, window, now)
         if state in (State.DECIDED, State.LOST, State.ELSEWHERE):
             candidates = await self._released(window)
@@ -115,8 +115,11 @@ class ReleaseCommands:
             "witness": waiting is not None and waiting.witness,
         }
 
-    def _window(self, releases: Releases, named: str | None, decision: Decision, now: int) -> Window:
-        """Which one is meant: that which was named, was decided now, is waited for, was the last to be decided, or is open."""
+    def _window(self, releases: Releases, named: str | None, decision: Decision, now: int, *, dry: bool) -> Window:
+        """Which one is meant: that which was named, was decided now, is waited for, was the last to be decided, or is open.
+
+        ``dry``: not one that was decided before, as it is the next that will be paid for.
+        """
         ledger = releases.part.ledger
         if named is not None:
             try:
@@ -132,7 +135,7 @@ class ReleaseCommands:
             return decision.decided[-1]
         if (due := releases.part.due(now)) is not None:  # nothing was decided: it was only asked
             return due
-        drawn = [one.window for one in ledger.spends() if one.window.start in releases.part.local.drawn]
+        drawn = [] if dry else [one.window for one in ledger.spends() if one.window.start in releases.part.local.drawn]
         if drawn and drawn[-1].end >= (releases.part.ledger.window(now) or drawn[-1]).start:
             return drawn[-1]
         window = ledger.window(now)

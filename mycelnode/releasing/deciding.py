@@ -164,8 +164,7 @@ class Decider:
             effect = part.next(releases.now(), releases.terms(window), releases.secrets(), hurry=hurry)
             match effect:
                 case Freeze():
-                    async with releases.lock:
-                        await releases.freeze(effect, tell)
+                    await releases.freeze(effect, tell)
                 case Ask(call, device):
                     if said := await self.devices.ask(call, device):
                         reasons[device] = said

@@ -1,7 +1,7 @@
 """What this device keeps and answers about releases: the machine, and its disk. The network is in `mycelnode.p2p.release_driver`.
 
 What the machine says is to be kept is on disk before it hears so. One thing at a time is done with it (`lock`), and nobody waits
-for another device meanwhile.
+for another device, or for a long history to be read, meanwhile.
 """
 
 from __future__ import annotations
@@ -137,18 +137,23 @@ class Releases:
         """Our part of a window for its releaser, taken now if it was not yet; or why there is none."""
         await self.refresh()
         async with self.lock:
-            answer = self.part.call(call, caller, self.now(), self.terms(call.window), self.secrets())
-            if isinstance(answer, Freeze):
-                await self.freeze(answer)
-                answer = self.part.call(call, caller, self.now(), self.terms(call.window), self.secrets())
+            answer = self._call(call, caller)
+        if isinstance(answer, Freeze):
+            await self.freeze(answer)
+        async with self.lock:
+            answer = self._call(call, caller)
             if isinstance(answer, No):
                 return answer.said
-            assert isinstance(answer, Give)
+            if not isinstance(answer, Give):
+                return "its part was not taken; ask again"
             if answer.empty:
                 return []
             _, key = await self.turns.ready()
             start, me = call.window.start, self.part.me
             return await self.mesh.database.scan(lambda connection: list(partstore.parts(connection, key, start, me)))
+
+    def _call(self, call: Call, caller: DeviceId) -> Freeze | Give | No:
+        return self.part.call(call, caller, self.now(), self.terms(call.window), self.secrets())
 
     async def given(self, window: Window) -> None:
         """Our part is on the releaser's disk."""
@@ -170,18 +175,22 @@ class Releases:
     # --- our own part -----------------------------------------------------------------------------------------------------
 
     async def freeze(self, done: Freeze, tell: Telling = lambda here, total: None) -> None:
-        """Take our turns of a window, and keep what is to be handed over; `lock` is held. Nothing is taken twice.
+        """Take our turns of a window, and keep what is to be handed over. Nothing is taken twice.
+
+        Reading takes long, and others are answered meanwhile: what was read is compared with what is there when it is stored.
 
         Raises `TurnsLocked`, `MeshSecretMissing`, and what `Database.write` raises.
         """
         me, start = self.part.me, done.window.start
         known, key = await self.turns.ready()
-        while True:
+        while start not in self.part.local.frozen:
             numbers, handed = await self._read(done, tell)
             marks = list(partstore.marks_of(handed, label(start), partial(_day_marks, known)))
-            if await self.mesh.database.write(partial(_freeze, key, done, me, numbers, handed, marks)):
-                self.part.froze(done)
-                return
+            async with self.lock:
+                if start in self.part.local.frozen:
+                    return  # somebody else has taken it
+                if await self.mesh.database.write(partial(_freeze, key, done, me, numbers, handed, marks)):
+                    self.part.froze(done)
 
     async def _read(self, done: Freeze, tell: Telling) -> tuple[list[int], list[Handed]]:
         if done.empty:
@@ -216,9 +225,9 @@ class Releases:
     async def take_own(self) -> None:
         """Take our part of a window that has ended, so that an update that comes later does no harm."""
         await self.refresh()
-        async with self.lock:
-            if done := self.part.own(self.now(), self.terms()):
-                await self.freeze(done)
+        done = self.part.own(self.now(), self.terms())
+        if done is not None:  # it is read by the dictionary of its time, whatever that is now
+            await self.freeze(self.part.own(self.now(), self.terms(done.window)) or done)
 
     # --- as the releaser --------------------------------------------------------------------------------------------------
 
@@ -310,7 +319,7 @@ async def open_releases(mesh: Mesh, turns: Turns) -> Releases:
     """Read what is on the disk. Raises `BudgetBroken`."""
 
     def look(connection: sqlite3.Connection) -> tuple[list[Record], Kept]:
-        return budget.check(connection, mesh.root, verify), partstore.load(connection)
+        return budget.read(connection, mesh.root, verify), partstore.load(connection)
 
     records, kept = await mesh.database.scan(look)
     releases = Releases(mesh, turns, Ledger(mesh.root, records), kept)

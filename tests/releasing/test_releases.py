@@ -180,3 +180,45 @@ async def test_a_member_that_talks_nonsense_about_releases_ends_its_own_stream(t
                     pass
             assert (await ask(laptop, "budget"))["plan"] is not None
             assert laptop.syncing.links
+
+
+async def test_a_word_that_becomes_private_within_a_window_counts_from_the_next_one_on(tmp_path: Path) -> None:
+    clock = SkewedClock()
+    async with founder(tmp_path, clock=clock) as node:
+        await live(node.mesh, HABIT, 60, until=clock.wall())
+        await ask(node, "privacy.dictionary", add=["unit test"])
+        window = to_next_window(clock)
+        releases = (await node.releasing.decider()).releases
+        await releases.take_own()  # as the node does by itself
+        answer = await extract(node)
+        assert (answer["decided"], len(answer["candidates"])) == ([window.id], 1)
+        # in the new window the word is private: nothing of it is in a key
+        await live(node.mesh, HABIT, 1, until=clock.wall())
+        assert answer["candidates"][0]["text"] not in [
+            one["text"] for one in (await extract(node, dry_run=True))["candidates"]
+        ]
+
+
+async def test_a_witness_answers_while_a_long_history_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SkewedClock()
+    async with founder(tmp_path, clock=clock) as node:
+        await live(node.mesh, HABIT, 3, until=clock.wall())
+        to_next_window(clock)
+        releases = (await node.releasing.decider()).releases
+        reading, done = trio.Event(), trio.Event()
+        take = releases.turns.take
+
+        async def slowly(*arguments: Any) -> list[int]:
+            reading.set()
+            await done.wait()
+            return await take(*arguments)
+
+        monkeypatch.setattr(releases.turns, "take", slowly)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(releases.take_own)
+            await reading.wait()
+            with trio.fail_after(10):
+                await releases.hear([])
+                await releases.refresh()
+            done.set()
+        assert releases.part.local.frozen
