@@ -117,6 +117,7 @@ class Node:
         self.pairing = PairingDriver(mesh, host)
         self.upkeep = Upkeep(mesh, host, self.syncing)
         self.finder = Finder(mesh, host, self.syncing, nursery, self.upkeep.look)
+        self.confirming = Confirming(mesh, lambda: collective.patterns)
         self.last_seen: dict[str, int] = {}
         self.services: dict[str, Service] = {}
         self.false_state = False  # did we begin with a state that the logs do not bear out?
@@ -347,7 +348,7 @@ async def open_node(
     ):
         node = Node(mesh, host, collective, chain, turns, releasing, nursery)
         collective.trade_on(chain)
-        releasing.publish_due = Confirming(mesh, lambda: collective.patterns).publish_due
+        releasing.publish_due = node.confirming.publish_due
         mesh.listeners.append(node._on_progress)
         try:
             await mesh.keep_fact("port", host.port)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -20,6 +21,7 @@ from mycelnode.market.commands import ChainCommands
 from mycelnode.ports import Service
 from mycelnode.protocols.pairing import Invite
 from mycelnode.release_commands import ReleaseCommands
+from mycelnode.releasing import dictionary
 from mycelnode.streaming import with_progress
 from mycelnode.turn_commands import TurnCommands
 
@@ -47,7 +49,7 @@ class NodeCommands:
             "stop": self._stop,
         }
         streams: dict[str, Callable[[Request], AsyncIterator[dict[str, Any]]]] = {"invite.wait": self._invite_and_wait}
-        patterns = PatternCommands(lambda: node.patterns)
+        patterns = PatternCommands(lambda: node.patterns, partial(dictionary.owner, node.mesh))
         for kind in ("config.set", "config.unset"):
             self.commands[kind] = self._with_chain(self.commands[kind])
         turns, releases = (
@@ -58,7 +60,7 @@ class NodeCommands:
             self.commands |= some.table()
             streams |= {name: with_progress(handler) for name, handler in some.long().items()}
         self.commands |= ChainCommands(node.chain.in_force).table()
-        self.commands |= ConsentCommands(node.mesh, node.turns, lambda: node.patterns).table()
+        self.commands |= ConsentCommands(node.mesh, node.turns, lambda: node.patterns, node.confirming).table()
         for name, service in node.services.items():
             for kind, handler in service.commands.items():
                 self.commands.setdefault(f"{name}.{kind}", handler)

@@ -281,13 +281,18 @@ def _say_results(explain: bool, answer: Mapping[str, Any]) -> None:
 def _say_pattern(answer: Mapping[str, Any]) -> None:
     print(answer["text"].rstrip("\n"))
     print()
-    rows = [("cid", answer["cid"]), ("creator", answer["creator"]), ("created", local_time(answer["created"]))]
+    rows = [("cid", answer["cid"]), ("creator", answer["creator"]), ("created", _made_at(answer))]
     rows += [("formerly", former) for former in answer["formers"]]
     rows += [("price", _price(answer)), ("privacy", f"dp: {answer['dp']}")]
     rows += [("near", answer["near"])] if answer["near"] else []
     rows += [("file", f"{file['path']}, {megabytes(file['size'])}") for file in answer["files"]]
     for name, value in rows:
         print(f"{name:<8} {value}")
+
+
+def _made_at(answer: Mapping[str, Any]) -> str:
+    """What was released says no time: 0."""
+    return "not said" if answer["created"].startswith("1970-01-01T00:00:00") else local_time(answer["created"])
 
 
 def _say_list(answer: Mapping[str, Any]) -> None:

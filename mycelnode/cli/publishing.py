@@ -49,6 +49,7 @@ STANDING = {
 @click.option("--turn", metavar="ID", help="What is left of a private turn of yours, when only public words may stay.")
 @click.option("--title", help="Of a turn's pattern (default: its first words).")
 @click.option("--price", metavar="NEAR", help="Of what was released: 0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5 or 1 a use.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be public.")
 @click.option("--consent", is_flag=True, help="Do not ask: all that the file says may be public, for ever.")
 @click.option(
     "--new-key", is_flag=True, help="Sign with a new creator key, which the one until now names as its successor."
@@ -62,6 +63,7 @@ def publish(
     turn: str | None,
     title: str | None,
     price: str | None,
+    dry_run: bool,
     consent: bool,
     new_key: bool,
     register: bool,
@@ -76,13 +78,15 @@ def publish(
     """
     if (what is None) == (turn is None):
         raise click.UsageError("say a FILE, a KEY, or --turn ID")
+    if dry_run and consent:
+        raise click.UsageError("--dry-run makes nothing public, so there is nothing to --consent to")
     _fits(what, turn, title, price, new_key, register)
     if turn is not None:
-        _publish_turn(options, turn, title, consent)
+        _publish_turn(options, turn, title, dry_run, consent)
     elif Path(str(what)).exists():
-        _publish_file(options, Path(str(what)), consent, new_key, register)
+        _publish_file(options, Path(str(what)), dry_run, consent, new_key, register)
     elif KEY.fullmatch(str(what).lower()):
-        _publish_released(options, str(what), price, consent, register)
+        _publish_released(options, str(what), price, dry_run, consent, register)
     else:
         raise BadInput(f"{what} is no file, and no KEY that `mycelnode pattern extract` lists")
 
@@ -102,10 +106,13 @@ def _fits(
             raise click.UsageError(f"{option} goes with {' or '.join(fitting)}, not with {kind}")
 
 
-def _publish_file(options: Options, file: Path, consent: bool, new_key: bool, register: bool) -> None:
+def _publish_file(options: Options, file: Path, dry_run: bool, consent: bool, new_key: bool, register: bool) -> None:
     path = str(file.absolute())
     with working("asking the network") if register else nullcontext():
         draft = ask(options, "pattern.preview", path=path, new_key=new_key, register=register)
+    if dry_run:
+        show(options, draft, _say_draft)
+        return
     question = f"Make this public{', and register it,' if register else ','} for ever?"
     _agree(options, consent, lambda: _say_draft(draft), question)
     fields = {"register": True, "deposit": draft["registering"]["deposit"]} if register else {}
@@ -114,20 +121,32 @@ def _publish_file(options: Options, file: Path, consent: bool, new_key: bool, re
     _done(options, answer, register)
 
 
-def _publish_released(options: Options, key: str, price: str | None, consent: bool, register: bool) -> None:
+def _publish_released(
+    options: Options, key: str, price: str | None, dry_run: bool, consent: bool, register: bool
+) -> None:
     asked = {} if price is None else {"price": str(yocto(price, "--price"))}
-    offered = ask(options, "pattern.released", key=key, **asked)
-    _agree(options, consent, lambda: _say_offered(offered), "Make this public, for ever?")
     with working("asking the network") if register else nullcontext():
-        answer = ask(options, "pattern.confirm", key=offered["key"], register=register, **asked)
+        offered = ask(options, "pattern.released", key=key, register=register, **asked)
+    if dry_run:
+        show(options, offered, _say_offered)
+        return
+    question = f"Make this public{', and register it,' if register else ','} for ever?"
+    _agree(options, consent, lambda: _say_offered(offered), question)
+    fields = {"digest": offered["digest"], **asked}
+    fields |= {"register": True, "deposit": offered["registering"]["deposit"]} if register else {}
+    with working("asking the network") if register else nullcontext():
+        answer = ask(options, "pattern.confirm", key=offered["key"], **fields)
     if answer["due"] is not None:
         show(options, answer, _say_confirmed)
         return
     _done(options, answer, register)
 
 
-def _publish_turn(options: Options, turn: str, title: str | None, consent: bool) -> None:
+def _publish_turn(options: Options, turn: str, title: str | None, dry_run: bool, consent: bool) -> None:
     seen = unlocked(partial(ask, options, "pattern.turn", turn=turn, title=title))
+    if dry_run:
+        show(options, seen, _say_turn)
+        return
     _agree(options, consent, lambda: _say_turn(seen), "Make the right side public, for ever?")
     answer = unlocked(partial(ask, options, "pattern.consent", turn=turn, output=seen["output"], title=title))
     _done(options, answer, register=False)
@@ -162,9 +181,11 @@ def _say_offered(offered: Mapping[str, Any]) -> None:
     said = offered["privacy"]
     promise = f"{said['dp']}, {said['unit']}, ε = {said['epsilon']}, δ = {said['delta']}"
     _err(f"\nIt was released by a decision on {offered['window']}: {promise}.")
-    _err("It is signed with your creator key: whoever looks can see all habits that you publish.")
+    _say_signer(offered)
     if offered["note"]:
         _err(offered["note"])
+    if offered["registering"]:
+        _say_registering(offered["registering"])
 
 
 def _say_private(public: str, private: Mapping[str, Any]) -> None:
@@ -186,7 +207,7 @@ def _say_confirmed(answer: Mapping[str, Any]) -> None:
     if answer["note"]:
         print(f"confirmed: the same command makes it public from {when} on; it never goes out by itself")
     else:
-        print(f"confirmed: it goes out by itself on {when}")
+        print(f"confirmed: it goes out by itself on {when}, if a node runs then; else the same command makes it public")
 
 
 def _say_turn(seen: Mapping[str, Any]) -> None:
@@ -224,15 +245,20 @@ def _say_draft(draft: Mapping[str, Any]) -> None:
         _err(f"  left out: {path}")
     for named in draft["names"]:
         _err(f"  names the pattern {named['cid']}: {STANDING[named['standing']]}")
+    _err("")
+    _say_signer(draft)
+    _err("No promise of privacy goes with it (dp: none): it says what the file says.\n")
+    if draft["registering"]:
+        _say_registering(draft["registering"])
+
+
+def _say_signer(draft: Mapping[str, Any]) -> None:
     signer = f"the creator key {draft['creator']}" if draft["creator"] else "a creator key, made now"
-    _err(f"\nSigned with {signer}, which whoever looks can see on everything that you publish.")
+    _err(f"Signed with {signer}, which whoever looks can see on everything that you publish.")
     if draft["formers"]:
         _err(f"It says that this is the same person as {' and '.join(draft['formers'])}, before.")
     if draft["near"]:
         _err(f"It names the NEAR account {draft['near']}, so whoever looks can link the two for ever.")
-    _err("No promise of privacy goes with it (dp: none): it says what the file says.\n")
-    if draft["registering"]:
-        _say_registering(draft["registering"])
 
 
 def _say_registering(plan: Mapping[str, Any]) -> None:

@@ -68,7 +68,8 @@ def extract(options: Options, dry_run: bool, window: str | None, without_missing
 
 def _say_extracted(answer: Mapping[str, Any]) -> None:
     window = answer["window"]
-    print(f"window {window['id']}, until {local_time(window['closes'])}: {STATES[window['state']]}")
+    state = "over, and not decided yet" if answer["waiting"] else STATES[window["state"]]
+    print(f"window {window['id']}, until {local_time(window['closes'])}: {state}")
     for missing in answer["waiting"]:
         role = "the witness, " if answer["witness"] else ""
         print(f"waiting for {role}{missing['name']}: {missing['reason']}")
@@ -95,7 +96,7 @@ def _standing(one: Mapping[str, Any]) -> str:
         return "released, not confirmed"
     if one["sensitive"]:
         return f"confirmed: publish it by hand from {local_time(one['due'])} on"
-    return f"confirmed: goes out on {local_time(one['due'])}"
+    return f"confirmed: goes out on {local_time(one['due'])}, or when a node runs after that"
 
 
 # --- budget --------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -43,12 +42,11 @@ from mycelnode.errors import (
     PaymentNeeded,
     ValueRefused,
 )
-from mycelnode.identity import KEY_BYTES
 from mycelnode.keeping.keeper import SWARM, Keeper
 from mycelnode.market.answers import found_pattern
 from mycelnode.mesh import Mesh
 from mycelnode.patterns import dagcbor, library
-from mycelnode.patterns.cid import DAG_CBOR, Cid
+from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.files import Draft, write_file
 from mycelnode.patterns.files.texts import write_markdown
 from mycelnode.patterns.library import Entry
@@ -151,10 +149,16 @@ class Patterns:
         seen = self._preview(draft, new_key, register)
         if not register:
             return seen
-        plan = await self._chain().registrar.plan(draft.said, made=await self._keeper.find(draft, anew=new_key))
+        return replace(seen, registering=await self._registering(draft, new_key))
+
+    async def _registering(
+        self, draft: Draft, new_key: bool = False, privacy: Privacy | None = None
+    ) -> PatternRegistering:
+        made = await self._keeper.find(draft, anew=new_key, privacy=privacy)
+        plan = await self._chain().registrar.plan(draft.said, made=made)
         former, number = None if plan.former is None else plan.former.cid, None if plan.known is None else plan.known.id
         shown = (plan.account, plan.registry, plan.domain, plan.price, plan.deposit, former, plan.asked, number)
-        return replace(seen, registering=PatternRegistering(*shown))
+        return PatternRegistering(*shown)
 
     def _chain(self) -> Trade:
         if self.trade is None:
@@ -220,14 +224,31 @@ class Patterns:
             plan = await self._chain().registrar.plan(draft.said, deposit, await self._keeper.find(draft, anew=new_key))
         return await self._published(await self._keeper.make(draft, public=True, anew=new_key), plan)
 
-    async def _publish_released(self, draft: Draft, privacy: Privacy, *, register: bool = False) -> PublishedPattern:
-        """Make public what a release decision let out, and a person confirmed; it says no time of its own. Else as `publish`.
+    async def _preview_released(self, draft: Draft, privacy: Privacy, *, register: bool = False) -> PatternPreview:
+        """As `preview`, but ``digest`` is of what it says, promises and names, whichever key will sign it."""
+        seen = self._preview(draft, False, register)
+        digest = blake2b(dagcbor.encode([draft.said, privacy.write(), seen.near])).hex()
+        plan = await self._registering(draft, privacy=privacy) if register else None
+        return replace(seen, digest=digest, registering=plan)
 
-        See `mycelnode.collective.confirming`.
-        """
+    async def _found_released(self, draft: Draft, privacy: Privacy) -> str | None:
+        """The CID of what was made of it, if that was done."""
+        made = await self._keeper.find(draft, privacy=privacy)
+        return None if made is None else str(made.cid)
+
+    async def _published_as(self, cid: str) -> tuple[Draft, Privacy]:
+        """Of what a pattern was made. Raises `BlockMissing`."""
+        made = await self._keeper.load(texts.cid(cid))
+        return Draft.of(made.pattern), made.privacy
+
+    async def _publish_released(
+        self, draft: Draft, privacy: Privacy, *, register: bool = False, deposit: int | None = None
+    ) -> PublishedPattern:
+        """Make public what a release decision let out; see `mycelnode.collective.confirming`. It says no time of its own."""
         plan = None
         if register:
-            plan = await self._chain().registrar.plan(draft.said, None, await self._keeper.find(draft))
+            made = await self._keeper.find(draft, privacy=privacy)
+            plan = await self._chain().registrar.plan(draft.said, deposit, made)
         made = await self._keeper.make(draft, public=True, privacy=privacy, created=0)
         return await self._published(made, plan)
 
@@ -248,14 +269,14 @@ class Patterns:
         """
         if not 0 <= price <= MAX_YOCTO:
             raise ValueRefused("a price is in yoctoNEAR, and below 2^128")
-        await self._chain().seller.price(_cid(cid), price)
+        await self._chain().seller.price(texts.cid(cid), price)
 
     async def retire(self, cid: str) -> RetiredPattern:
         """Sell a pattern that `near.account` has registered no more, for ever: whoever calls this has the person's consent.
 
         The same again, 30 days later, takes back what was held for it. Raises as `price` does.
         """
-        named = _cid(cid)
+        named = texts.cid(cid)
         done = await self._chain().seller.retire(named)
         return RetiredPattern(
             str(named), done.number, done.released, datetime.fromtimestamp(done.release_from / 1000, UTC)
@@ -297,7 +318,7 @@ class Patterns:
             language=language,
             kind=kind,
             max_price=max_price,
-            creator=None if creator is None else _key(creator),
+            creator=None if creator is None else texts.key(creator),
             min_reputation=min_reputation or None,
             limit=limit,
         )
@@ -380,7 +401,7 @@ class Patterns:
 
     async def _bring(self, cid: str, progress: Tell | None) -> tuple[Manifest, str]:
         """A pattern with all that belongs to it, and from where it is."""
-        named = _cid(cid)
+        named = texts.cid(cid)
         if await self._keeper.is_whole(named):
             source = "library"
         else:
@@ -478,7 +499,7 @@ class Patterns:
         Raises `CidRefused`, `BlockMissing` for what is not in the library, `ValueRefused`, and what writing raises;
         `PaymentNeeded` if all uses that were paid for are rated, `KeyFileError`, `NearRefused`.
         """
-        named = _cid(cid)
+        named = texts.cid(cid)
         known = self._info(named)
         if stars is not None and not 1 <= stars <= MAX_STARS:
             raise ValueRefused(f"a rating has 1 to {MAX_STARS} stars")
@@ -515,18 +536,18 @@ class Patterns:
 
     async def forget(self, cid: str) -> None:
         """Keep a pattern no more, on any device, if it was kept; what is public stays so."""
-        await self._keeper.forget(_cid(cid))
+        await self._keeper.forget(texts.cid(cid))
 
     async def block(self, creator: str) -> None:
         """Take nothing more of a creator (a key in hex), on any device; what is kept stays. Raises `ValueRefused`."""
-        key = _key(creator)
+        key = texts.key(creator)
         if self._keeper.is_mine(key):
             raise ValueRefused("this is your own creator key")
         await self._keeper.block(key)
 
     async def unblock(self, creator: str) -> None:
         """Take `block` back."""
-        await self._keeper.block(_key(creator), undo=True)
+        await self._keeper.block(texts.key(creator), undo=True)
 
     def blocked(self) -> frozenset[str]:
         """The creators of whom nothing is taken."""
@@ -565,7 +586,7 @@ class Patterns:
         return ImportedPattern(self._info(taken.pattern), taken.others)
 
 
-# --- from text and back --------------------------------------------------------------------------------------------------------
+# --- for whoever does not look on ----------------------------------------------------------------------------------------------
 
 
 def _nobody(here: int, total: int) -> None:
@@ -574,21 +595,3 @@ def _nobody(here: int, total: int) -> None:
 
 def _silent(said: str) -> None:
     """Nobody listens."""
-
-
-def _cid(text: str) -> Cid:
-    """Of a pattern. Raises `CidRefused`, `PatternRefused`."""
-    cid = Cid.parse(text)
-    if cid.codec != DAG_CBOR:
-        raise PatternRefused(f"{cid} names no pattern: the CID of one begins with bafyrei")
-    return cid
-
-
-def _key(text: str) -> bytes:
-    """Of a creator."""
-    key = b""
-    with suppress(ValueError):
-        key = bytes.fromhex(text)
-    if len(key) != KEY_BYTES:
-        raise ValueRefused(f"a creator's key has {2 * KEY_BYTES} hexadecimal digits, as `pattern show` prints it")
-    return key

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from mycelnode.blocks import open_blocks
-from mycelnode.collective.answers import FoundPattern, PatternInfo, PatternRegistering
+from mycelnode.collective.answers import FoundPattern, PatternInfo
 from mycelnode.collective.api import FORMATS, MAX_STARS, Alone, Patterns, Tell
-from mycelnode.collective.consent_commands import ConsentCommands, as_published
+from mycelnode.collective.consent_commands import ConsentCommands, as_published, as_registering
 from mycelnode.collective.requests import amount, canonical, file_path, optional, whole
 from mycelnode.collective.searching import Searcher
 from mycelnode.commands import Handler, Request, flag, rfc3339, text
@@ -28,6 +28,8 @@ from mycelnode.patterns import dagcbor
 from mycelnode.patterns.files.plain import to_plain
 from mycelnode.patterns.search import MAX_LIMIT
 from mycelnode.privacy.generalise import MAX_CHARS, generalise
+from mycelnode.privacy.owner import Dictionary
+from mycelnode.releasing import dictionary
 from mycelnode.streaming import Long, Watcher, untold
 from mycelnode.turns import Turns
 
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
 class PatternCommands:
     """The commands about patterns. ``patterns`` gives them, or raises why there are none."""
 
-    def __init__(self, patterns: Callable[[], Patterns]) -> None:
-        self._patterns = patterns
+    def __init__(self, patterns: Callable[[], Patterns], owner: Callable[[], Dictionary]) -> None:
+        self._patterns, self._owner = patterns, owner
 
     def table(self) -> dict[str, Handler]:
         """Command name → handler; those that may take long are among them, too, for whoever does not want to see progress."""
@@ -83,12 +85,12 @@ class PatternCommands:
             "names": [{"cid": cid, "standing": standing} for cid, standing in seen.names.items()],
             "digest": seen.digest,
             "private": await self._private(seen.text),
-            "registering": None if seen.registering is None else _registering(seen.registering),
+            "registering": None if seen.registering is None else as_registering(seen.registering),
         }
 
     async def _private(self, shown: str) -> dict[str, Any]:
         """What a generaliser would take out of it, with the reason of each: a help for whoever has to look."""
-        found = await trio.to_thread.run_sync(generalise, shown[:MAX_CHARS])
+        found = await trio.to_thread.run_sync(generalise, shown[:MAX_CHARS], self._owner())
         return {
             "output": found.output,
             "slots": [asdict(slot) for slot in found.slots],
@@ -256,11 +258,6 @@ class PatternCommands:
 # --- as JSON ---------------------------------------------------------------------------------------------------------------
 
 
-def _registering(plan: PatternRegistering) -> dict[str, Any]:
-    named = {name: getattr(plan, name) for name in PatternRegistering.__slots__}
-    return {**named, "price": str(plan.price), "deposit": str(plan.deposit)}
-
-
 def _found(one: FoundPattern) -> dict[str, Any]:
     known = one.pattern
     return {
@@ -310,4 +307,7 @@ async def patterns_without_node(mesh: Mesh, trade: Trade | None = None) -> Patte
 async def commands_without_node(mesh: Mesh, trade: Trade | None = None) -> dict[str, Handler]:
     """The same commands on the data folder itself; its lock is held. Raises `DataDirUnusable`."""
     patterns = await patterns_without_node(mesh, trade)
-    return PatternCommands(lambda: patterns).table() | ConsentCommands(mesh, Turns(mesh), lambda: patterns).table()
+    return (
+        PatternCommands(lambda: patterns, partial(dictionary.owner, mesh)).table()
+        | ConsentCommands(mesh, Turns(mesh), lambda: patterns).table()
+    )

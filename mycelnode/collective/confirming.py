@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
-from mycelnode.collective.answers import PublishedPattern
+import trio
+
+from mycelnode.collective.answers import PatternPreview, PublishedPattern
 from mycelnode.collective.api import Patterns
-from mycelnode.errors import EncodingError, MycelError, PatternRefused, ValueRefused
+from mycelnode.errors import BlockMissing, EncodingError, MycelError, PatternRefused, ValueRefused
 from mycelnode.identity import verify
 from mycelnode.mesh import Mesh
 from mycelnode.patterns.files import Draft
-from mycelnode.patterns.files.texts import write_markdown
 from mycelnode.patterns.manifest import Privacy
 from mycelnode.privacy import budget, released
 from mycelnode.privacy.key import Key
@@ -33,11 +35,11 @@ MENU = frozenset(int(Decimal(price) * YOCTO) for price in PRICES)
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A released habit as it would be public: its row, the whole text, what is said about privacy, and whether it is about health,
-    sex, religion, politics, money, law or crime."""
+    """A released habit as it would be public: its row, what there is to see, what is said about privacy, and whether it is about
+    health, sex, religion, politics, money, law or crime."""
 
     row: Released
-    text: str
+    preview: PatternPreview
     privacy: Privacy
     sensitive: bool
 
@@ -47,62 +49,118 @@ class Confirming:
 
     def __init__(self, mesh: Mesh, patterns: Callable[[], Patterns]) -> None:
         self._mesh, self._patterns = mesh, patterns
+        self._publishing = trio.Lock()  # one at a time: each looks at a row, publishes, and notes what became of it
 
-    async def offered(self, name: str, price: int = 0) -> Offered:
-        """All that would be public of what is called so. Raises `ReleaseUnknown`, `BudgetBroken`, `ValueRefused`."""
+    async def offered(self, name: str, price: int = 0, *, register: bool = False) -> Offered:
+        """All that would be public of what is called so. Raises `ReleaseUnknown`, `BudgetBroken`, `ValueRefused`.
+
+        With ``register`` also what that would say on chain, and takes; it raises what `Patterns.publish` would.
+        """
         if price not in MENU:
             raise ValueRefused(
                 f"the price of what was released is one of {', '.join(PRICES)} NEAR: another would tell you from others"
             )
-        row = await self._mesh.database.scan(lambda connection: self._checked(connection, name))
-        draft, privacy = _draft(row, price)
-        return Offered(row, write_markdown(draft), privacy, _key(row).sensitive)
+        row = await self._settled(await self._mesh.database.scan(lambda connection: self._checked(connection, name)))
+        draft, privacy = await self._draft(row, price)
+        preview = await self._patterns()._preview_released(draft, privacy, register=register)
+        return Offered(row, preview, privacy, _key(row).sensitive)
 
-    async def confirm(self, name: str, price: int = 0, *, register: bool = False) -> PublishedPattern | Released:
+    async def confirm(
+        self,
+        name: str,
+        price: int = 0,
+        *,
+        digest: str | None = None,
+        register: bool = False,
+        deposit: int | None = None,
+    ) -> PublishedPattern | Released:
         """A person has seen all of it, and says that it may be public: it is, or will be when it is due. On disk when this returns.
 
-        Raises as `offered` and `Patterns.publish` do.
+        With ``digest`` (of a preview) only what was shown; ``deposit``: the most that registering may take, in yoctoNEAR. Raises as
+        `offered` and `Patterns.publish` do.
         """
-        seen = await self.offered(name, price)
-        if seen.row.cid is not None and seen.row.price != price:
+        async with self._publishing:
+            return await self._confirm(name, price, digest, register=register, deposit=deposit)
+
+    async def _confirm(
+        self, name: str, price: int, digest: str | None, *, register: bool, deposit: int | None
+    ) -> PublishedPattern | Released:
+        offered = await self.offered(name, price)
+        seen, now = offered.preview.digest, self._mesh.clock.wall()
+        if offered.row.cid is not None and offered.row.price != price:
             raise ValueRefused("that is public already; `mycelnode pattern price` asks another price")
-        now = self._mesh.clock.wall()
-        confirm = partial(released.confirm, name=seen.row.id, price=price, now=now, register=register)
-        await self._mesh.database.write(confirm)
-        row = await self._mesh.database.scan(lambda connection: released.find(connection, seen.row.id))
+        if digest is not None and digest != seen:
+            raise PatternRefused(
+                "what would be public, or the account that it names, has changed since it was shown; nothing was made public:"
+                " look again"
+            )
+        confirm = partial(released.confirm, name=offered.row.id, seen=bytes.fromhex(seen), price=price, now=now)
+        await self._mesh.database.write(partial(confirm, register=register, deposit=deposit))
+        row = await self._mesh.database.scan(lambda connection: released.find(connection, offered.row.id))
         if row.due > now and row.cid is None:
             return row
-        return await self._publish(row)
+        return await self._publish(row, register=register, deposit=deposit)
 
     async def publish_due(self) -> list[PublishedPattern]:
         """Make public what is confirmed and due, with nobody at hand: what is sensitive waits for the person.
 
-        What cannot be made public now stays, and holds up nothing else.
+        What cannot be made public now stays, and holds up nothing else. What would not read as the person saw it, as after an
+        update or under another account, has to be confirmed anew.
         """
-        now = self._mesh.clock.wall()
+        async with self._publishing:
+            return await self._publish_due(self._mesh.clock.wall())
+
+    async def _publish_due(self, now: int) -> list[PublishedPattern]:
         rows = await self._mesh.database.scan(lambda connection: released.waiting(connection, now))
         done = []
         for row in rows:
             try:
                 if _key(row).sensitive:
                     continue
-                await self._mesh.database.scan(partial(self._checked, name=row.id))
-                done.append(await self._publish(row))
+                offered = await self.offered(row.id, row.price)
+                if row.seen is None or row.seen.hex() != offered.preview.digest:
+                    await self._mesh.database.write(partial(released.unconfirm, name=row.id))
+                    continue
+                done.append(await self._publish(row, register=row.register, deposit=row.deposit))
             except MycelError as error:
                 _log.warning("something that was confirmed could not be made public: %s", error)
         return done
 
-    async def _publish(self, row: Released) -> PublishedPattern:
-        draft, privacy = _draft(row, row.price)
-        made = await self._patterns()._publish_released(draft, privacy, register=row.register)
+    async def _publish(self, row: Released, *, register: bool, deposit: int | None) -> PublishedPattern:
+        draft, privacy = await self._draft(row, row.price)
+        made = await self._patterns()._publish_released(draft, privacy, register=register, deposit=deposit)
         await self._mesh.database.write(lambda connection: released.published(connection, row.id, made.cid))
         return made
 
     def _checked(self, connection: sqlite3.Connection, name: str) -> Released:
-        """What is called so, if all of its window is what was decided."""
+        """What is called so, if all of its window is what was decided, by the ε, δ and keys that its rows name."""
         row = released.find(connection, name)
         budget.sound(connection, row.window, self._mesh.root, verify)
         return row
+
+    async def _settled(self, row: Released) -> Released:
+        """The row, with its CID if it was made public and the program was ended before that was noted: at another price, or in
+        other words, it would be made public twice."""
+        if row.confirmed is None or row.cid is not None:
+            return row
+        made = await self._patterns()._found_released(*await self._draft(row, row.price))
+        if made is None:
+            return row
+        await self._mesh.database.write(lambda connection: released.published(connection, row.id, made))
+        return replace(row, cid=made)
+
+    async def _draft(self, row: Released, price: int) -> tuple[Draft, Privacy]:
+        """What is public of it by now; else what it gives, at a price."""
+        if row.cid is not None:
+            with suppress(BlockMissing):
+                return await self._patterns()._published_as(row.cid)
+        return drafted(row, price)
+
+
+def drafted(row: Released, price: int) -> tuple[Draft, Privacy]:
+    """What a stored row gives, at a price in yoctoNEAR. Raises `PatternRefused` if this version has no words for it."""
+    said = {**offer(_key(row), row.n), "price": str(price)}
+    return Draft.read(said), Privacy.read(statement(row.choice, row.version))
 
 
 def _key(row: Released) -> Key:
@@ -111,8 +169,3 @@ def _key(row: Released) -> Key:
         return Key.stored(row.key)
     except EncodingError as error:
         raise PatternRefused("it was released by another version, whose words this one does not have") from error
-
-
-def _draft(row: Released, price: int) -> tuple[Draft, Privacy]:
-    said = {**offer(_key(row), row.n), "price": str(price)}
-    return Draft.read(said), Privacy.read(statement(row.choice, row.version))

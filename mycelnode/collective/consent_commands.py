@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trio
 
-from mycelnode.collective.answers import PublishedPattern
+from mycelnode.collective.answers import PatternRegistering, PublishedPattern
 from mycelnode.collective.api import Patterns
 from mycelnode.collective.confirming import Confirming
 from mycelnode.collective.requests import amount, optional
@@ -17,7 +17,6 @@ from mycelnode.errors import PatternRefused, TurnRefused
 from mycelnode.mesh import Mesh
 from mycelnode.privacy.generalise import generalise
 from mycelnode.privacy.key import Key
-from mycelnode.privacy.owner import Dictionary
 from mycelnode.privacy.turnstore import Chosen
 from mycelnode.releasing import dictionary
 from mycelnode.turns import Turns
@@ -31,9 +30,11 @@ SENSITIVE: Final = (
 class ConsentCommands:
     """The commands about consent. ``patterns``: where patterns are made public."""
 
-    def __init__(self, mesh: Mesh, turns: Turns, patterns: Callable[[], Patterns]) -> None:
+    def __init__(
+        self, mesh: Mesh, turns: Turns, patterns: Callable[[], Patterns], confirming: Confirming | None = None
+    ) -> None:
         self._mesh, self._turns, self._patterns = mesh, turns, patterns
-        self._confirming = Confirming(mesh, patterns)
+        self._confirming = confirming or Confirming(mesh, patterns)
 
     def table(self) -> dict[str, Handler]:
         """Command name → handler."""
@@ -46,10 +47,17 @@ class ConsentCommands:
 
     async def offered(self, request: Request) -> dict[str, Any]:
         """All that would be public of what was released."""
-        seen = await self._confirming.offered(text(request, "key"), amount(request, "price") or 0)
+        register = flag(request, "register")
+        seen = await self._confirming.offered(text(request, "key"), amount(request, "price") or 0, register=register)
+        preview = seen.preview
         return {
             "key": seen.row.id,
-            "public": seen.text,
+            "public": preview.text,
+            "creator": preview.creator,
+            "formers": list(preview.formers),
+            "near": preview.near,
+            "digest": preview.digest,
+            "registering": None if preview.registering is None else as_registering(preview.registering),
             "window": seen.row.window,
             "n": seen.row.n,
             "privacy": {
@@ -67,8 +75,13 @@ class ConsentCommands:
 
     async def confirm(self, request: Request) -> dict[str, Any]:
         """The person has seen it: it is public, or will be when it is due."""
-        price = amount(request, "price") or 0
-        done = await self._confirming.confirm(text(request, "key"), price, register=flag(request, "register"))
+        done = await self._confirming.confirm(
+            text(request, "key"),
+            amount(request, "price") or 0,
+            digest=optional(request, "digest"),
+            register=flag(request, "register"),
+            deposit=amount(request, "deposit"),
+        )
         if isinstance(done, PublishedPattern):
             return {**as_published(done), "due": None, "note": None}
         note = SENSITIVE if Key.stored(done.key).sensitive else None
@@ -78,7 +91,7 @@ class ConsentCommands:
     async def turn(self, request: Request) -> dict[str, Any]:
         """A turn's request, and what is left of it when only public words may stay; with the reason of each change."""
         found = await self._request_of(request)
-        left = await trio.to_thread.run_sync(generalise, found, Dictionary(dictionary.entries(self._mesh)))
+        left = await trio.to_thread.run_sync(generalise, found, dictionary.owner(self._mesh))
         if left.dropped:
             raise TurnRefused(f"this turn can never be published: there is {left.dropped} in it", "phrase")
         slots = [
@@ -86,8 +99,7 @@ class ConsentCommands:
             for slot in left.slots
         ]
         title = optional(request, "title") or " ".join(left.output.split())[:MAX_TITLE_CHARS]
-        owner = Dictionary(dictionary.entries(self._mesh))
-        asked = await trio.to_thread.run_sync(generalise, title, owner)
+        asked = await trio.to_thread.run_sync(generalise, title, dictionary.owner(self._mesh))
         private = optional(request, "title") is not None and bool(asked.slots)
         return {"original": found, "output": left.output, "slots": slots, "title": title, "private_title": private}
 
@@ -110,6 +122,12 @@ class ConsentCommands:
         ((_, said),) = page.turns
         assert said is not None
         return said[0]
+
+
+def as_registering(plan: PatternRegistering) -> dict[str, Any]:
+    """What registering takes, as JSON."""
+    named = {name: getattr(plan, name) for name in PatternRegistering.__slots__}
+    return {**named, "price": str(plan.price), "deposit": str(plan.deposit)}
 
 
 def as_published(made: PublishedPattern) -> dict[str, Any]:

@@ -1,15 +1,17 @@
-"""What people give to make a pattern of, what that names, and what a pattern gives when it is used."""
+"""What people give to make a pattern of or to name one, what that names, and what a pattern gives when it is used."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import trio
 
-from mycelnode.errors import PatternFileRefused, ValueRefused
-from mycelnode.patterns.cid import Cid
+from mycelnode.errors import PatternFileRefused, PatternRefused, ValueRefused
+from mycelnode.identity import KEY_BYTES
+from mycelnode.patterns.cid import DAG_CBOR, Cid
 from mycelnode.patterns.files import Draft, read_file
 from mycelnode.patterns.files.draft import read_said
 from mycelnode.patterns.files.folder import check_files
@@ -55,3 +57,21 @@ def output(pattern: Pattern, variables: Mapping[str, str]) -> str:
         case Workflow() as workflow:
             steps = (f"{step.instruction}{f' ({step.pattern})' if step.pattern else ''}" for step in workflow.steps)
             return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+
+
+def cid(text: str) -> Cid:
+    """Of a pattern. Raises `CidRefused`, `PatternRefused`."""
+    named = Cid.parse(text)
+    if named.codec != DAG_CBOR:
+        raise PatternRefused(f"{named} names no pattern: the CID of one begins with bafyrei")
+    return named
+
+
+def key(text: str) -> bytes:
+    """Of a creator."""
+    found = b""
+    with suppress(ValueError):
+        found = bytes.fromhex(text)
+    if len(found) != KEY_BYTES:
+        raise ValueRefused(f"a creator's key has {2 * KEY_BYTES} hexadecimal digits, as `pattern show` prints it")
+    return found

@@ -148,10 +148,10 @@ class Keeper:
             await self._keep(made, OWN, event, add)
         return made
 
-    async def find(self, draft: Draft, *, anew: bool = False) -> Manifest | None:
+    async def find(self, draft: Draft, *, anew: bool = False, privacy: Privacy | None = None) -> Manifest | None:
         """What `make` would give back of a draft that was made before."""
         key = creator.standing(self.mesh, anew=anew)
-        return None if key is None else await self._find(draft, key)
+        return None if key is None else await self._find(draft, key, privacy)
 
     async def _find(self, draft: Draft, key: creator.Creator, privacy: Privacy | None = None) -> Manifest | None:
         alike = self.mesh.database.look(partial(library.titled, creator=key.public, title=draft.title))

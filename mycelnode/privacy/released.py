@@ -21,13 +21,14 @@ WITHIN_MS: Final = (
     72 * 3_600_000
 )  # after the decision: at a random time, so that what is published together says nothing
 _ID: Final = re.compile(rf"[0-9a-f]{{{MIN_ID_CHARS},{ID_CHARS}}}")
-_COLUMNS: Final = "id, window, key, n, choice, version, due, confirmed, price, register, cid"
+_COLUMNS: Final = "id, window, key, n, choice, version, due, confirmed, seen, price, register, deposit, cid"
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
     """A habit that was released: ``key`` and ``n``, which passed; ``choice`` of ε and δ; ``due``, Unix ms; when a person
-    ``confirmed`` it (Unix ms), at which ``price`` (yoctoNEAR); ``cid`` once it is public."""
+    ``confirmed`` it (Unix ms), what they had ``seen`` (a hash), at which ``price`` (yoctoNEAR), and whether they want to
+    ``register`` it, for at most which ``deposit`` (yoctoNEAR); ``cid`` once it is public."""
 
     id: str
     window: str
@@ -37,8 +38,10 @@ class Released:
     version: bytes
     due: int
     confirmed: int | None
+    seen: bytes | None
     price: int
     register: bool
+    deposit: int | None
     cid: str | None
 
 
@@ -72,8 +75,9 @@ def stands_for(connection: sqlite3.Connection, window: str) -> bytes:
 def every(connection: sqlite3.Connection) -> Iterator[Released]:
     """All, by their ids: an order that says nothing."""
     for row in connection.execute(f"SELECT {_COLUMNS} FROM released ORDER BY id"):
-        name, window, key, n, choice, version, due, confirmed, price, register, cid = row
-        yield Released(name, window, key, n, choice, version, due, confirmed, int(price or 0), bool(register), cid)
+        name, window, key, n, choice, version, due, confirmed, seen, price, register, deposit, cid = row
+        drawn = (name, window, key, n, choice, version, due, confirmed, seen)
+        yield Released(*drawn, int(price or 0), bool(register), None if deposit is None else int(deposit), cid)
 
 
 def find(connection: sqlite3.Connection, name: str) -> Released:
@@ -87,12 +91,26 @@ def find(connection: sqlite3.Connection, name: str) -> Released:
     return found[0]
 
 
-def confirm(connection: sqlite3.Connection, name: str, price: int, now: int, *, register: bool) -> None:
-    """A person has seen all of it, and says that it may be public."""
+def confirm(
+    connection: sqlite3.Connection,
+    name: str,
+    seen: bytes,
+    price: int,
+    now: int,
+    *,
+    register: bool,
+    deposit: int | None = None,
+) -> None:
+    """A person has ``seen`` all of it, and says that it may be public."""
     connection.execute(
-        "UPDATE released SET confirmed = ?, price = ?, register = ? WHERE id = ? AND cid IS NULL",
-        (now, str(price), register, name),
+        "UPDATE released SET confirmed = ?, seen = ?, price = ?, register = ?, deposit = ? WHERE id = ? AND cid IS NULL",
+        (now, seen, str(price), register, None if deposit is None else str(deposit), name),
     )
+
+
+def unconfirm(connection: sqlite3.Connection, name: str) -> None:
+    """What would go out is not what the person has seen: they are asked anew."""
+    connection.execute("UPDATE released SET confirmed = NULL, seen = NULL WHERE id = ? AND cid IS NULL", (name,))
 
 
 def published(connection: sqlite3.Connection, name: str, cid: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from mycelnode.encoding import blake2b, encode
 from mycelnode.errors import ValueRefused
 from mycelnode.mesh import Mesh
+from mycelnode.privacy.owner import Dictionary
 
 WORDS: Final = "mycel.dictionary"  # an observed-remove set of entries
 MAX_ENTRIES: Final = 10_000
@@ -24,6 +25,11 @@ def entries(mesh: Mesh) -> list[str]:
         one for one in mesh.replica.document.orset(WORDS) if isinstance(one, str) and 0 < len(one) <= MAX_ENTRY_CHARS
     }
     return sorted(found)[:MAX_ENTRIES]
+
+
+def owner(mesh: Mesh) -> Dictionary:
+    """All of them, as the generaliser wants them."""
+    return Dictionary(entries(mesh))
 
 
 def digest(found: Sequence[str]) -> bytes:

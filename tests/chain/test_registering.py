@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mycelnode.errors import NearRefused, NearUnreachable, ValueRefused
+from mycelnode.errors import NearRefused, NearUnreachable, SpendingRefused, ValueRefused
+from mycelnode.patterns.files import Draft
+from mycelnode.patterns.manifest import Privacy
+from mycelnode.privacy.key import Key
+from mycelnode.privacy.offer import offer, statement
 from tests.chain.market import NEAR, PRICE
 from tests.chain.test_trading import Town, a_town
 from tests.chain.trading import outbox, said
@@ -60,6 +64,23 @@ async def test_what_is_registered_already_takes_nothing_and_costs_what_it_costs_
     again = await town.alice.patterns.publish(said(), register=True, digest=seen.digest, deposit=0)
     assert (again.cid, again.id, again.registered, again.waiting) == (cid, number, True, False)
     assert again.registration == "it was already, at 0.02 NEAR; nothing was taken"
+    assert len(await outbox(town.alice, all=True)) == before
+
+
+async def test_what_was_released_is_registered_once(town: Town) -> None:
+    """Also after an end between the two: what it promises is a part of what is looked for."""
+    said = {**offer(Key(("write", "test"), "coding", ("python",)), 20), "price": str(PRICE)}
+    draft, privacy = Draft.read(said), Privacy.read(statement("standard", bytes(32)))
+    shown = (await town.alice.patterns._preview_released(draft, privacy, register=True)).registering
+    assert shown is not None
+    with pytest.raises(SpendingRefused, match="were agreed to"):
+        await town.alice.patterns._publish_released(draft, privacy, register=True, deposit=shown.deposit - 1)
+    assert (await town.alice.patterns.list()).patterns == []
+    first = await town.alice.patterns._publish_released(draft, privacy, register=True, deposit=shown.deposit)
+    assert (first.dp, first.registered) == ("discrete-laplace-threshold", True)
+    before = len(await outbox(town.alice, all=True))
+    again = await town.alice.patterns._publish_released(draft, privacy, register=True, deposit=0)
+    assert (again.cid, again.id, again.registered) == (first.cid, first.id, True)
     assert len(await outbox(town.alice, all=True)) == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -55,6 +56,13 @@ def history(path: Path, request: str, days: int, until: datetime) -> Path:
     ]
     path.write_text("".join(json.dumps(turn) + "\n" for turn in turns))
     return path
+
+
+def change(fox: Timed, statement: str) -> None:
+    """Edit the database behind the program's back."""
+    with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
+        connection.execute(statement)
+        connection.commit()
 
 
 def live(fox: Timed, tmp_path: Path) -> None:
@@ -117,8 +125,6 @@ def test_a_plan_counts_from_the_next_window_on(fox: Timed) -> None:
 
 
 def test_a_ledger_that_was_edited_releases_nothing(fox: Timed, tmp_path: Path) -> None:
-    import sqlite3
-
     live(fox, tmp_path)
     with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
         connection.execute("UPDATE release_records SET record = x'00'")
@@ -180,28 +186,56 @@ def test_what_was_released_is_published_once_a_person_says_so_and_it_is_due(
     assert (said["unit"], said["epsilon"], said["delta"]) == ("one day of one habit", "1", "1e-6")
     assert shown["pattern"]["days"] == released["n"]
     assert shown["pattern"]["created"] == 0
-    (row,) = fox("pattern", "extract", "--window", "2026-Q4", "--json").json["candidates"] or [released]
-    assert row["cid"] in (None, made["cid"])
+    assert "not said" in fox("pattern", "show", made["cid"]).out
+    window = datetime.now(UTC)
+    named = f"{window.year}-Q{(window.month + 2) // 3}"
+    (row,) = fox("pattern", "extract", "--window", named, "--json").json["candidates"]
+    assert (row["key"], row["cid"]) == (key, made["cid"])
 
 
 @pytest.mark.parametrize("edit", ["n = n + 1", "choice = 'strict'", "version = zeroblob(32)", "due = 0"])
 def test_a_row_that_was_edited_claims_nothing(fox: Timed, tmp_path: Path, edit: str) -> None:
-    import sqlite3
-
     live(fox, tmp_path)
     fox.skew = QUARTER + 4 * DAY
     (released,) = fox("pattern", "extract", "--json").json["candidates"]
-    with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
-        connection.execute(f"UPDATE released SET {edit}")
-        connection.commit()
+    change(fox, f"UPDATE released SET {edit}")
     said = fox("pattern", "publish", released["key"], "--consent", "--json").failed("BudgetBroken")
     assert "is not what was decided" in said
     assert "is not what was decided" in fox("pattern", "extract").sentence
+    assert fox("pattern", "list", "--json").json["patterns"] == []
+
+
+def test_what_a_person_saw_is_what_goes_out(fox: Timed, tmp_path: Path) -> None:
+    """After an update the same key may read otherwise: that is asked for anew, and never goes out by itself."""
+    live(fox, tmp_path)
+    fox.skew = QUARTER
+    (released,) = fox("pattern", "extract", "--json").json["candidates"]
+    assert fox("pattern", "publish", released["key"], "--consent", "--json").json["due"]
+    change(fox, "UPDATE released SET seen = zeroblob(32)")
+    fox.skew = QUARTER + 4 * DAY
+    (listed,) = fox("pattern", "extract", "--json").json["candidates"]
+    assert (listed["confirmed"], listed["cid"]) == (False, None)
+    made = fox("pattern", "publish", released["key"], "--consent", "--json").json
+    assert made["dp"] == "discrete-laplace-threshold"
+
+
+def test_what_was_killed_after_it_was_public_is_published_once(fox: Timed, tmp_path: Path) -> None:
+    live(fox, tmp_path)
+    fox.skew = QUARTER
+    (released,) = fox("pattern", "extract", "--json").json["candidates"]
+    fox.skew = QUARTER + 4 * DAY
+    made = fox("pattern", "publish", released["key"], "--consent", "--json").json
+    assert made["cid"]
+    change(fox, "UPDATE released SET cid = NULL")  # as if it ended before that was written
+    said = fox("pattern", "publish", released["key"], "--price", "0.01", "--consent")
+    assert (said.code, "public already" in said.err) == (1, True), "not twice, at two prices"
+    change(fox, "UPDATE released SET cid = NULL")
+    (listed,) = fox("pattern", "extract", "--json").json["candidates"]
+    assert listed["cid"] == made["cid"]
+    assert [one["cid"] for one in fox("pattern", "list", "--json").json["patterns"]] == [made["cid"]]
 
 
 def test_what_another_version_released_hides_nothing_in_a_list(fox: Timed, tmp_path: Path) -> None:
-    import sqlite3
-
     live(fox, tmp_path)
     fox.skew = QUARTER
     assert fox("pattern", "extract", "--json").code == 0
@@ -228,11 +262,28 @@ def test_a_turn_is_published_by_hand_without_a_promise(fox: Timed) -> None:
     assert "Rohan Patel" in refused.err
     assert "[NAME]" in refused.err
     assert "[EMAIL]" in refused.err
+    seen = fox("pattern", "publish", "--turn", turn, "--dry-run", "--json").json
+    assert seen["original"] == asked
+    assert {"[NAME]", "[EMAIL]"} <= {slot["text"] for slot in seen["slots"]}
+    assert all(slot["reason"] for slot in seen["slots"])
+    assert fox("pattern", "publish", "--turn", turn, "--dry-run", "--consent").code == 2
+    assert fox("pattern", "list", "--json").json["patterns"] == []
     made = fox("pattern", "publish", "--turn", turn, "--consent", "--json").json
     assert made["dp"] == "none"
     shown = fox("pattern", "show", made["cid"], "--json").out
     assert "Rohan" not in shown
     assert "example.com" not in shown
+
+
+def test_words_of_the_dictionary_are_marked_beside_a_file(fox: Timed, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text(
+        json.dumps({"title": "Plan the market stall", "domain": "home", "template": "Plan the market stall"})
+    )
+    before = fox("pattern", "publish", str(file), "--dry-run", "--json").json["private"]["slots"]
+    assert fox("privacy", "dictionary", "--add", "market stall").code == 0
+    after = fox("pattern", "publish", str(file), "--dry-run", "--json").json["private"]["slots"]
+    assert len(after) == len(before) + 2
 
 
 def test_what_is_neither_a_file_nor_a_key_is_said(fox: Timed) -> None:
