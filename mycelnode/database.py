@@ -69,13 +69,15 @@ class Database:
     async def scan(self, work: Work[T]) -> T:
         """Run ``work(connection)`` in a worker thread with a read-only connection of its own: for what takes long.
 
-        Not cancellable: it returns when ``work`` does. Raises as `write` does.
+        All that it reads is of one moment: nothing that is written meanwhile is seen by half. Not cancellable: it returns when
+        ``work`` does. Raises as `write` does.
         """
 
         def run() -> T:
             try:
                 connection = open_reader(self.path)
                 try:
+                    connection.execute("BEGIN")
                     return work(connection)
                 finally:
                     connection.close()

@@ -90,6 +90,19 @@ async def test_the_reader_cannot_write(data: DataDir) -> None:
         assert await database.scan(texts) == []
 
 
+async def test_a_scan_reads_one_moment(data: DataDir) -> None:
+    async with open_database(data, migrations=[FIRST]) as database:
+        await database.write(add("before"))
+
+        def twice(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:
+            first = texts(connection)
+            trio.from_thread.run(database.write, add("meanwhile"))
+            return first, texts(connection)
+
+        assert await database.scan(twice) == (["before"], ["before"])
+        assert await database.scan(texts) == ["before", "meanwhile"]
+
+
 async def test_waiting_jobs_share_a_commit_and_one_failure_spoils_no_other(data: DataDir) -> None:
     gate, started = threading.Event(), trio.Event()
     token = trio.lowlevel.current_trio_token()
