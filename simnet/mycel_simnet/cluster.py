@@ -56,6 +56,7 @@ class Cluster:
         self.nodes: dict[str, NodeProcess] = {}
         self.revoked: set[str] = set()
         self._names: dict[str, str] = {}  # peer id → name
+        self._servers: dict[str, str] = {}  # that all reach, past the wires
 
     # --- making it ---------------------------------------------------------------------------------------------------------
 
@@ -82,9 +83,14 @@ class Cluster:
         self._route()
         return self.nodes[name]
 
+    def open_to(self, server: str) -> None:
+        """Let all devices reach a server of this machine, ``host:port``, past the wires between them."""
+        self._servers[server] = server
+        self._route()
+
     def _route(self) -> None:
         for name, node in self.nodes.items():
-            node.change(routes=dict(self.network.routes(name)))
+            node.change(routes={**self.network.routes(name), **self._servers})
 
     def name_of(self, peer: str) -> str:
         """The name of a device, by its peer id."""

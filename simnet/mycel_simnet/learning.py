@@ -6,8 +6,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+import re
+import time
+from base64 import b64decode
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +27,7 @@ DAYS, HABIT_DAYS = 40, 25
 STEP_SECONDS = 30.0
 POLL_SECONDS: Final = 0.1
 HOUR: Final = 3_600.0
+ACCOUNT: Final = "alice.near"  # that the chain begins with
 PUBLISHED_WITHIN: Final = 72 * HOUR  # after the decision
 
 GIVEN: Final = ("Rohanna", "Wilhelmina", "Ottokar", "Nandini", "Thaddeus", "Oluwaseun", "Brunhilde", "Casimir")
@@ -111,21 +117,64 @@ async def learn(cluster: Cluster, story: Story, chance: random.Random, here: str
     story.say(
         f"that cost ε = {spent['ever']['epsilon']} of one person's budget; what is let out: {released[0]['text']}"
     )
-    waiting = await one.command("pattern", "publish", released[0]["key"], "--consent")
-    story.promise("the person confirms it, and it is not public before its time", None, waiting["cid"])
-    for name in (here, there):
-        cluster.skew(name, ahead + PUBLISHED_WITHIN)
-    made = await one.command("pattern", "publish", released[0]["key"], "--consent")
-    story.promise("then it is public, with the promise of that decision", "discrete-laplace-threshold", made["dp"])
+    async with _chain(cluster, here, ahead, story) as (heard, register):
+        waiting = await one.command("pattern", "publish", released[0]["key"], "--consent", *register)
+        story.promise("the person confirms it, and it is not public before its time", None, waiting["cid"])
+        for name in (here, there):
+            cluster.skew(name, ahead + PUBLISHED_WITHIN)
+        made = await one.command("pattern", "publish", released[0]["key"], "--consent", *register)
+        story.promise("then it is public, with the promise of that decision", "discrete-laplace-threshold", made["dp"])
+        if register:
+            story.promise("and in the registry of a chain", True, made["registered"])
     async with strangers.open_stranger(cluster.folder, address, "reader", ahead + PUBLISHED_WITHIN) as reader:
         title = released[0]["text"]
         story.promise("another person finds it", True, await strangers.found(reader, title, made["cid"], STEP_SECONDS))
         used = await reader.call("pattern.use", cid=made["cid"], variables={"material": "def area(r): ..."})
         story.promise("and uses it", True, "def area(r)" in used["output"])
         await reader.stop()
-        looked, found = _search(reader, private)
-    story.promise("the search of all that this person got finds what was published", True, looked(title.split(" (")[0]))
-    story.promise(f"and none of {len(private)} private names, addresses, numbers and secrets", [], sorted(found))
+    left = [*_files(reader.data), *heard]
+    searched = f"the search of all that this person got, and of {len(heard)} calls to the chain,"
+    story.promise(f"{searched} finds what was published", True, _found(left, {title.split(" (")[0]}) != set())
+    if register:
+        story.promise("in the calls its CID", True, _found(heard, {made["cid"]}) != set())
+    said = f"and none of {len(private)} private names, addresses, numbers and secrets"
+    story.promise(said, [], sorted(_found(left, private)))
+
+
+@asynccontextmanager
+async def _chain(
+    cluster: Cluster, name: str, ahead: float, story: Story
+) -> AsyncIterator[tuple[list[bytes], tuple[str, ...]]]:
+    """A chain at the device's time, where it has an account from now on: all that is sent there, and how to register.
+
+    Without the virtual machine that contracts need nothing is registered.
+    """
+    heard: list[bytes] = []
+    if find_spec("wasmtime") is None:
+        yield heard, ()
+        return
+    from mycel_simnet import market
+    from mycel_simnet.near.devchain import open_devchain
+
+    folder, node = cluster.folder / "learning", cluster.nodes[name]
+    at = time.time_ns() + int(ahead * 1e9)
+    began = time.monotonic_ns()
+    async with open_devchain(
+        folder, clock=lambda: at + time.monotonic_ns() - began, heard=lambda body: heard.extend(_spoken(body))
+    ) as chain:
+        contracts = await market.deploy(chain)
+        node.settle(**market.on_chain(folder, chain, contracts))
+        cluster.open_to(chain.url.removeprefix("http://"))
+        await cluster.restart(name)
+        await node.command("chain", "account", "import", str(chain.key_file(ACCOUNT)))
+        story.say(f"{name} has an account on a chain of this machine's own")
+        yield heard, ("--register",)
+
+
+def _spoken(body: bytes) -> list[bytes]:
+    """What is said in a call: as it is, and what is in it in base64."""
+    inside = re.findall(rb'"([A-Za-z0-9+/]{16,}={0,2})"', body)
+    return [body, *(b64decode(text) for text in inside if len(text) % 4 == 0)]
 
 
 async def _decided(node: NodeProcess) -> dict[str, Any]:
@@ -140,14 +189,10 @@ async def _decided(node: NodeProcess) -> dict[str, Any]:
     return answer
 
 
-def _search(node: NodeProcess, private: set[str]) -> tuple[Any, set[str]]:
-    """A search in every file of a device's folder, whatever the case; and what of ``private`` is in one."""
-    contents = [part.lower() for part in _files(node.data)]
-
-    def has(text: str) -> bool:
-        return any(text.lower().encode() in part for part in contents)
-
-    return has, {text for text in private if has(text)}
+def _found(contents: Iterable[bytes], texts: set[str]) -> set[str]:
+    """What of ``texts`` is in one of the contents, whatever the case."""
+    lower = [part.lower() for part in contents]
+    return {text for text in texts if any(text.lower().encode() in part for part in lower)}
 
 
 def _files(folder: Path) -> Iterator[bytes]:

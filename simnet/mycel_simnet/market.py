@@ -32,16 +32,11 @@ POLL_SECONDS: Final = 0.2
 async def trade(folder: Path, story: Story, dish: str) -> None:
     """The whole act, in a folder that it may fill. Raises what broke it."""
     async with open_devchain(folder / "devchain", protocol_version=PROTOCOL) as chain:
-        contracts = await _deploy(chain)
+        contracts = await deploy(chain)
         story.say(
             f"a NEAR chain of this machine's own starts at {chain.url}, with the registry and the reputation contract"
         )
-        settings = {
-            "HOME": str(folder),  # where keys are: never among those of the person who looks on
-            "MYCEL_NEAR_NETWORK": "devchain",
-            "MYCEL_NEAR_RPC": chain.url,
-            "MYCEL_NEAR_REGISTRY": contracts[REGISTRY],
-        }
+        settings = on_chain(folder, chain, contracts)
         async with _open_person(folder, SELLER, chain, settings) as seller:
             swarm = seller.ready["swarm"]
             known = {**settings, "MYCEL_SWARM_BOOTSTRAP": f"{swarm['addrs'][0]}/p2p/{swarm['peer']}"}
@@ -103,7 +98,17 @@ async def _sell(seller: NodeProcess, folder: Path, dish: str, story: Story) -> s
     return str(made["cid"])
 
 
-async def _deploy(chain: Devchain) -> dict[str, str]:
+def on_chain(folder: Path, chain: Devchain, contracts: Mapping[str, str]) -> dict[str, str]:
+    """What a node that trades there has to be told; ``folder``: its keys are below."""
+    return {
+        "HOME": str(folder),  # where keys are: never among those of the person who looks on
+        "MYCEL_NEAR_NETWORK": "devchain",
+        "MYCEL_NEAR_RPC": chain.url,
+        "MYCEL_NEAR_REGISTRY": contracts[REGISTRY],
+    }
+
+
+async def deploy(chain: Devchain) -> dict[str, str]:
     """Both contracts, each told of the other when it is made: their names → accounts."""
     wallets = {name: await chain.create_account(name) for name in NAMES}
     for name, other in ((REGISTRY, REPUTATION), (REPUTATION, REGISTRY)):

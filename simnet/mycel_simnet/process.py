@@ -120,6 +120,10 @@ class NodeProcess:
 
     # --- commands --------------------------------------------------------------------------------------------------------
 
+    def settle(self, **settings: str) -> None:
+        """Settings in the environment, such as ``MYCEL_NEAR_RPC``, for all that is started from now on."""
+        self._environment = {**self._environment, **settings}
+
     def _command(self, *arguments: str) -> list[str]:
         launcher = [*self._prefix, sys.executable, "-m", "mycel_simnet.node", "--world", str(self._world), "--"]
         return [*launcher, *arguments, "--json", "--data-dir", str(self.data)]

@@ -111,6 +111,15 @@ TELLS_THE_STRANGER_NOTHING = """
     strangers.join_collective = elsewhere
 """
 
+KEEPS_WHAT_IS_PUBLIC_FOR_PRIVATE = """
+    from mycel_simnet import learning
+    history = learning.history
+    def wrong(chance, until):
+        turns, private = history(chance, until)
+        return turns, private | {"Write a test", "signed_tx_base64"}
+    learning.history = wrong
+"""
+
 LOSES_A_YOCTO = """
     from mycel_simnet import market
     burnt = market._burnt
@@ -124,6 +133,7 @@ LOSES_A_YOCTO = """
     ("spoil", "said"),
     [
         (LOSES_A_YOCTO, "all of it burnt as gas, to the yocto: expected"),
+        (KEEPS_WHAT_IS_PUBLIC_FOR_PRIVATE, "secrets: expected [], found ['Write a test', 'signed_tx_base64']"),
         (NEVER_HEALS, "not in step after 2 s"),
         (LOSES_A_WRITE, "sim.total holds what the writes that count add up to"),
         (TELLS_THE_STRANGER_NOTHING, "it finds the pattern: expected True, found False"),

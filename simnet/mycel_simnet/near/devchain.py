@@ -19,7 +19,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -246,12 +245,13 @@ async def open_devchain(
     protocol_version: int = PROTOCOL_VERSION,
     clock: Callable[[], int] = time.time_ns,
     random: Callable[[int], bytes] = os.urandom,
+    heard: Callable[[bytes], None] = lambda body: None,
 ) -> AsyncIterator[Devchain]:
     """The chain in ``folder``, begun if there is none yet; without a folder a new one that is forgotten when the block is left.
 
     Its RPC listens on loopback, on ``port`` or on a free one. A block is made as soon as there is something to do, or
     ``block_seconds`` later; with `math.inf` only when `Devchain.step` is called. ``protocol_version`` is that of a
-    chain that begins. ``clock`` tells nanoseconds.
+    chain that begins. ``clock`` tells nanoseconds. ``heard`` is told the body of each request.
     """
     if folder is not None:
         make_private_folder(folder)
@@ -265,7 +265,12 @@ async def open_devchain(
             )
         node = Node(chain, block_seconds)
         devchain = Devchain(node, keys, folder)
-        async with serving(partial(rpc.answer, node), port) as bound, open_background() as nursery:
+
+        async def answer(body: bytes) -> tuple[int, bytes]:
+            heard(body)
+            return await rpc.answer(node, body)
+
+        async with serving(answer, port) as bound, open_background() as nursery:
             nursery.start_soon(node.run)
             devchain.url = f"http://{LOOPBACK}:{bound}"
             yield devchain
