@@ -335,6 +335,7 @@ SPECS: Final[Sequence[Spec]] = (
     *_chain(),
     # keys of habits
     Spec("a habit's turns in one key", "%", ("keys", "together"), scale=100, more=True, aim=70.0, aim_of="ours"),
+    Spec("… in other words each day", "%", ("keys", "varied"), scale=100, more=True, aim=70.0, aim_of="ours"),
     Spec("pairs of habits kept apart", "%", ("keys", "apart"), scale=100, more=True, aim=90.0, aim_of="ours"),
     Spec("key of a turn", "ms", ("keys", "usual_s"), scale=1000, aim=5.0, aim_of="ours"),
     # releases

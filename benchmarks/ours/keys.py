@@ -1,8 +1,9 @@
 """How well one person's habit, said in many ways on many days, meets in one key, and whether different habits keep different ones.
 
 ``python -m benchmarks.ours.keys [--show]`` reads ``benchmarks/habits.jsonl``: habits, each in a dozen phrasings. With the half that
-is called ``tuned`` the rules were made, ``heldout`` was left alone meanwhile, ``fresh`` was written by somebody who knew neither
-rules nor tables. ``--version`` writes down the version of keys that `tests/privacy/test_key.py` holds.
+is called ``tuned`` the rules were made, ``heldout`` was left alone meanwhile; ``fresh``, ``varied`` and ``unseen`` were written by
+others who knew neither rules nor tables: words of the first two were put into the tables later, no word of the last.
+``--version`` writes down the version of keys that `tests/privacy/test_key.py` holds.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Turn:
     """One phrasing of a habit, with the key that it has."""
 
     request: str
+    answer: str
     key: Key | None
 
 
@@ -70,7 +72,7 @@ def turns(path: Path = HABITS) -> dict[str, dict[str, list[Turn]]]:
     found: dict[str, dict[str, list[Turn]]] = defaultdict(lambda: defaultdict(list))
     with path.open(encoding="utf-8") as lines:
         for row in map(json.loads, lines):
-            turn = Turn(row["request"], key_of(row["request"], row["answer"]))
+            turn = Turn(row["request"], row["answer"], key_of(row["request"], row["answer"]))
             found[row.get("split", "all")][row["habit"]].append(turn)
     return found
 
@@ -109,9 +111,15 @@ def usual_seconds() -> float:
 
 
 async def measure(folder: Path) -> Numbers:
-    """What the table shows: of the habits that somebody else wrote, and the time."""
-    fresh = figures(turns()["fresh"])
-    return {"together": fresh.together, "apart": 1 - fresh.shared, "usual_s": usual_seconds()}
+    """What the table shows: of the habits that were left alone, those of ours and those of somebody else; and the time."""
+    splits = turns()
+    ours, others = figures(splits["heldout"]), figures(splits["unseen"])
+    return {
+        "together": ours.together,
+        "varied": others.together,
+        "apart": 1 - others.shared,
+        "usual_s": usual_seconds(),
+    }
 
 
 def _print(path: Path, *, show: bool) -> None:

@@ -6,14 +6,14 @@ and more before a "for" or an "about" than after it. What is done is the first t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from mycelnode.privacy.frametables import FAINT, LONGEST, STRONG, TONGUE, tables
-from mycelnode.privacy.inflection import KEPT, forms
+from mycelnode.privacy.framehits import Hit, hits, weighed
+from mycelnode.privacy.framerules import Frame, settled
+from mycelnode.privacy.frametables import STRONG, tables
 from mycelnode.privacy.instruction import Clause
 from mycelnode.privacy.lists import words
 
@@ -27,104 +27,75 @@ SHORTEST: Final = 2
 TELLING: Final = words("i we he she they it")  # who is told about did that, and asks for nothing
 AUX: Final = words("have has had am is are was were ve re m just already been also still")
 ASKING: Final = words("can could should do did would if may how where when what which must need to")
-# After these comes what the thing is about, or made of, or for.
-ABOUT: Final = words("""about for from in on with of that who which where when and or by using to at between after before under over
-    because without instead per i we my our""")
-INTO: Final = ("into", "as")  # what it is to become
-MAKING: Final = words("write make create generate build code draft compose produce develop implement need give program")
-FIRST_MADE: Final = 3  # how much more the thing counts that is to be made
-WITH: Final = words("in with using")  # with which tool
-ARTICLES: Final = words("a an the")
+# Before the language that something is translated into.
+INTO_TONGUE: Final = words("to into in good proper formal polite simple")
 # What is done to a text that is pasted: what that is about makes no difference.
 ON_TEXT: Final = words("translate proofread shorten expand summarize rewrite improve reply review check")
 
-# What is proofread, or summarized, is a text, whatever it is about: these say no more. But for what a summary is made for.
-_LOOSE: Final = words("concept option list idea task")
-_MADE: Final = words("report post cover_letter description speech resume")
-_CHOSEN: Final = words(
-    "general home leisure food travel work learning computer"
-)  # where what is compared makes no difference
-# With code below, and nothing else said, it is about that.
-_CODED: Final = words("make improve how fix why check review explain proofread")
-_CODE: Final = words("code component test")
+# With these, a text that is wanted in another language is translated.
+SAID: Final = ("", "make", "rewrite", "reply", "how")
+LETTERS: Final = ("", "text", "email", "letter", "customer")
+AT_FAULT: Final = ("why", "fix", "explain", "how", "check")  # with these, what failed is to be mended
+# The weight of what a program says that failed, and of an answer's form: a word that means one thing has 1,800.
+FAILED, FORM = 1_200, 900
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """What is done (an action of the tables), to what (a thing of them), and what that belongs to."""
+class Answer:
+    """What is looked at of an answer: its ``clauses``; the thing that it has the ``form`` of; is it in a ``foreign`` language?"""
 
-    action: str
-    thing: str
-    domain: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Hit:
-    place: int
-    size: int
-    action: str  # or ""
-    thing: str  # or ""
-    weight: int
-
-    @property
-    def end(self) -> int:
-        return self.place + self.size
+    clauses: Sequence[Clause] = ()
+    form: str = ""
+    foreign: bool = False
 
 
-def _hits(row: Sequence[str]) -> Iterator[_Hit]:
-    """The longest entries of either kind, from left to right."""
-    place = 0
-    while place < len(row):
-        found = _longest(row, place)
-        if found is None:
-            place += 1
-        else:
-            yield found
-            place = found.end
+NOTHING: Final = Answer()
 
 
-def _longest(row: Sequence[str], place: int) -> _Hit | None:
-    known = tables()
-    starts = _starts(row[place])
-    if not starts:
-        return None
-    for size in range(min(LONGEST, len(row) - place), 0, -1):
-        part = row[place + 1 : place + size]
-        ends = _forms(part[-1]) if part else ("",)
-        for start in starts:
-            for end in ends:
-                entry = (start, *part[:-1], end) if part else (start,)
-                if part and TONGUE not in (start, end) and any(word in known.tongues for word in entry):
-                    entry = tuple(TONGUE if word in known.tongues else word for word in entry)
-                action = known.actions.get(entry, "")
-                thing, weight = known.things.get(entry, ("", 0))
-                if action or thing:
-                    return _Hit(place, size, action, thing, weight)
-    return None
-
-
-@lru_cache(KEPT)
-def _starts(word: str) -> tuple[str, ...]:
-    """The forms of a word that an entry of the tables begins with."""
-    return tuple(form for form in _forms(word) if form in tables().first)
-
-
-def _forms(word: str) -> tuple[str, ...]:
-    return (*forms(word), TONGUE) if word in tables().tongues else forms(word)
-
-
-def frame(clauses: Sequence[Clause], *, code: bool) -> Frame | None:
-    """Of the clauses of a request. ``code``: there is code below, or a tool for it is named. None if nothing is asked for."""
-    rows = [(clause, list(_hits(clause.words))) for clause in clauses]
+def frame(clauses: Sequence[Clause], answer: Answer = NOTHING, *, code: bool, failed: bool = False) -> Frame | None:
+    """Of the clauses of a request, and of its answer. ``code``: there is code below; ``failed``: what a program says that
+    failed is there. None if nothing is asked for."""
+    rows = [(clause, list(hits(clause.words))) for clause in clauses]
     asked = _asked(rows)
-    if not asked:
-        return Frame("explain", "concept", tables().about["concept"].domain) if _question(clauses) else None
     action = _done(asked)
-    thing = _about(rows, asked, action)
-    return _settled(action, thing, code=code)
+    weights = _weights(rows, asked, action)
+    if failed and (action in AT_FAULT or not weights):
+        weights["bug"] = weights.get("bug", 0) + FAILED
+    if answer.form:
+        weights[answer.form] = weights.get(answer.form, 0) + FORM
+    if not weights and action not in ON_TEXT and not code:
+        weights = _answered(answer.clauses)
+    best = max(weights.values(), default=0)
+    thing = next((thing for thing, weight in weights.items() if weight == best), "")
+    if action in SAID and thing in LETTERS and (answer.foreign or _spoken(clauses)):
+        action = "translate"
+    if not action and not thing:
+        return Frame("explain", "concept", tables().about["concept"].domain) if _question(clauses) else None
+    return settled(action, thing, code=code)
 
 
-_Row = tuple[Clause, list[_Hit]]
+def _answered(answer: Sequence[Clause]) -> dict[str, int]:
+    """What an answer is about, if that is beyond doubt: the weight of each thing in it, where a word counts once."""
+    found = {
+        tuple(clause.words[hit.place : hit.end]): hit for clause in answer for hit in hits(clause.words) if hit.thing
+    }
+    weights: dict[str, int] = {}
+    for hit in found.values():
+        weights[hit.thing] = weights.get(hit.thing, 0) + hit.weight
+    return {thing: weight for thing, weight in weights.items() if weight >= STRONG}
+
+
+def _spoken(clauses: Sequence[Clause]) -> bool:
+    """Is something that was pasted to be in another language: to German, please?"""
+    pasted = any(clause.detail or clause.paragraph for clause in clauses)
+    for number, clause in enumerate(clauses):
+        for before, word in pairwise(clause.words):
+            if word in tables().tongues and before in INTO_TONGUE and not clause.detail:
+                return pasted or (clause.words[0] == before and number + 1 < len(clauses))
+    return False
+
+
+_Row = tuple[Clause, list[Hit]]
 
 
 def _question(clauses: Sequence[Clause]) -> bool:
@@ -149,8 +120,8 @@ def _done(asked: Sequence[_Row]) -> str:
     """The first thing that is done. Making something says the least, as the thing says more; checking it says little."""
     done = [
         hit.action
-        for clause, hits in asked
-        for hit in hits
+        for clause, found in asked
+        for hit in found
         if hit.action and not _told(clause.words, hit) and not (hit.size == 1 and _is_noun(clause.words, hit))
     ]
     telling = [action for action in done if action not in ("make", "how")]
@@ -161,7 +132,7 @@ def _done(asked: Sequence[_Row]) -> str:
     return next(iter([*telling, *done]), "")
 
 
-def _told(row: Sequence[str], hit: _Hit) -> bool:
+def _told(row: Sequence[str], hit: Hit) -> bool:
     """Does somebody tell what was done, and asks for something else?"""
     place = hit.place - 1
     while place >= 0 and row[place] in AUX:
@@ -171,7 +142,7 @@ def _told(row: Sequence[str], hit: _Hit) -> bool:
     return not (place > 0 and row[place - 1] in ASKING)
 
 
-def _is_noun(row: Sequence[str], hit: _Hit) -> bool:
+def _is_noun(row: Sequence[str], hit: Hit) -> bool:
     """Is a word that may be both a thing here, and nothing that is done?"""
     before = row[hit.place - 1] if hit.place else ""
     if row[hit.place].endswith(("ion", "ary")) or hit.action in (
@@ -186,97 +157,17 @@ def _is_noun(row: Sequence[str], hit: _Hit) -> bool:
     return before in NOUNS_AFTER or (bool(hit.thing) and before not in LEADS and hit.place > 0)
 
 
-def _about(rows: Sequence[_Row], asked: Sequence[_Row], action: str) -> str:
-    """The thing of the most weight, and of equals the first. Elsewhere than in what is asked one is looked for only if there is
-    none, and if what is pasted is not just what something is done to."""
+def _weights(rows: Sequence[_Row], asked: Sequence[_Row], action: str) -> dict[str, int]:
+    """The weight of each thing that is named. Elsewhere than in what is asked one is looked for only if there is none, and if what
+    is pasted is not just what something is done to."""
     weights: dict[str, int] = {}
-    for clause, hits in asked:
-        for hit, weight in _weighed(clause.words, hits):
+    for clause, found in asked:
+        for hit, weight in weighed(clause.words, found):
             had = weights.get(hit.thing, 0)
             weights[hit.thing] = max(had, weight) + min(had, weight) // 4  # said again, it counts a little more
     if not weights and action not in ON_TEXT:
-        for clause, hits in rows:
-            for hit, weight in _weighed(clause.words, hits):
+        for clause, found in rows:
+            for hit, weight in weighed(clause.words, found):
                 if hit.weight >= STRONG or not clause.detail:
                     weights[hit.thing] = max(weights.get(hit.thing, 0), weight)
-    best = max(weights.values(), default=0)
-    return next((thing for thing, weight in weights.items() if weight == best), "")
-
-
-def _weighed(row: Sequence[str], hits: Sequence[_Hit]) -> Iterator[tuple[_Hit, int]]:
-    """Each thing with its weight, of 100 a point: half of it after a word such as "about", two thirds before another thing."""
-    things = [hit for hit in hits if hit.thing]
-    share = 100
-    end = 0
-    for number, hit in enumerate(things):
-        between = row[end : hit.place]
-        if number and not ABOUT.isdisjoint(between):
-            share = max(share // 2, 25)
-        if number and _becomes(between):
-            share = 120
-        if hit.place and row[hit.place - 1] in WITH and row[hit.place] in tables().tools:
-            share = 120
-        made = FIRST_MADE if number == 0 and hit.weight > FAINT and _made(row, hit) else 0
-        end = hit.end
-        compound = number + 1 < len(things) and things[number + 1].place == hit.end
-        yield hit, (hit.weight + made) * share * (2 if compound else 3) // 3
-
-
-def _made(row: Sequence[str], thing: _Hit) -> bool:
-    """Is it what is to be made: write a …, I need a …?"""
-    before = row[: thing.place]
-    return any(form in MAKING for word in before for form in forms(word)) and ABOUT.isdisjoint(before[-3:])
-
-
-def _becomes(between: Sequence[str]) -> bool:
-    return any(one in INTO and other in ARTICLES for one, other in pairwise(between)) or "into" in between[-2:]
-
-
-def made(one: Frame) -> bool:
-    """Can a request come to this?"""
-    known = one.thing in tables().about and one.action in tables().about[one.thing].actions
-    return known and any(_settled(one.action, one.thing, code=code) == one for code in (False, True))
-
-
-def _settled(action: str, thing: str, *, code: bool) -> Frame | None:
-    """One way of saying for all that mean the same."""
-    known = tables()
-    if not thing and code and (not action or action in _CODED):
-        thing = "code"
-    if action == "check":
-        mine = not thing or (known.about[thing].domain == "writing" and thing not in _MADE)
-        action = "proofread" if mine else "review"
-    if action == "why":
-        fixed = thing and "fix" in known.about[thing].actions
-        action = "fix" if fixed else "explain"
-    if action == "explain" and thing == "code" and not code:
-        thing = "concept"  # of programming
-    if action == "compare" and (not thing or known.about[thing].domain in _CHOSEN):
-        thing = "option"
-    if code and action == "proofread":
-        action = "fix"
-    if action in ("translate", "proofread"):
-        thing = "text"
-    thing = thing or known.usual.get(action, "")
-    if not thing or (thing not in known.about):
-        return None
-    may = known.about[thing].actions
-    if thing in _CODE and action in ("improve", "rewrite", "recommend"):
-        action, thing = ("refactor" if action == "rewrite" else "review"), "code"
-    elif thing == "text" and action == "fix":
-        action = "proofread"
-    elif action == "review" and known.about[thing].domain == "writing" and "review" not in may and thing not in _MADE:
-        thing = "text"
-    elif action == "reply" and thing != "customer":
-        thing = "email"
-    elif action in ("improve", "rewrite") and "rewrite" in may:
-        action, thing = "rewrite", "text"
-    elif action == "summarize" and (known.about[thing].domain == "writing" or thing in _LOOSE) and thing not in _MADE:
-        thing = "text"
-    elif action == "fix" and thing == "code":
-        thing = "bug"
-    elif action == "document" and thing == "code":
-        action, thing = "write", "docs"
-    elif action not in may:
-        action = "write" if action == "make" and "write" in may and thing != "text" else may[0]
-    return Frame(action, thing, known.about[thing].domain)
+    return weights

@@ -62,7 +62,8 @@ class Tables:
 
 
 def _rows(name: str) -> Iterator[list[str]]:
-    text = (files("mycelnode.privacy") / "data" / name).read_text(encoding="utf-8")
+    """A line that begins with a space goes on with the row before it."""
+    text = (files("mycelnode.privacy") / "data" / name).read_text(encoding="utf-8").replace("\n ", " ")
     return (line.split() for line in text.splitlines() if line and not line.startswith("#"))
 
 

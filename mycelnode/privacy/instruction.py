@@ -31,6 +31,10 @@ _CODE_LINE = re.compile(
     re.MULTILINE,
 )
 _QUOTED = re.compile(r"“[^“”\n]{1,2000}”|\"[^\"\n]{1,2000}\"|`[^`\n]{1,200}`")
+_FAILED = re.compile(
+    r"[a-z]Error\b|[a-z]Exception\b|\b[Ee]rror:|\b(?:cannot|can't|can not|unable to|failed to|no such) [a-z]"
+)
+_INLINE = re.compile(r"`([^`\n]{1,400})`")
 _SLOT = re.compile(rf"\[(?:{'|'.join(sorted(TYPES))})\]")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 _SENTENCE = re.compile(r"[.?!;](?=\s|$)|,[ \t]|[ \t][-–—>]+[ \t]")
@@ -86,7 +90,7 @@ def read(request: str, owner: Dictionary) -> Instruction:
         looks = _CODE_LINE.match(line) is not None
         code = code or looks
         parts.append("" if looks else line)
-    text = _QUOTED.sub(" _ ", "\n".join(parts))
+    text = _QUOTED.sub(_quoted, "\n".join(parts))
     chunks: list[str] = []
     clauses: list[Clause] = []
     for number, paragraph in enumerate(_PARAGRAPH.split(text.strip())):
@@ -97,6 +101,11 @@ def read(request: str, owner: Dictionary) -> Instruction:
             if any(row):
                 clauses.append(Clause(row, detail, number))
     return Instruction(clauses, chunks, [one for one in fences if one], code, whole)
+
+
+def _quoted(match: re.Match[str]) -> str:
+    """What is quoted is left out; what a program printed when it failed is still that."""
+    return " error " if _FAILED.search(match[0]) else " _ "
 
 
 def _clauses(paragraph: str) -> Iterator[tuple[str, bool]]:
@@ -117,6 +126,12 @@ def _clauses(paragraph: str) -> Iterator[tuple[str, bool]]:
 def fences(text: str) -> list[str]:
     """The languages that code in an answer is marked with."""
     return [match[2].lower() for match in _FENCE.finditer(text[:MAX_CHARS]) if match[2]]
+
+
+def code_in(text: str) -> str:
+    """All code in a text that is marked as such, in lines."""
+    blocks = [match[3] for match in _FENCE.finditer(text)]
+    return "\n".join([*blocks, *_INLINE.findall(_FENCE.sub("", text))])
 
 
 def letters(text: str) -> tuple[int, int]:

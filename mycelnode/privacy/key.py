@@ -16,12 +16,14 @@ from typing import Final
 from mycelnode.encoding import as_list, as_text, blake2b, decode, encode
 from mycelnode.errors import EncodingError
 from mycelnode.privacy import instruction, phrases
-from mycelnode.privacy.frames import Frame, frame, made
+from mycelnode.privacy.framerules import Frame, made
+from mycelnode.privacy.frames import INTO_TONGUE, Answer, frame
 from mycelnode.privacy.frametables import FILES, tables
 from mycelnode.privacy.instruction import Instruction
-from mycelnode.privacy.languages import english
+from mycelnode.privacy.languages import ENGLISH, english, spoken
 from mycelnode.privacy.lists import FUNCTION, TYPES, words
 from mycelnode.privacy.owner import Dictionary
+from mycelnode.privacy.textforms import fails, form_of
 
 MAX_KEY_BYTES: Final = 1_024
 MAX_NAMES: Final = 1  # each further one would make more keys of one habit
@@ -30,6 +32,7 @@ SENSITIVE: Final = frozenset(("health", "sex", "religion", "politics", "money", 
 MAX_TURN_CHARS: Final = (
     200_000  # of request and answer: a longer turn is no day of a habit, and all of it is read for phrases
 )
+MAX_ANSWER_CHARS: Final = 2_000  # of an answer that are looked at: what it is shows at its beginning
 LATIN_SHARE: Final = 0.8  # of the letters
 NOBODY: Final = Dictionary()
 
@@ -39,10 +42,15 @@ _IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
     "formula": ("excel", "sheets"), "query": ("sql",), "git": ("git",), "container": ("docker", "kubernetes"), "page": ("css",),
     "command": ("bash", "powershell"), "regex": ("",), "commit_message": ("",), "pull_request": ("",), "log": ("",),
     "config": ("",), "component": ("javascript",), "naming": ("",), "docs": ("",), "number": ("",), "api": ("",), "database": ("",),
+    "bug": ("",), "test_data": ("",), "algorithm": ("",), "data": ("",),
 }  # fmt: skip
+_ANY_TOOL: Final = words("review refactor explain optimize")  # is much the same, whatever it is written in
 _SHELLS: Final = ("bash", "powershell")  # what is written in them is a command, long or short
 _MODULES: Final = (
     "key",
+    "textforms",
+    "framehits",
+    "framerules",
     "frames",
     "frametables",
     "inflection",
@@ -121,7 +129,9 @@ class Key:
     def title(self) -> str:
         """In words for people."""
         action, thing = (part.replace("_", " ") for part in self.frame)
-        article = "" if thing.endswith("s") or thing in _NO_ARTICLE else "an " if thing[0] in "aeiou" else "a "
+        article = (
+            "" if thing.endswith("s") or thing.split()[-1] in _NO_ARTICLE else "an " if thing[0] in "aeiou" else "a "
+        )
         action = _WORDED.get(action, action)
         names = f" ({', '.join(self.names)})" if self.names else ""
         return f"{action} {article}{thing}{names}"
@@ -158,15 +168,21 @@ def _read(request: str, answer: str, owner: Dictionary) -> tuple[Key | None, str
     count, latin = instruction.letters(asked.text)
     if count and latin < LATIN_SHARE * count:
         return None, "script"
-    if not english([word for clause in asked.clauses if not clause.detail for word in clause.words if word]):
+    answered = instruction.read(answer[:MAX_ANSWER_CHARS], owner)
+    if not english(_words(asked), _words(answered)):
         return None, "language"
     tool = _tool(asked, answer)
-    found = frame(asked.clauses, code=asked.code)
+    given = Answer(answered.clauses, form_of(answer[:MAX_ANSWER_CHARS]), _spoken(answered) != ENGLISH)
+    found = frame(asked.clauses, given, code=asked.code, failed=fails(asked.text))
     if found is None:
         return None, "task"
     if tool in _SHELLS and (found.action, found.thing) == ("write", "code"):
         found = Frame("find", "command", found.domain)
-    return Key((found.action, found.thing), found.domain, _names(found, tool, asked)), ""
+    return Key((found.action, found.thing), found.domain, _names(found, tool, asked, answered)), ""
+
+
+def _words(said: Instruction) -> list[str]:
+    return [word for clause in said.clauses if not clause.detail for word in clause.words if word]
 
 
 def _tool(asked: Instruction, answer: str) -> str:
@@ -189,15 +205,14 @@ def _tool(asked: Instruction, answer: str) -> str:
 _BEFORE_TOOLS: Final = words("in with using")
 
 
-def _names(found: Frame, tool: str, asked: Instruction) -> tuple[str, ...]:
+def _names(found: Frame, tool: str, asked: Instruction, answered: Instruction) -> tuple[str, ...]:
     """At most one: the tool where it makes a difference, or the language that people speak that it is about."""
     if found.action == "translate":
-        return (_target(asked),)
-    if found.thing == "vocabulary":
-        spoken = [word for clause in asked.clauses for word in clause.words if word in tables().tongues]
-        return tuple(spoken[:1])
+        return (_target(asked, answered),)
     may = _nameable(found)
     name = tool if tool in may else _IMPLIED.get(found.thing, ("",))[0]
+    if name not in may:
+        name = ""
     return (name,) if name else ()
 
 
@@ -205,21 +220,25 @@ def _nameable(found: Frame) -> Collection[str]:
     """What a key of this frame may name; "" if it may name nothing."""
     if found.action == "translate":
         return tables().tongues
-    if found.thing == "vocabulary":
-        return tables().tongues | {""}
+    if found.action in _ANY_TOOL and found.domain in _NAMED:
+        return ("",)
     if found.thing in _IMPLIED:
         return _IMPLIED[found.thing]
     return tables().families | {""} if found.domain in _NAMED else ("",)
 
 
-def _target(asked: Instruction) -> str:
-    """Into what is translated: the language after "to" or "into", or before "translation"; English if none is named so."""
+def _target(asked: Instruction, answered: Instruction) -> str:
+    """Into what is translated: the language after "to" or "into", or before "translation"; else that of the answer."""
     for clause in asked.clauses:
         row = [*clause.words, "", ""]
         for before, word, after in zip(["", *row], row, row[1:], strict=False):
-            if word in tables().tongues and (before in ("to", "into", "in") or after in ("translation", "version")):
+            if word in tables().tongues and (before in INTO_TONGUE or after in ("translation", "version")):
                 return word
-    return "english"
+    return _spoken(answered)
+
+
+def _spoken(answered: Instruction) -> str:
+    return spoken([word for clause in answered.clauses for word in clause.words])
 
 
 @cache

@@ -15,7 +15,7 @@ import pytest
 
 from mycelnode.encoding import encode
 from mycelnode.errors import EncodingError
-from mycelnode.privacy import frames, frametables, key, languages
+from mycelnode.privacy import framerules, frametables, key, languages
 from mycelnode.privacy.key import MAX_KEY_BYTES, MAX_TURN_CHARS, Key, key_of, version, why_none
 from mycelnode.privacy.owner import Dictionary
 from tests.privacy.hostile import bombs
@@ -121,7 +121,8 @@ def test_what_is_in_the_dictionary_is_never_in_a_key() -> None:
 def test_ordinary_words_are_no_tools() -> None:
     assert title("please go over this function") == "review code"
     assert title("write code in go") == "write code (go)"
-    assert title("review this rust function") == "review code (rust)"
+    assert title("write this rust function") == "write code (rust)"
+    assert title("review this rust function") == "review code"  # much the same in any language
     assert title("remove rust, write code") == "write code"
 
 
@@ -163,8 +164,8 @@ def test_every_key_that_may_be_is_read_back() -> None:
 def test_what_can_be_asked_comes_to_what_can_be_read_back() -> None:
     known = frametables.tables()
     for action, thing, code in product((*known.usual, ""), (*known.about, ""), (False, True)):
-        found = frames._settled(action, thing, code=code)
-        assert found is None or frames.made(found), (action, thing, code)
+        found = framerules.settled(action, thing, code=code)
+        assert found is None or framerules.made(found), (action, thing, code)
 
 
 @pytest.mark.parametrize(
@@ -295,5 +296,21 @@ def test_ten_megabytes_in_a_line(part: str) -> None:
 
 def test_small_words_of_other_languages_are_not_english() -> None:
     assert not languages.OTHERS & languages.FUNCTION
-    assert languages.english(["please", "write", "an", "email"])
-    assert not languages.english(["napisz", "email", "do", "szefa"])
+    assert languages.english(["please", "write", "an", "email"], [])
+    assert not languages.english(["napisz", "email", "do", "szefa"], [])
+    few, said = ["moonstone", "plugh"], "Three sets of ten push-ups, and then rest for a minute.".lower().split()
+    assert languages.english(few, said)
+    assert not languages.english(few, ["trzy", "serie", "po", "dziesięć", "pompek", "i", "potem", "odpocznij"])
+    assert not languages.english(["eine", *few], said)
+
+
+def test_a_language_that_is_not_named_is_that_of_the_answer() -> None:
+    assert title("please translate this: good morning", "Guten Morgen, und bitte") == "translate text (german)"
+    assert title("please translate this: guten Morgen", "Good morning to you.") == "translate text (english)"
+    assert title("to german: your order has been shipped") == "translate text (german)"
+
+
+def test_what_a_request_does_not_name_is_looked_for_in_the_answer() -> None:
+    asked = "what do I do about this on Sunday?"
+    assert title(asked) == "explain a concept"
+    assert title(asked, "Prune the roses, water the tomato plants and repot the orchid.") == "explain gardening"
