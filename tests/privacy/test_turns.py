@@ -231,7 +231,6 @@ async def test_a_long_reader_delays_the_last_trace_and_that_is_told(
 
         async def read() -> None:
             def work(connection: Any) -> None:
-                connection.execute("BEGIN")
                 connection.execute("SELECT count(*) FROM turns").fetchone()
                 trio.from_thread.run_sync(reading.set)
                 trio.from_thread.run(done.wait)
