@@ -55,6 +55,11 @@ STANDING = {
     "--new-key", is_flag=True, help="Sign with a new creator key, which the one until now names as its successor."
 )
 @click.option(
+    "--unlinked",
+    is_flag=True,
+    help="Of what was released: with a key of its own, so that it is linked with nothing else.",
+)
+@click.option(
     "--register", is_flag=True, help="Sell it, too: registered on NEAR by near.account, at the price of the file."
 )
 def publish(
@@ -66,6 +71,7 @@ def publish(
     dry_run: bool,
     consent: bool,
     new_key: bool,
+    unlinked: bool,
     register: bool,
 ) -> None:
     """Make public: the pattern in FILE (JSON, Markdown with front matter, or the folder of a skill), or what was released as KEY.
@@ -80,28 +86,32 @@ def publish(
         raise click.UsageError("say a FILE, a KEY, or --turn ID")
     if dry_run and consent:
         raise click.UsageError("--dry-run makes nothing public, so there is nothing to --consent to")
-    _fits(what, turn, title, price, new_key, register)
+    _fits(
+        "--turn" if turn is not None else "a FILE" if Path(str(what)).exists() else "a KEY",
+        ("--title", title is not None, "--turn"),
+        ("--price", price is not None, "a KEY"),
+        ("--unlinked", unlinked, "a KEY"),
+        ("--new-key", new_key, "a FILE"),
+        ("--register", register, "a FILE", "a KEY"),
+    )
+    if unlinked and (register or price not in (None, "0")):
+        raise click.UsageError("what is --unlinked is free, and in no registry: an account that is paid would link it")
     if turn is not None:
         _publish_turn(options, turn, title, dry_run, consent)
     elif Path(str(what)).exists():
         _publish_file(options, Path(str(what)), dry_run, consent, new_key, register)
     elif KEY.fullmatch(str(what).lower()):
-        _publish_released(options, str(what), price, dry_run, consent, register)
+        _publish_released(options, str(what), price, dry_run, consent, register, unlinked)
     else:
         raise BadInput(f"{what} is no file, and no KEY that `mycelnode pattern extract` lists")
 
 
-def _fits(
-    what: str | None, turn: str | None, title: str | None, price: str | None, new_key: bool, register: bool
-) -> None:
-    """Refuse an option that would say nothing here: whoever gave it believes that it does."""
-    kind = "--turn" if turn is not None else "a FILE" if Path(str(what)).exists() else "a KEY"
-    for option, given, fitting in (
-        ("--title", title is not None, ("--turn",)),
-        ("--price", price is not None, ("a KEY",)),
-        ("--new-key", new_key, ("a FILE",)),
-        ("--register", register, ("a FILE", "a KEY")),
-    ):
+def _fits(kind: str, *options: tuple[Any, ...]) -> None:
+    """Refuse an option that would say nothing for this ``kind`` of what is published: whoever gave it believes that it does.
+
+    ``options``: each its name, was it given, and the kinds that it goes with.
+    """
+    for option, given, *fitting in options:
         if given and kind not in fitting:
             raise click.UsageError(f"{option} goes with {' or '.join(fitting)}, not with {kind}")
 
@@ -122,9 +132,10 @@ def _publish_file(options: Options, file: Path, dry_run: bool, consent: bool, ne
 
 
 def _publish_released(
-    options: Options, key: str, price: str | None, dry_run: bool, consent: bool, register: bool
+    options: Options, key: str, price: str | None, dry_run: bool, consent: bool, register: bool, unlinked: bool
 ) -> None:
-    asked = {} if price is None else {"price": str(yocto(price, "--price"))}
+    asked: dict[str, Any] = {} if price is None else {"price": str(yocto(price, "--price"))}
+    asked |= {"unlinked": True} if unlinked else {}
     with working("asking the network") if register else nullcontext():
         offered = ask(options, "pattern.released", key=key, register=register, **asked)
     if dry_run:
@@ -181,7 +192,14 @@ def _say_offered(offered: Mapping[str, Any]) -> None:
     said = offered["privacy"]
     promise = f"{said['dp']}, {said['unit']}, ε = {said['epsilon']}, δ = {said['delta']}"
     _err(f"\nIt was released by a decision on {offered['window']}: {promise}.")
-    _say_signer(offered)
+    if offered["unlinked"]:
+        _err(
+            "Signed with a key that signs nothing else, and is thrown away then: nothing of yours in the collective names it."
+        )
+        _err("So nobody can replace or retire it, it earns nothing, and no good name of yours speaks for it.")
+        _err("Whoever watches the network can still see which node has it first.")
+    else:
+        _say_signer(offered)
     if offered["note"]:
         _err(offered["note"])
     if offered["registering"]:

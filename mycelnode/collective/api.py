@@ -224,34 +224,6 @@ class Patterns:
             plan = await self._chain().registrar.plan(draft.said, deposit, await self._keeper.find(draft, anew=new_key))
         return await self._published(await self._keeper.make(draft, public=True, anew=new_key), plan)
 
-    async def _preview_released(self, draft: Draft, privacy: Privacy, *, register: bool = False) -> PatternPreview:
-        """As `preview`, but ``digest`` is of what it says, promises and names, whichever key will sign it."""
-        seen = self._preview(draft, False, register)
-        digest = blake2b(dagcbor.encode([draft.said, privacy.write(), seen.near])).hex()
-        plan = await self._registering(draft, privacy=privacy) if register else None
-        return replace(seen, digest=digest, registering=plan)
-
-    async def _found_released(self, draft: Draft, privacy: Privacy) -> str | None:
-        """The CID of what was made of it, if that was done."""
-        made = await self._keeper.find(draft, privacy=privacy)
-        return None if made is None else str(made.cid)
-
-    async def _published_as(self, cid: str) -> tuple[Draft, Privacy]:
-        """Of what a pattern was made. Raises `BlockMissing`."""
-        made = await self._keeper.load(texts.cid(cid))
-        return Draft.of(made.pattern), made.privacy
-
-    async def _publish_released(
-        self, draft: Draft, privacy: Privacy, *, register: bool = False, deposit: int | None = None
-    ) -> PublishedPattern:
-        """Make public what a release decision let out; see `mycelnode.collective.confirming`. It says no time of its own."""
-        plan = None
-        if register:
-            made = await self._keeper.find(draft, privacy=privacy)
-            plan = await self._chain().registrar.plan(draft.said, deposit, made)
-        made = await self._keeper.make(draft, public=True, privacy=privacy, created=0)
-        return await self._published(made, plan)
-
     async def _published(self, made: Manifest, plan: Any) -> PublishedPattern:
         told = await self._others.announce(made)
         published = PublishedPattern(str(made.cid), made.pattern.version, made.privacy.mechanism, told)

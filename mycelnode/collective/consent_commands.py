@@ -47,8 +47,12 @@ class ConsentCommands:
 
     async def offered(self, request: Request) -> dict[str, Any]:
         """All that would be public of what was released."""
-        register = flag(request, "register")
-        seen = await self._confirming.offered(text(request, "key"), amount(request, "price") or 0, register=register)
+        seen = await self._confirming.offered(
+            text(request, "key"),
+            amount(request, "price") or 0,
+            register=flag(request, "register"),
+            unlinked=flag(request, "unlinked"),
+        )
         preview = seen.preview
         return {
             "key": seen.row.id,
@@ -69,6 +73,7 @@ class ConsentCommands:
             },
             "due": rfc3339(seen.row.due),
             "confirmed": seen.row.confirmed is not None,
+            "unlinked": seen.unlinked,
             "cid": seen.row.cid,
             "note": SENSITIVE if seen.sensitive else None,
         }
@@ -81,6 +86,7 @@ class ConsentCommands:
             digest=optional(request, "digest"),
             register=flag(request, "register"),
             deposit=amount(request, "deposit"),
+            unlinked=flag(request, "unlinked"),
         )
         if isinstance(done, PublishedPattern):
             return {**as_published(done), "due": None, "note": None}

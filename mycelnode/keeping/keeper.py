@@ -122,16 +122,18 @@ class Keeper:
         anew: bool = False,
         privacy: Privacy | None = None,
         created: int | None = None,
+        signer: creator.Creator | None = None,
     ) -> Manifest:
         """Sign a draft and keep it; ``public``: it may be passed on; ``anew``: with a new creator key; ``privacy``: what was
-        promised; ``created``: when it says that it was made (Unix ms), which is now.
+        promised; ``created``: when it says that it was made (Unix ms), which is now; ``signer``: a key that signs nothing else, and
+        then it names no account.
 
         The same draft again is the same pattern. On disk when this returns. Raises `PatternRefused`, `StoreFull`,
         `CreatorKeyMissing`, and what `Mesh.write` raises; nothing is public or kept then.
         """
         async with self._settling:  # nothing is let go of between the pin and the word, and the same draft is made once
-            key = await creator.obtain(self.mesh, anew=anew)
-            made = await self._find(draft, key, privacy)
+            key, near = signer or await creator.obtain(self.mesh, anew=anew), None if signer else self._near
+            made = await self._find(draft, key, privacy, near)
             if made is None:
                 made = await trio.to_thread.run_sync(
                     making.sign,
@@ -139,7 +141,7 @@ class Keeper:
                     draft,
                     key,
                     self.mesh.now() if created is None else created,
-                    self._near,
+                    near,
                     privacy,
                 )
             kind = "pattern.publish" if public else "pattern.keep"
@@ -148,14 +150,23 @@ class Keeper:
             await self._keep(made, OWN, event, add)
         return made
 
-    async def find(self, draft: Draft, *, anew: bool = False, privacy: Privacy | None = None) -> Manifest | None:
+    async def find(
+        self,
+        draft: Draft,
+        *,
+        anew: bool = False,
+        privacy: Privacy | None = None,
+        signer: creator.Creator | None = None,
+    ) -> Manifest | None:
         """What `make` would give back of a draft that was made before."""
-        key = creator.standing(self.mesh, anew=anew)
-        return None if key is None else await self._find(draft, key, privacy)
+        key = signer or creator.standing(self.mesh, anew=anew)
+        return None if key is None else await self._find(draft, key, privacy, None if signer else self._near)
 
-    async def _find(self, draft: Draft, key: creator.Creator, privacy: Privacy | None = None) -> Manifest | None:
+    async def _find(
+        self, draft: Draft, key: creator.Creator, privacy: Privacy | None, near: str | None
+    ) -> Manifest | None:
         alike = self.mesh.database.look(partial(library.titled, creator=key.public, title=draft.title))
-        return await trio.to_thread.run_sync(making.find_same, self.store, draft, alike, self._near, privacy)
+        return await trio.to_thread.run_sync(making.find_same, self.store, draft, alike, near, privacy)
 
     @property
     def _near(self) -> str | None:

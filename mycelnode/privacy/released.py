@@ -14,6 +14,7 @@ from typing import Final
 
 from mycelnode.encoding import blake2b, encode
 from mycelnode.errors import ReleaseUnknown
+from mycelnode.identity import SEED_BYTES
 
 ID_CHARS: Final = 12  # of the hash's hex
 MIN_ID_CHARS: Final = 6  # by which one may be called
@@ -21,14 +22,15 @@ WITHIN_MS: Final = (
     72 * 3_600_000
 )  # after the decision: at a random time, so that what is published together says nothing
 _ID: Final = re.compile(rf"[0-9a-f]{{{MIN_ID_CHARS},{ID_CHARS}}}")
-_COLUMNS: Final = "id, window, key, n, choice, version, due, confirmed, seen, price, register, deposit, cid"
+_COLUMNS: Final = "id, window, key, n, choice, version, due, confirmed, seen, price, register, deposit, unlinked, cid"
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
     """A habit that was released: ``key`` and ``n``, which passed; ``choice`` of ε and δ; ``due``, Unix ms; when a person
     ``confirmed`` it (Unix ms), what they had ``seen`` (a hash), at which ``price`` (yoctoNEAR), and whether they want to
-    ``register`` it, for at most which ``deposit`` (yoctoNEAR); ``cid`` once it is public."""
+    ``register`` it, for at most which ``deposit`` (yoctoNEAR); ``unlinked``: the seed of the key that signs it alone, and empty
+    once it has; ``cid`` once it is public."""
 
     id: str
     window: str
@@ -42,6 +44,7 @@ class Released:
     price: int
     register: bool
     deposit: int | None
+    unlinked: bytes | None
     cid: str | None
 
 
@@ -75,9 +78,11 @@ def stands_for(connection: sqlite3.Connection, window: str) -> bytes:
 def every(connection: sqlite3.Connection) -> Iterator[Released]:
     """All, by their ids: an order that says nothing."""
     for row in connection.execute(f"SELECT {_COLUMNS} FROM released ORDER BY id"):
-        name, window, key, n, choice, version, due, confirmed, seen, price, register, deposit, cid = row
+        name, window, key, n, choice, version, due, confirmed, seen, price, register, deposit, unlinked, cid = row
         drawn = (name, window, key, n, choice, version, due, confirmed, seen)
-        yield Released(*drawn, int(price or 0), bool(register), None if deposit is None else int(deposit), cid)
+        yield Released(
+            *drawn, int(price or 0), bool(register), None if deposit is None else int(deposit), unlinked, cid
+        )
 
 
 def find(connection: sqlite3.Connection, name: str) -> Released:
@@ -100,11 +105,14 @@ def confirm(
     *,
     register: bool,
     deposit: int | None = None,
+    unlinked: bool = False,
 ) -> None:
-    """A person has ``seen`` all of it, and says that it may be public."""
+    """A person has ``seen`` all of it, and says that it may be public. What was ``unlinked`` stays so, with the same key."""
+    seed = secrets.token_bytes(SEED_BYTES) if unlinked else None
     connection.execute(
-        "UPDATE released SET confirmed = ?, seen = ?, price = ?, register = ?, deposit = ? WHERE id = ? AND cid IS NULL",
-        (now, seen, str(price), register, None if deposit is None else str(deposit), name),
+        "UPDATE released SET confirmed = ?, seen = ?, price = ?, register = ?, deposit = ?, unlinked = coalesce(unlinked, ?)"
+        " WHERE id = ? AND cid IS NULL",
+        (now, seen, str(price), register, None if deposit is None else str(deposit), seed, name),
     )
 
 
@@ -114,8 +122,9 @@ def unconfirm(connection: sqlite3.Connection, name: str) -> None:
 
 
 def published(connection: sqlite3.Connection, name: str, cid: str) -> None:
-    """It is public."""
-    connection.execute("UPDATE released SET cid = ? WHERE id = ?", (cid, name))
+    """It is public; a key that signs nothing else is thrown away."""
+    gone = "CASE WHEN unlinked IS NULL THEN NULL ELSE zeroblob(0) END"
+    connection.execute(f"UPDATE released SET cid = ?, unlinked = {gone} WHERE id = ?", (cid, name))
 
 
 def waiting(connection: sqlite3.Connection, now: int) -> list[Released]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from mycelnode import audit
+from mycelnode.collective.answers import PublishedPattern
+from mycelnode.encoding import blake2b
 from mycelnode.errors import NearRefused, NearUnreachable, SpendingRefused, ValueRefused
-from mycelnode.patterns.files import Draft
-from mycelnode.patterns.manifest import Privacy
+from mycelnode.privacy import budget, released
 from mycelnode.privacy.key import Key
-from mycelnode.privacy.offer import offer, statement
 from tests.chain.market import NEAR, PRICE
 from tests.chain.test_trading import Town, a_town
 from tests.chain.trading import outbox, said
@@ -67,19 +71,34 @@ async def test_what_is_registered_already_takes_nothing_and_costs_what_it_costs_
     assert len(await outbox(town.alice, all=True)) == before
 
 
+def decided(connection: sqlite3.Connection) -> None:
+    """As if a habit had been let out, some days ago."""
+    long_ago = int(time.time() * 1000) - released.WITHIN_MS
+    outputs = {Key(("write", "test"), "coding", ("python",)).encode(): 20}
+    stands = released.store(connection, "2026-Q1", "standard", bytes(32), outputs, long_ago)
+    note = {"window": "2026-Q1", "random": bytes(16), "outputs": blake2b(bytes(16) + stands)}
+    audit.record(connection, budget.DECIDED, note, 1)
+
+
 async def test_what_was_released_is_registered_once(town: Town) -> None:
     """Also after an end between the two: what it promises is a part of what is looked for."""
-    said = {**offer(Key(("write", "test"), "coding", ("python",)), 20), "price": str(PRICE)}
-    draft, privacy = Draft.read(said), Privacy.read(statement("standard", bytes(32)))
-    shown = (await town.alice.patterns._preview_released(draft, privacy, register=True)).registering
-    assert shown is not None
+    await town.alice.mesh.database.write(decided)
+    confirming = town.alice.confirming
+    (key,) = [row.id for row in await confirming.released()]
+    shown = await confirming.offered(key, PRICE, register=True)
+    registering = shown.preview.registering
+    assert registering is not None
+    agreed = partial(confirming.confirm, key, PRICE, digest=shown.preview.digest, register=True)
     with pytest.raises(SpendingRefused, match="were agreed to"):
-        await town.alice.patterns._publish_released(draft, privacy, register=True, deposit=shown.deposit - 1)
+        await agreed(deposit=registering.deposit - 1)
     assert (await town.alice.patterns.list()).patterns == []
-    first = await town.alice.patterns._publish_released(draft, privacy, register=True, deposit=shown.deposit)
+    first = await agreed(deposit=registering.deposit)
+    assert isinstance(first, PublishedPattern)
     assert (first.dp, first.registered) == ("discrete-laplace-threshold", True)
     before = len(await outbox(town.alice, all=True))
-    again = await town.alice.patterns._publish_released(draft, privacy, register=True, deposit=0)
+    await town.alice.mesh.database.write(lambda connection: connection.execute("UPDATE released SET cid = NULL"))
+    again = await agreed(deposit=0)
+    assert isinstance(again, PublishedPattern)
     assert (again.cid, again.id, again.registered) == (first.cid, first.id, True)
     assert len(await outbox(town.alice, all=True)) == before
 

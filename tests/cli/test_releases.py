@@ -16,6 +16,7 @@ import pytest
 from mycel_simnet.node import Conditions
 from mycelnode import audit
 from mycelnode.encoding import blake2b
+from mycelnode.identity import KeyPair
 from mycelnode.paths import DataDir
 from mycelnode.privacy import budget, released
 from mycelnode.privacy.key import Key
@@ -233,6 +234,41 @@ def test_what_was_killed_after_it_was_public_is_published_once(fox: Timed, tmp_p
     (listed,) = fox("pattern", "extract", "--json").json["candidates"]
     assert listed["cid"] == made["cid"]
     assert [one["cid"] for one in fox("pattern", "list", "--json").json["patterns"]] == [made["cid"]]
+
+
+def test_what_is_unlinked_is_signed_by_a_key_that_signs_nothing_else(fox: Timed, tmp_path: Path) -> None:
+    live(fox, tmp_path)
+    (tmp_path / "mine.md").write_text("---\ntitle: Mine\ndomain: writing\n---\nSay {{what}}.\n")
+    mine = fox("pattern", "publish", str(tmp_path / "mine.md"), "--consent", "--json").json["cid"]
+    fox("config", "set", "near.account", "fox.near")
+    fox.skew = QUARTER
+    (released,) = fox("pattern", "extract", "--json").json["candidates"]
+    key = released["key"]
+    assert "links" not in fox("pattern", "publish", key, "--unlinked").err
+    assert "thrown away" in fox("pattern", "publish", key, "--unlinked", "--dry-run").err
+    assert fox("pattern", "publish", key, "--unlinked", "--consent", "--json").json["due"]
+    for wrong in (("--price", "0.01"), ("--register",)):  # also where it is not said again
+        assert "would link it" in fox("pattern", "publish", key, "--consent", *wrong).err
+    fox.skew = QUARTER + 4 * DAY
+    shown = fox("pattern", "publish", key, "--dry-run", "--json").json
+    assert (shown["unlinked"], shown["creator"], shown["near"]) == (True, None, None), "what was confirmed so stays so"
+    with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
+        (before,) = connection.execute("SELECT unlinked FROM released").fetchone()
+    cid = fox("pattern", "publish", key, "--consent", "--json").json["cid"]
+    with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
+        assert connection.execute("SELECT unlinked FROM released").fetchall() == [(b"",)], "its key is thrown away"
+    content = fox("pattern", "show", cid, "--json").json["manifest"]["content"]
+    assert content["privacy"]["dp"] == "discrete-laplace-threshold"
+    assert "near" not in content
+    assert "succeeds" not in content
+    creators = {fox("pattern", "show", one, "--json").json["creator"] for one in (mine, cid)}
+    assert creators >= {KeyPair(before).public.hex()}
+    assert len(creators) == 2
+    assert fox("pattern", "publish", key, "--consent", "--json").json["cid"] == cid
+    # Killed after it was public, and before that was noted: the same key signs the same block.
+    change(fox, f"UPDATE released SET cid = NULL, unlinked = x'{before.hex()}'")
+    assert fox("pattern", "publish", key, "--consent", "--json").json["cid"] == cid
+    assert len(fox("pattern", "list", "--json").json["patterns"]) == 2
 
 
 def test_what_another_version_released_hides_nothing_in_a_list(fox: Timed, tmp_path: Path) -> None:

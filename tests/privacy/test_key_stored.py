@@ -12,7 +12,9 @@ from mycelnode.privacy.released import Released
 
 
 def row(key: Key) -> Released:
-    return Released("0" * 12, "2026-Q1", key.encode(), 30, "standard", b"\1" * 32, 0, None, None, 0, False, None, None)
+    return Released(
+        "0" * 12, "2026-Q1", key.encode(), 30, "standard", b"\1" * 32, 0, None, None, 0, False, None, None, None
+    )
 
 
 def test_a_key_of_an_earlier_version_is_published_as_it_was_stored() -> None:
