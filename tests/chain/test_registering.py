@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,16 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from mycelnode import audit
 from mycelnode.collective.answers import PublishedPattern
-from mycelnode.encoding import blake2b
 from mycelnode.errors import NearRefused, NearUnreachable, SpendingRefused, ValueRefused
-from mycelnode.privacy import budget, released
 from mycelnode.privacy.key import Key
 from tests.chain.market import NEAR, PRICE
 from tests.chain.test_trading import Town, a_town
 from tests.chain.trading import outbox, said
 from tests.node.nodes import ask
+from tests.releasing.persons import let_out
 
 
 @pytest.fixture
@@ -71,18 +67,11 @@ async def test_what_is_registered_already_takes_nothing_and_costs_what_it_costs_
     assert len(await outbox(town.alice, all=True)) == before
 
 
-def decided(connection: sqlite3.Connection) -> None:
-    """As if a habit had been let out, some days ago."""
-    long_ago = int(time.time() * 1000) - released.WITHIN_MS
-    outputs = {Key(("write", "test"), "coding", ("python",)).encode(): 20}
-    stands = released.store(connection, "2026-Q1", "standard", bytes(32), outputs, long_ago)
-    note = {"window": "2026-Q1", "random": bytes(16), "outputs": blake2b(bytes(16) + stands)}
-    audit.record(connection, budget.DECIDED, note, 1)
-
-
 async def test_what_was_released_is_registered_once(town: Town) -> None:
     """Also after an end between the two: what it promises is a part of what is looked for."""
-    await town.alice.mesh.database.write(decided)
+    habit = Key(("write", "test"), "coding", ("python",))
+    now = town.alice.mesh.clock.wall()
+    await town.alice.mesh.database.write(partial(let_out, key=habit, n=20, window="2026-Q1", now=now))
     confirming = town.alice.confirming
     (key,) = [row.id for row in await confirming.released()]
     shown = await confirming.offered(key, PRICE, register=True)

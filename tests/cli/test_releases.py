@@ -14,13 +14,11 @@ from pathlib import Path
 import pytest
 
 from mycel_simnet.node import Conditions
-from mycelnode import audit
-from mycelnode.encoding import blake2b
 from mycelnode.identity import KeyPair
 from mycelnode.paths import DataDir
-from mycelnode.privacy import budget, released
 from mycelnode.privacy.key import Key
 from tests.cli.conftest import Program
+from tests.releasing.persons import note_as_decided
 
 Make = Callable[[str], Program]
 DAY = 86_400.0
@@ -283,9 +281,7 @@ def test_what_another_version_released_hides_nothing_in_a_list(fox: Timed, tmp_p
         with closing(sqlite3.connect(DataDir(fox.folder).database)) as connection:
             connection.execute("UPDATE released SET key = ?", (key.encode(),))
             (window,) = connection.execute("SELECT window FROM released").fetchone()
-            note = {"window": window, "random": bytes(16)}  # as it would have been decided then
-            note["outputs"] = blake2b(bytes(16) + released.stands_for(connection, window))
-            audit.record(connection, budget.DECIDED, note, 1)
+            note_as_decided(connection, window)  # as it would have been then
             connection.commit()
         assert [one["text"] for one in fox("pattern", "extract", "--json").json["candidates"]] == [text]
 

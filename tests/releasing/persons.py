@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+
+from mycelnode import audit
+from mycelnode.encoding import blake2b
 from mycelnode.mesh import Mesh
 from mycelnode.node import Node
+from mycelnode.privacy import budget, released
 from mycelnode.privacy.interactions import DAY_MS, Turn
+from mycelnode.privacy.key import Key, version
 from mycelnode.protocols.release_window import Window
 from mycelnode.turns import Turns
 from tests.node.nodes import SkewedClock, until
@@ -34,6 +40,18 @@ def current(now: int) -> Window:
     from mycelnode.protocols.release_window import quarter_of
 
     return Window(quarter_of(now))
+
+
+def let_out(connection: sqlite3.Connection, key: Key, n: int, *, window: str, now: int) -> None:
+    """As if a decision had let that out, which is due by ``now``."""
+    released.store(connection, window, "standard", version(), {key.encode(): n}, now - released.WITHIN_MS)
+    note_as_decided(connection, window)
+
+
+def note_as_decided(connection: sqlite3.Connection, window: str) -> None:
+    """What is stored of a window now is what was decided, as far as the audit log says."""
+    outputs = blake2b(bytes(16) + released.stands_for(connection, window))
+    audit.record(connection, budget.DECIDED, {"window": window, "random": bytes(16), "outputs": outputs}, 1)
 
 
 async def linked(*nodes: Node) -> None:

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mycelnode import audit
 from mycelnode.collective.answers import PublishedPattern
-from mycelnode.encoding import blake2b
 from mycelnode.node import Node
-from mycelnode.privacy import budget, released
 from mycelnode.privacy.interactions import DAY_MS
-from mycelnode.privacy.key import Key, version
+from mycelnode.privacy.key import Key
 from tests.node.nodes import SkewedClock, ask, founder
+from tests.releasing.persons import let_out
 
 KEY, N = Key(("write", "test"), "coding", ("python",)), 21
 
 
-def let_out(window: str, now: int, connection: sqlite3.Connection) -> None:
-    """As if it had been decided; `tests.releasing.test_releases` really does."""
-    outputs = {KEY.encode(): N}
-    stands = released.store(connection, window, "standard", version(), outputs, now - released.WITHIN_MS)
-    note = {"window": window, "random": bytes(16), "outputs": blake2b(bytes(16) + stands)}
-    audit.record(connection, budget.DECIDED, note, now)
-
-
 async def content(node: Node, clock: SkewedClock, window: str) -> dict[str, Any]:
-    await node.mesh.database.write(partial(let_out, window, clock.wall()))
+    await node.mesh.database.write(partial(let_out, key=KEY, n=N, window=window, now=clock.wall()))
     (row,) = await node.confirming.released()
     made = await node.confirming.confirm(row.id)
     assert isinstance(made, PublishedPattern)
