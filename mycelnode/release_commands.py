@@ -21,6 +21,7 @@ from mycelnode.privacy import budget as budget_of
 from mycelnode.privacy import released
 from mycelnode.privacy.accounting import CHOICES, DEFAULT
 from mycelnode.privacy.budget import Budget, Sum, budget
+from mycelnode.privacy.frametables import is_common
 from mycelnode.privacy.key import Key
 from mycelnode.privacy.offer import MECHANISM, UNIT
 from mycelnode.protocols.release_records import Plan
@@ -283,9 +284,11 @@ class ReleaseCommands:
 
     async def dictionary(self, request: Request) -> dict[str, Any]:
         """Add to the dictionary, remove from it, and show it."""
-        added = await dictionary.add(self._mesh, _words(request, "add"))
+        words = _words(request, "add")
+        added = await dictionary.add(self._mesh, words)
         removed = await dictionary.remove(self._mesh, _words(request, "remove"))
-        return {"entries": dictionary.entries(self._mesh), "added": added, "removed": removed}
+        common = sorted({word for word in words if is_common(word)})
+        return {"entries": dictionary.entries(self._mesh), "added": added, "removed": removed, "common": common}
 
 
 def _sensitive(key: bytes) -> bool:

@@ -69,6 +69,8 @@ def extract(options: Options, dry_run: bool, window: str | None, without_missing
 def _say_extracted(answer: Mapping[str, Any]) -> None:
     window = answer["window"]
     state = "over, and not decided yet" if answer["waiting"] else STATES[window["state"]]
+    if window["state"] == "elsewhere" and window["decides"]:
+        state = f"decided by {window['decides']['name']}, which lists what came of it"
     print(f"window {window['id']}, until {local_time(window['closes'])}: {state}")
     for missing in answer["waiting"]:
         role = "the witness, " if answer["witness"] else ""
@@ -238,6 +240,11 @@ def _lines(file: Path | None) -> list[str]:
 def _say_dictionary(answer: Mapping[str, Any]) -> None:
     if answer["added"] or answer["removed"]:
         print(f"{answer['added']} added, {answer['removed']} removed, {plural(len(answer['entries']), 'entry')} now")
+        for word in answer["common"]:
+            click.echo(
+                f"{word!r} is a word that requests are understood by: where it stands, it is left out, so fewer habits are seen",
+                err=True,
+            )
         return
     for entry in answer["entries"]:
         print("".join(char if char.isprintable() else "·" for char in entry))  # nothing moves the cursor

@@ -11,6 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from mycelnode.privacy.lists import FUNCTION
+
 FILES: Final = ("actions.txt", "objects.txt", "tools.txt", "tongues.txt")
 LONGEST: Final = 6  # words of one entry
 TONGUE: Final = "TONGUE"  # in an entry: any language that people speak
@@ -59,6 +61,13 @@ class Tables:
     def domains(self) -> tuple[str, ...]:
         """All domains, sorted."""
         return tuple(sorted({thing.domain for thing in self.about.values()}))
+
+
+def is_common(word: str) -> bool:
+    """Is that a word by which requests are understood, or a small one, so that much is lost without it?"""
+    said = word.casefold()
+    known = tables()
+    return said in FUNCTION or (said,) in known.actions or (said,) in known.things
 
 
 def _rows(name: str) -> Iterator[list[str]]:

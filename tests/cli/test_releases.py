@@ -156,6 +156,8 @@ def test_the_owners_dictionary(fox: Timed, tmp_path: Path) -> None:
         "Rohan Patel",
     ]
     assert fox("privacy", "dictionary", "--add", "x" * 200).code == 1
+    everyday = fox("privacy", "dictionary", "--add", "Will", "--add", "Test", "--add", "Nightjar")
+    assert (everyday.code, everyday.err.count("requests are understood by")) == (0, 2)
 
 
 @pytest.mark.parametrize("running", [False, True])
