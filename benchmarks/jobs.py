@@ -28,20 +28,27 @@ Runs = dict[str, dict[str, list[float]]]  # job → metric → one number a roun
 
 @dataclass(frozen=True)
 class Job:
-    """A program that prints one JSON object of numbers. ``needs``: whose runtime it wants (None: ours)."""
+    """A program that prints one JSON object of numbers. ``needs``: whose runtime it wants (None: ours); ``beside``: what else
+    has to be installed."""
 
     name: str
     arguments: Sequence[str]
     needs: str | None = None
+    beside: str | None = None
     rounds: int | None = None  # at most so many: what repeats within itself
 
     def command(self) -> list[str]:
         """How it is started. Raises `install.Missing`."""
+        if self.beside is not None:
+            _peers(self.beside)
         if self.needs == "node":
             return [install.node(), *self.arguments]
-        if self.needs is None:
-            return [sys.executable, "-m", *self.arguments]
-        return [install.python(None if self.needs == "python" else self.needs), "-m", *self.arguments]
+        return [sys.executable if self.needs is None else _peers(self.needs), "-m", *self.arguments]
+
+
+def _peers(which: str) -> str:
+    """The interpreter that has the peers in Python, or also a large part of them. Raises `install.Missing`."""
+    return install.python(None if which == "python" else which)
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,9 @@ def jobs(scale: Scale) -> list[Job]:
         Job("cids", ["benchmarks.ours.cids", "3", str(LARGE_BYTES)], rounds=1),
         Job("blocks", ["benchmarks.ours.blocks", str(PUT_BYTES), str(OPENED)], rounds=3),
         Job("keys", ["benchmarks.ours.keys", "--job"]),
+        Job("windows", ["benchmarks.ours.windows", "--job"], rounds=1),
+        Job("detectors", ["benchmarks.ours.detectors", "--job"], beside="python", rounds=3),
+        Job("detectors.presidio", ["benchmarks.ours.detectors", "--presidio"], beside=install.PRIVACY, rounds=3),
         Job("dial", ["benchmarks.ours.dial", str(scale.times)]),
         Job("catalogue", ["benchmarks.ours.catalogue", str(10 * scale.n)]),
         Job("chain", ["benchmarks.ours.chain", str(5 * scale.times)], rounds=3),

@@ -177,9 +177,29 @@ def _registry() -> list[Spec]:
 
 
 def _release() -> list[Spec]:
-    """Noise and release decisions, beside OpenDP (Rust): a call for each draw, and one for all decisions."""
+    """Detectors beside presidio; noise and release decisions beside OpenDP (Rust): a call for each draw, one for all decisions."""
     peer, its = "OpenDP", "release.opendp"
     return [
+        Spec(
+            "private things found by their form",
+            "%",
+            ("detectors", "recall"),
+            "presidio",
+            ("detectors.presidio", "recall"),
+            more=True,
+            scale=100,
+        ),
+        Spec("… and by all rules", "%", ("detectors", "hidden_recall"), more=True, scale=100, aim=95.0, aim_of="ours"),
+        Spec("detectors, a sentence", "ms", ("detectors", "ms"), "presidio", ("detectors.presidio", "ms")),
+        Spec("generalising a sentence", "ms", ("detectors", "hidden_ms"), aim=1.0, aim_of="ours"),
+        Spec(
+            "habits of one day a week, released in a year by quarters",
+            "%",
+            ("windows", "quarter"),
+            scale=100,
+            more=True,
+        ),
+        Spec("… by the year", "%", ("windows", "year"), scale=100, more=True),
         Spec("privacy, a draw of noise", "µs", ("release", "draw_us"), peer, (its, "draw_us")),
         Spec(
             f"privacy, deciding on {DECIDED:,} habits",
@@ -334,6 +354,7 @@ SPECS: Final[Sequence[Spec]] = (
     *_patterns(),
     *_chain(),
     # keys of habits
+    Spec("keys of a habit", "", ("keys", "keys")),
     Spec("a habit's turns in one key", "%", ("keys", "together"), scale=100, more=True, aim=70.0, aim_of="ours"),
     Spec("… in other words each day", "%", ("keys", "varied"), scale=100, more=True, aim=70.0, aim_of="ours"),
     Spec("pairs of habits kept apart", "%", ("keys", "apart"), scale=100, more=True, aim=90.0, aim_of="ours"),

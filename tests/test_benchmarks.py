@@ -31,6 +31,7 @@ from benchmarks.ours import (
     replicate,
     search,
     together,
+    windows,
 )
 from benchmarks.ours.world import Numbers
 from benchmarks.rows import SPECS, Row, rows
@@ -38,7 +39,11 @@ from benchmarks.rows import SPECS, Row, rows
 ROOT = Path(__file__).parent.parent
 SIZES = Sizes(2_100)  # the fewest entries that a newcomer gets as a state
 FIELDS = ["name", "unit", "ours", "peer", "floor", "ratio"]
-ABSENT = {job.name: "absent" for job in jobs.jobs(jobs.Scale()) if job.needs is not None}
+ABSENT = {job.name: "absent" for job in jobs.jobs(jobs.Scale()) if job.needs or job.beside}
+
+TOGETHER = {
+    spec.name for spec in SPECS if spec.ours[0] in ABSENT
+}  # ours is measured where a peer is, on what that gives
 
 
 def line(name: str, of: list[Row]) -> Row:
@@ -74,13 +79,14 @@ async def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]
     await once("cids", cids.measure, 1, (1 << 20) + 1)
     await once("blocks", blocks.measure, 2 << 20, 100)
     await once("keys", keys.measure)
+    await once("windows", windows.measure)
     await once("release", release.measure, 100)
     await once("idle", idle.measure, 0, 1)
     # as programs: libp2p's own host leaves sockets open, and py-near wants asyncio
     for name in ("dial", "chain"):
         numbers = await trio.to_thread.run_sync(jobs.run, jobs.Job(name, [f"benchmarks.ours.{name}", "1"]))
         runs[name] = {metric: [value] for metric, value in numbers.items()}
-    assert runs.keys() == {job.name for job in jobs.jobs(jobs.Scale()) if job.needs is None}
+    assert runs.keys() == {job.name for job in jobs.jobs(jobs.Scale()) if job.name not in ABSENT}
     return rows(runs, ABSENT, SIZES)
 
 
@@ -90,6 +96,9 @@ async def test_every_row_is_measured_and_well_formed(measured: list[Row], tmp_pa
     for row in measured:
         printed = json.loads(row.to_json())
         assert list(printed)[:6] == FIELDS
+        if row.name in TOGETHER:
+            assert (row.ours, row.skipped) == (None, "absent"), row.name
+            continue
         assert row.ours is not None, row.name
         assert row.ours > 0 or row.unit == "% of a core", row.name
         assert (row.ratio is not None) == bool(row.peer or (row.floor and row.skipped is None)), row.name
@@ -131,7 +140,7 @@ def test_the_page_has_a_place_for_the_table(tmp_path: Path) -> None:
 def test_a_peer_that_is_not_there_is_left_out_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install, "ENVIRONMENT", tmp_path)
     monkeypatch.setattr(install, "HYPERCORE", tmp_path / "hypercore")
-    peers = [job for job in jobs.jobs(jobs.Scale()) if job.needs is not None]
+    peers = [job for job in jobs.jobs(jobs.Scale()) if job.name in ABSENT]
     told: list[str] = []
     runs, skipped = jobs.run_all(peers, 2, told.append)
     assert not runs

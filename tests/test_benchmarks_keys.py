@@ -15,10 +15,10 @@ TEST, POEM = Key(("write", "test"), "coding"), Key(("write", "poem"), "writing")
 
 def test_turns_of_a_habit_are_counted_by_their_keys() -> None:
     habits = {
-        "mine": [keys.Turn("", key) for key in (TEST, POEM, TEST, TEST, None)],
-        "alike": [keys.Turn("", TEST)],
-        "other": [keys.Turn("", POEM), keys.Turn("", POEM)],
-        "never": [keys.Turn("", None)] * 2,
+        "mine": [keys.Turn("", "", key) for key in (TEST, POEM, TEST, TEST, None)],
+        "alike": [keys.Turn("", "", TEST)],
+        "other": [keys.Turn("", "", POEM), keys.Turn("", "", POEM)],
+        "never": [keys.Turn("", "", None)] * 2,
     }
     found = keys.figures(habits)
     assert (found.habits, found.turns) == (4, 10)
@@ -32,7 +32,7 @@ def test_turns_of_a_habit_are_counted_by_their_keys() -> None:
 
 def test_the_habits_are_as_many_as_they_should_be() -> None:
     rows = [json.loads(line) for line in keys.HABITS.read_text(encoding="utf-8").splitlines()]
-    assert {row["split"] for row in rows} == {"tuned", "heldout", "fresh"}
+    assert {row["split"] for row in rows} == {"tuned", "heldout", "fresh", "varied", "unseen"}
     assert len({row["habit"] for row in rows}) >= 40
     assert len({row["request"] for row in rows}) == len(rows)
 
@@ -40,4 +40,4 @@ def test_the_habits_are_as_many_as_they_should_be() -> None:
 def test_habits_are_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "habits.jsonl"
     file.write_text('{"habit": "poems", "request": "write a poem", "answer": "Roses"}\n')
-    assert keys.turns(file) == {"all": {"poems": [keys.Turn("write a poem", POEM)]}}
+    assert keys.turns(file) == {"all": {"poems": [keys.Turn("write a poem", "Roses", POEM)]}}

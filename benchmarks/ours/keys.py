@@ -116,6 +116,7 @@ async def measure(folder: Path) -> Numbers:
     ours, others = figures(splits["heldout"]), figures(splits["unseen"])
     return {
         "together": ours.together,
+        "keys": ours.keys,
         "varied": others.together,
         "apart": 1 - others.shared,
         "usual_s": usual_seconds(),
