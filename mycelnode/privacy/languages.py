@@ -46,13 +46,13 @@ SPOKEN: Final = 2  # small words that tell which language it is
 def english(asking: Sequence[str], answer: Sequence[str]) -> bool:
     """Is a turn in English, beyond doubt? ``asking``, ``answer``: words, lower case.
 
-    Few words, as people type them, may have no small one among them: what they are answered in says it then.
+    Few words, as people type them, may have no small one among them: if one is known at all, what they are answered in says it.
     """
     first = tables().first | tables().tongues
     known = sum(word in FUNCTION or word in SHORT or any(form in first for form in forms(word)) for word in asking)
     foreign = sum(word in OTHERS for word in asking)
     sure = known >= KNOWN_SHARE * len(asking) and known > FOREIGN * foreign
-    return bool(asking) and (sure or (not foreign and _answered(answer)))
+    return bool(known) and (sure or (not foreign and _answered(answer)))
 
 
 def _answered(answer: Sequence[str]) -> bool:

@@ -298,10 +298,14 @@ def test_small_words_of_other_languages_are_not_english() -> None:
     assert not languages.OTHERS & languages.FUNCTION
     assert languages.english(["please", "write", "an", "email"], [])
     assert not languages.english(["napisz", "email", "do", "szefa"], [])
-    few, said = ["moonstone", "plugh"], "Three sets of ten push-ups, and then rest for a minute.".lower().split()
+    few, said = (
+        ["moonstone", "workout", "plugh"],
+        "Three sets of ten push-ups, and then rest for a minute.".lower().split(),
+    )
     assert languages.english(few, said)
     assert not languages.english(few, ["trzy", "serie", "po", "dziesięć", "pompek", "i", "potem", "odpocznij"])
     assert not languages.english(["eine", *few], said)
+    assert not languages.english(["kirjoita", "runo", "mummolle"], said)
 
 
 def test_a_language_that_is_not_named_is_that_of_the_answer() -> None:
