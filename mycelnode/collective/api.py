@@ -50,7 +50,7 @@ from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.files import Draft, write_file
 from mycelnode.patterns.files.texts import write_markdown
 from mycelnode.patterns.library import Entry
-from mycelnode.patterns.manifest import MAX_SUCCESSIONS, Manifest, Privacy
+from mycelnode.patterns.manifest import MAX_SUCCESSIONS, Manifest
 from mycelnode.patterns.pattern import DOMAIN, LANGUAGE, MAX_YOCTO, Pattern
 from mycelnode.patterns.ranking import near
 from mycelnode.patterns.search import MAX_LIMIT, Query
@@ -149,12 +149,9 @@ class Patterns:
         seen = self._preview(draft, new_key, register)
         if not register:
             return seen
-        return replace(seen, registering=await self._registering(draft, new_key))
+        return replace(seen, registering=await self._registering(draft, await self._keeper.find(draft, anew=new_key)))
 
-    async def _registering(
-        self, draft: Draft, new_key: bool = False, privacy: Privacy | None = None
-    ) -> PatternRegistering:
-        made = await self._keeper.find(draft, anew=new_key, privacy=privacy)
+    async def _registering(self, draft: Draft, made: Manifest | None) -> PatternRegistering:
         plan = await self._chain().registrar.plan(draft.said, made=made)
         former, number = None if plan.former is None else plan.former.cid, None if plan.known is None else plan.known.id
         shown = (plan.account, plan.registry, plan.domain, plan.price, plan.deposit, former, plan.asked, number)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -26,8 +25,10 @@ from mycelnode.identity import verify
 from mycelnode.keeping.keeper import Keeper
 from mycelnode.mesh import Mesh
 from mycelnode.patterns import dagcbor
+from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.files import Draft
-from mycelnode.patterns.manifest import Privacy
+from mycelnode.patterns.files.texts import write_markdown
+from mycelnode.patterns.manifest import Manifest, Privacy
 from mycelnode.privacy import budget, released
 from mycelnode.privacy.key import Key
 from mycelnode.privacy.offer import PRICES, offer, statement
@@ -40,13 +41,14 @@ MENU = frozenset(int(Decimal(price) * YOCTO) for price in PRICES)
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A released habit as it would be public: its row, what there is to see, and what is said about privacy.
+    """A released habit as it would be public, or is: its row, its pattern, what there is to see, and what is said about privacy.
 
     ``sensitive``: it is about health, sex, religion, politics, money, law or crime. ``unlinked``: a key that signs nothing else
     signs it.
     """
 
     row: Released
+    draft: Draft
     preview: PatternPreview
     privacy: Privacy
     sensitive: bool
@@ -72,22 +74,35 @@ class Confirming:
         return await self._mesh.database.scan(look)
 
     async def offered(self, name: str, price: int = 0, *, register: bool = False, unlinked: bool = False) -> Offered:
-        """All that would be public of what is called so. Raises `ReleaseUnknown`, `BudgetBroken`, `ValueRefused`.
+        """All that would be public of what is called so, or is. Raises `ReleaseUnknown`, `BudgetBroken`, `ValueRefused`.
 
         With ``register`` also what that would say on chain, and takes; it raises what `Patterns.publish` would. ``unlinked``:
         signed with a key that signs nothing else, and is thrown away then; what was confirmed so stays so.
         """
+        seen, made = await self._look(name, price, register=register, unlinked=unlinked)
+        if not register:
+            return seen
+        plan = await self._patterns()._registering(seen.draft, made)
+        return replace(seen, preview=replace(seen.preview, registering=plan))
+
+    async def _look(self, name: str, price: int, *, register: bool, unlinked: bool) -> tuple[Offered, Manifest | None]:
+        """The same without asking a chain; and the pattern, if it was made."""
         if price not in MENU:
             raise ValueRefused(
                 f"the price of what was released is one of {', '.join(PRICES)} NEAR: another would tell you from others"
             )
-        row = await self._settled(await self._mesh.database.scan(lambda connection: self._checked(connection, name)))
+        row = await self._mesh.database.scan(lambda connection: self._checked(connection, name))
+        if row.cid is not None and unlinked and row.unlinked is None:
+            raise ValueRefused("that is public already, signed with your creator key")
         unlinked = unlinked or row.unlinked is not None
         if unlinked and (price or register):
             raise ValueRefused("what is unlinked is free, and in no registry: an account that is paid would link it")
-        draft, privacy = await self._draft(row, price)
-        preview = await self._previewed(draft, privacy, register=register, unlinked=unlinked)
-        return Offered(row, preview, privacy, _key(row).sensitive, unlinked)
+        made = None if row.cid is None else await self._public(row.cid)
+        draft, privacy = drafted(row, price) if made is None else (Draft.of(made.pattern), made.privacy)
+        if made is None and not unlinked:  # the same may have been released, and published, before
+            made = await self._keeper.find(draft, privacy=privacy)
+        preview = self._preview(row, draft, privacy, made, register=register, unlinked=unlinked)
+        return Offered(row, draft, preview, privacy, _key(row).sensitive, unlinked), made
 
     async def confirm(
         self,
@@ -110,21 +125,19 @@ class Confirming:
     async def _confirm(
         self, name: str, price: int, digest: str | None, *, register: bool, deposit: int | None, unlinked: bool
     ) -> PublishedPattern | Released:
-        offered = await self.offered(name, price, unlinked=unlinked)
+        offered, _ = await self._look(name, price, register=register, unlinked=unlinked)
         seen, now = offered.preview.digest, self._mesh.clock.wall()
         if offered.row.cid is not None and offered.row.price != price:
             raise ValueRefused("that is public already; `mycelnode pattern price` asks another price")
         if digest is not None and digest != seen:
             raise PatternRefused(
-                "what would be public, or the account that it names, has changed since it was shown; nothing was made public:"
-                " look again"
+                "what would be public, or the account or registry that it names, has changed since it was shown; nothing was made"
+                " public: look again"
             )
         confirm = partial(released.confirm, name=offered.row.id, seen=bytes.fromhex(seen), price=price, now=now)
-        await self._mesh.database.write(partial(confirm, register=register, deposit=deposit, unlinked=unlinked))
+        await self._mesh.database.write(partial(confirm, register=register, deposit=deposit, unlinked=offered.unlinked))
         row = await self._mesh.database.scan(lambda connection: released.find(connection, offered.row.id))
-        if row.due > now and row.cid is None:
-            return row
-        return await self._publish(row, register=register, deposit=deposit)
+        return row if row.due > now and row.cid is None else await self._publish(row)
 
     async def publish_due(self) -> list[PublishedPattern]:
         """Make public what is confirmed and due, with nobody at hand: what is sensitive waits for the person.
@@ -142,36 +155,70 @@ class Confirming:
             try:
                 if _key(row).sensitive:
                     continue
-                offered = await self.offered(row.id, row.price)
+                offered, _ = await self._look(row.id, row.price, register=row.register, unlinked=False)
                 if row.seen is None or row.seen.hex() != offered.preview.digest:
                     await self._mesh.database.write(partial(released.unconfirm, name=row.id))
                     continue
-                done.append(await self._publish(row, register=row.register, deposit=row.deposit))
+                done.append(await self._publish(row))
             except MycelError as error:
                 _log.warning("something that was confirmed could not be made public: %s", error)
         return done
 
-    async def _publish(self, row: Released, *, register: bool, deposit: int | None) -> PublishedPattern:
-        draft, privacy = await self._draft(row, row.price)
-        if row.cid is not None and row.unlinked is not None:  # the key that it was signed with is gone
-            return PublishedPattern(row.cid, 1, privacy.mechanism, "that is public already")
-        signer, plan = _signer(row), None
-        if register:
-            made = await self._keeper.find(draft, privacy=privacy, signer=signer)
-            plan = await self._patterns()._chain().registrar.plan(draft.said, deposit, made)
-        # It says no time of its own.
-        made = await self._keeper.make(draft, public=True, privacy=privacy, created=0, signer=signer)
+    async def _publish(self, row: Released) -> PublishedPattern:
+        """Make it public, if it is not; and register it, if that is wanted."""
+        offered, made = await self._look(row.id, row.price, register=row.register, unlinked=False)
+        plan = None
+        if row.register:
+            plan = await self._patterns()._chain().registrar.plan(offered.draft.said, row.deposit, made)
+        if row.cid is None:
+
+            def note(connection: sqlite3.Connection, cid: Cid) -> None:
+                released.published(connection, row.id, str(cid))
+
+            # It says no time of its own. What is public is noted at once: else it could be made anew, in other words.
+            signer = None if row.unlinked is None else Creator(row.unlinked)
+            make = partial(self._keeper.make, offered.draft, privacy=offered.privacy, signer=signer, noting=note)
+            made = await make(public=True, created=0)
+            if signer is not None:
+                await self._mesh.database.empty_log()  # the key is gone
+        assert made is not None, "what is public is here"
         answer = await self._patterns()._published(made, plan)
-        await self._mesh.database.write(lambda connection: released.published(connection, row.id, answer.cid))
+        if plan is not None:
+            await self._mesh.database.write(partial(released.registered, name=row.id))
+            if not (answer.registered or answer.waiting):
+                _log.warning("what was released was not registered: %s", answer.registration)
         return answer
 
-    async def _previewed(self, draft: Draft, privacy: Privacy, *, register: bool, unlinked: bool) -> PatternPreview:
-        """As `Patterns.preview`, but ``digest`` is of what it says, promises and names, whichever key will sign it."""
-        seen = self._patterns()._preview(draft, False, register)
-        seen = replace(seen, creator=None, formers=(), near=None) if unlinked else seen
-        digest = blake2b(dagcbor.encode([draft.said, privacy.write(), seen.near, unlinked])).hex()
-        plan = await self._patterns()._registering(draft, privacy=privacy) if register else None
-        return replace(seen, digest=digest, registering=plan)
+    async def _public(self, cid: str) -> Manifest:
+        try:
+            return await self._keeper.load(texts.cid(cid))
+        except BlockMissing as error:
+            raise PatternRefused(f"that was made public as {cid}, and is not kept here any more") from error
+
+    def _preview(
+        self,
+        row: Released,
+        draft: Draft,
+        privacy: Privacy,
+        made: Manifest | None,
+        *,
+        register: bool,
+        unlinked: bool,
+    ) -> PatternPreview:
+        """As that of `Patterns`, but ``digest`` is of what it says, promises and names, and of where it is registered, whichever
+        key will sign it."""
+        if row.cid is not None and made is not None:
+            creator, near = made.pattern.creator.hex(), made.near
+            formers = tuple(word.creator.hex() for word in made.succeeds)
+        elif unlinked:
+            creator, near, formers = None, None, ()
+        else:
+            standing = self._patterns()._preview(draft, False, False)
+            creator, near, formers = standing.creator, standing.near, standing.formers
+        settings = self._mesh.settings
+        where = [settings.get("near.network"), settings.get("near.registry")] if register else None
+        digest = blake2b(dagcbor.encode([draft.said, privacy.write(), near, unlinked, where])).hex()
+        return PatternPreview(write_markdown(draft), {}, (), creator, formers, near, {}, digest)
 
     @property
     def _keeper(self) -> Keeper:
@@ -183,38 +230,11 @@ class Confirming:
         budget.sound(connection, row.window, self._mesh.root, verify)
         return row
 
-    async def _settled(self, row: Released) -> Released:
-        """The row, with its CID if it was made public and the program was ended before that was noted: at another price, or in
-        other words, it would be made public twice."""
-        if row.confirmed is None or row.cid is not None:
-            return row
-        draft, privacy = await self._draft(row, row.price)
-        made = await self._keeper.find(draft, privacy=privacy, signer=_signer(row))
-        if made is None:
-            return row
-        await self._mesh.database.write(lambda connection: released.published(connection, row.id, str(made.cid)))
-        return replace(row, cid=str(made.cid))
-
-    async def _draft(self, row: Released, price: int) -> tuple[Draft, Privacy]:
-        """What is public of it by now; else what it gives, at a price."""
-        if row.cid is not None:
-            with suppress(BlockMissing):
-                made = await self._keeper.load(texts.cid(row.cid))
-                return Draft.of(made.pattern), made.privacy
-        return drafted(row, price)
-
 
 def drafted(row: Released, price: int) -> tuple[Draft, Privacy]:
     """What a stored row gives, at a price in yoctoNEAR. Raises `PatternRefused` if this version has no words for it."""
     said = {**offer(_key(row), row.n), "price": str(price)}
     return Draft.read(said), Privacy.read(statement(row.choice, row.version))
-
-
-def _signer(row: Released) -> Creator | None:
-    """The key that signs this alone, if it is to be linked with nothing else. Raises `PatternRefused` if it is gone."""
-    if row.unlinked == b"":
-        raise PatternRefused("it was signed with a key of its own, which is gone: nothing else may sign it")
-    return None if row.unlinked is None else Creator(row.unlinked)
 
 
 def _key(row: Released) -> Key:

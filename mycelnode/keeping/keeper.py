@@ -7,7 +7,7 @@ then the index (indexing.py); what of it strangers may have is said anew (showin
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -123,10 +123,11 @@ class Keeper:
         privacy: Privacy | None = None,
         created: int | None = None,
         signer: creator.Creator | None = None,
+        noting: Callable[[sqlite3.Connection, Cid], None] | None = None,
     ) -> Manifest:
         """Sign a draft and keep it; ``public``: it may be passed on; ``anew``: with a new creator key; ``privacy``: what was
         promised; ``created``: when it says that it was made (Unix ms), which is now; ``signer``: a key that signs nothing else, and
-        then it names no account.
+        then it names no account; ``noting``: what else is written in the transaction that keeps it.
 
         The same draft again is the same pattern. On disk when this returns. Raises `PatternRefused`, `StoreFull`,
         `CreatorKeyMissing`, and what `Mesh.write` raises; nothing is public or kept then.
@@ -147,7 +148,7 @@ class Keeper:
             kind = "pattern.publish" if public else "pattern.keep"
             event = (kind, {"cid": str(made.cid), "title": made.pattern.title})
             add = choices.adding(self.mesh, PUBLISHED, made.cid) if public else []
-            await self._keep(made, OWN, event, add)
+            await self._keep(made, OWN, event, add, noting)
         return made
 
     async def find(
@@ -190,7 +191,12 @@ class Keeper:
             await self._keep(manifest, source, ("pattern.keep", {"cid": str(manifest.cid), "source": came}), also)
 
     async def _keep(
-        self, manifest: Manifest, source: str, event: tuple[str, Mapping[str, Any]], also: Iterable[ops.Operation]
+        self,
+        manifest: Manifest,
+        source: str,
+        event: tuple[str, Mapping[str, Any]],
+        also: Iterable[ops.Operation],
+        noting: Callable[[sqlite3.Connection, Cid], None] | None = None,
     ) -> None:
         operations = [*also, *choices.adding(self.mesh, KEPT, manifest.cid)]
         now = self.mesh.clock.wall()
@@ -199,6 +205,8 @@ class Keeper:
             library.add(connection, manifest, source=source, now=now, kept=True)
             if operations:
                 audit.record(connection, *event, now)
+            if noting is not None:
+                noting(connection, manifest.cid)
 
         await self.mesh.commit(
             lambda replica: replica.write(operations, self.mesh.now()) if operations else None, store

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 from unicodedata import ucd_3_2_0 as unicode  # the same in every Python: a newer one knows more characters
 
@@ -166,7 +167,7 @@ def _words(clause: str, chunks: list[str]) -> list[str]:
         if not chunk:
             continue
         chunks.append(chunk.lower() if len(chunk) <= 24 else BREAK)
-        row += _of_chunk(chunk)
+        row += islice(_of_chunk(chunk), MAX_CLAUSE_WORDS - len(row))
     return row
 
 

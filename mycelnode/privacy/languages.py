@@ -11,6 +11,7 @@ from mycelnode.privacy.lists import FUNCTION, words
 
 ENGLISH: Final = "english"
 KNOWN_SHARE: Final = 0.5  # of the words that are asked with
+FEW: Final = 8  # words, of which an answer may say that they are English
 SURE: Final = 3  # small words that an answer needs to be English
 SMALL_SHARE: Final = 0.2  # of the words of an English answer
 FOREIGN: Final = 2  # a small word of another language weighs as much as so many English ones
@@ -32,8 +33,13 @@ SMALL: Final[Mapping[str, frozenset[str]]] = {
     "dutch": words("""het een van voor niet ik je mijn dit deze kun kan met naar op en de zijn wij onze schrijf"""),
     "portuguese": words("""um uma os as para com por não você pode meu minha este isso da na em é são nosso nossa escreva"""),
     "swedish": words("""och att det som jag kan du min mitt detta ett en på är för vi med inte skriv"""),
-    "norwegian": words("""og ikke jeg er av den til det som å vi"""),
+    "norwegian": words("""om kort skriv og ikke jeg er av den til det som å vi"""),
     "polish": words("""nie jest proszę czy jak mi to na do się w z mnie napisz przetłumacz"""),
+    "turkish": words("""bir için ve bana bu ile mi değil ne nasıl yaz lütfen olan çok daha"""),
+    "indonesian": words("""untuk dan yang saya ini itu buat buatkan tolong dengan dari tidak bagaimana"""),
+    "finnish": words("""ja se että minulle tee kirjoita miten mitä tämä tästä ole kiitos"""),
+    "czech": words("""prosím napiš pro je se jak tento tuto abych jsem nebo"""),
+    "hungarian": words("""egy és az kérlek nekem írj hogy nem ezt erről"""),
 }  # fmt: skip
 OTHERS: Final = (
     frozenset[str]().union(*SMALL.values())
@@ -51,8 +57,12 @@ def english(asking: Sequence[str], answer: Sequence[str]) -> bool:
     first = tables().first | tables().tongues
     known = sum(word in FUNCTION or word in SHORT or any(form in first for form in forms(word)) for word in asking)
     foreign = sum(word in OTHERS for word in asking)
-    sure = known >= KNOWN_SHARE * len(asking) and known > FOREIGN * foreign
-    return bool(known) and (sure or (not foreign and _answered(answer)))
+    if not known:
+        return False
+    if known >= KNOWN_SHARE * len(asking) and known > FOREIGN * foreign:
+        small = any(word in FUNCTION or word in SHORT or word in tables().tongues for word in asking)
+        return small or not answer or spoken(answer) == ENGLISH
+    return len(asking) <= FEW and not foreign and _answered(answer)
 
 
 def _answered(answer: Sequence[str]) -> bool:

@@ -28,8 +28,8 @@ _COLUMNS: Final = "id, window, key, n, choice, version, due, confirmed, seen, pr
 @dataclass(frozen=True, slots=True)
 class Released:
     """A habit that was released: ``key`` and ``n``, which passed; ``choice`` of ε and δ; ``due``, Unix ms; when a person
-    ``confirmed`` it (Unix ms), what they had ``seen`` (a hash), at which ``price`` (yoctoNEAR), and whether they want to
-    ``register`` it, for at most which ``deposit`` (yoctoNEAR); ``unlinked``: the seed of the key that signs it alone, and empty
+    ``confirmed`` it (Unix ms), what they had ``seen`` (a hash), at which ``price`` (yoctoNEAR), and whether it is still to be
+    ``register``ed, for at most which ``deposit`` (yoctoNEAR); ``unlinked``: the seed of the key that signs it alone, and empty
     once it has; ``cid`` once it is public."""
 
     id: str
@@ -110,8 +110,8 @@ def confirm(
     """A person has ``seen`` all of it, and says that it may be public. What was ``unlinked`` stays so, with the same key."""
     seed = secrets.token_bytes(SEED_BYTES) if unlinked else None
     connection.execute(
-        "UPDATE released SET confirmed = ?, seen = ?, price = ?, register = ?, deposit = ?, unlinked = coalesce(unlinked, ?)"
-        " WHERE id = ? AND cid IS NULL",
+        "UPDATE released SET confirmed = ?, seen = ?, price = ?, register = ?, deposit = ?,"
+        " unlinked = CASE WHEN cid IS NULL THEN coalesce(unlinked, ?) ELSE unlinked END WHERE id = ?",
         (now, seen, str(price), register, None if deposit is None else str(deposit), seed, name),
     )
 
@@ -121,6 +121,11 @@ def unconfirm(connection: sqlite3.Connection, name: str) -> None:
     connection.execute("UPDATE released SET confirmed = NULL, seen = NULL WHERE id = ? AND cid IS NULL", (name,))
 
 
+def registered(connection: sqlite3.Connection, name: str) -> None:
+    """Nothing of it is left to be registered."""
+    connection.execute("UPDATE released SET register = 0 WHERE id = ?", (name,))
+
+
 def published(connection: sqlite3.Connection, name: str, cid: str) -> None:
     """It is public; a key that signs nothing else is thrown away."""
     gone = "CASE WHEN unlinked IS NULL THEN NULL ELSE zeroblob(0) END"
@@ -128,5 +133,9 @@ def published(connection: sqlite3.Connection, name: str, cid: str) -> None:
 
 
 def waiting(connection: sqlite3.Connection, now: int) -> list[Released]:
-    """What is confirmed, due, and not public yet."""
-    return [one for one in every(connection) if one.confirmed is not None and one.cid is None and one.due <= now]
+    """What is confirmed and due, and not public yet, or not registered as it is to be."""
+    return [
+        one
+        for one in every(connection)
+        if one.confirmed is not None and one.due <= now and (one.cid is None or one.register)
+    ]

@@ -28,7 +28,7 @@ _IN_CODE: Final[Mapping[str, str]] = {
     "component": r"\buse(?:State|Effect|Memo|Ref)\(|return[ ]\(?\s*<[A-Za-z]",
     "api": r"\b(?:app|router)\.(?:get|post|put|delete|patch|use|route)\(|@(?:Get|Post|Rest)[A-Z]",
     "config": r"""^[ ]*(?:runs-on:|(?:jobs|stages|steps):$|location[ ][~/=])|^resource[ ]\"""",
-    "formula": r"^=[A-Z]{2,}[A-Z.]*\(|^=[A-Z]+\d",
+    "formula": r"^=[A-Z]{2}[A-Z.]*+\(|^=[A-Z]{1,3}\d",
     "page": r"""<div|<!DOCTYPE|^[ \t]*[.#]?[\w-]{1,40}[ ]?\{[^{}:]{0,80}:[^{}]{0,400}\}
         |\b(?:display|margin|padding|justify-content|align-items|grid-template-columns|z-index|max-width):[ ]?\w""",
     "command": rf"^[ $]*(?:{_COMMANDS})\b",

@@ -217,7 +217,7 @@ class Decider:
             budget.note_decision(connection, spend, blake2b(random + found), random, now)
             partstore.drawn(connection, spend.window.start, now)
 
-        with trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=True), trio.CancelScope(shield=True):
             await releases.mesh.database.write(store)
             releases.part.drew(done)
         self._sealed.pop(spend.window, None)

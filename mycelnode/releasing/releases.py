@@ -57,7 +57,7 @@ class Releases:
         self.mesh, self.turns = mesh, turns
         me = mesh.identity
         self.part = Part(mesh.root, me.device, me.sign, verify, ledger, kept, secrets.token_bytes)
-        self.lock = trio.Lock()
+        self.lock, self._reading = trio.Lock(), trio.Lock()
 
     # --- how things stand -------------------------------------------------------------------------------------------------
 
@@ -90,8 +90,9 @@ class Releases:
             self.part.membership(frozenset(membership.members), frozenset(membership.enrolled))
             if done := self.part.open(self.now(), self.terms()):
                 entries = dictionary.entries(self.mesh)
-                await self.mesh.database.write(partial(partstore.open_window, done=done, entries=entries))
-                self.part.opened(done)
+                with trio.CancelScope(shield=True):
+                    await self.mesh.database.write(partial(partstore.open_window, done=done, entries=entries))
+                    self.part.opened(done)
 
     # --- records ----------------------------------------------------------------------------------------------------------
 
@@ -123,8 +124,9 @@ class Releases:
             else:
                 budget.keep(connection, done.records, now)
 
-        await self.mesh.database.write(store)
-        self.part.kept(done)
+        with trio.CancelScope(shield=True):
+            await self.mesh.database.write(store)
+            self.part.kept(done)
 
     async def save(self, *records: Record) -> None:
         """Keep records of ours."""
@@ -183,14 +185,14 @@ class Releases:
         """
         me, start = self.part.me, done.window.start
         known, key = await self.turns.ready()
-        while start not in self.part.local.frozen:
-            numbers, handed = await self._read(done, tell)
-            marks = list(partstore.marks_of(handed, label(start), partial(_day_marks, known)))
-            async with self.lock:
-                if start in self.part.local.frozen:
-                    return  # somebody else has taken it
-                if await self.mesh.database.write(partial(_freeze, key, done, me, numbers, handed, marks)):
-                    self.part.froze(done)
+        async with self._reading:
+            while start not in self.part.local.frozen:
+                numbers, handed = await self._read(done, tell)
+                marks = list(partstore.marks_of(handed, label(start), partial(_day_marks, known)))
+                with trio.CancelScope(shield=True):  # what is on the disk is known to the machine
+                    async with self.lock:
+                        if await self.mesh.database.write(partial(_freeze, key, done, me, numbers, handed, marks)):
+                            self.part.froze(done)
 
     async def _read(self, done: Freeze, tell: Telling) -> tuple[list[int], list[Handed]]:
         if done.empty:
@@ -252,8 +254,9 @@ class Releases:
                 partstore.hand(connection, marks)
                 partstore.got(connection, window.start, device)
 
-            await self.mesh.database.write(store)
-            self.part.got(window, device)
+            with trio.CancelScope(shield=True):
+                await self.mesh.database.write(store)
+                self.part.got(window, device)
             return True
 
     async def count(self, window: Window, devices: Iterable[DeviceId]) -> dict[bytes, int]:

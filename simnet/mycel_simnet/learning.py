@@ -70,7 +70,7 @@ def history(chance: random.Random, until: datetime) -> tuple[list[dict[str, Any]
             "secret": f"hunter{digits}",
             "iban": f"DE89 3704 0044 {digits[:4]} {digits[4:]} 00",
         }
-        private.update((given, family, *facts.values()))
+        private.update((given, family, digits, *facts.values(), *(fact.replace(" ", "") for fact in facts.values())))
         return facts
 
     turns = []
@@ -80,7 +80,9 @@ def history(chance: random.Random, until: datetime) -> tuple[list[dict[str, Any]
         asked += [ONCE[day]] if day < len(ONCE) else []
         for request in asked:
             about = person()
-            answer = f"Here it is, {about['name']}: {chance.getrandbits(64):x}"
+            token = f"{chance.getrandbits(64):016x}"
+            private.add(token)
+            answer = f"Here it is, {about['name']}: {token}"
             time = (until - timedelta(days=day)).isoformat()
             turns.append({"request": request.format(**about), "answer": answer, "time": time, "success": True})
     return turns, private
@@ -133,8 +135,9 @@ async def learn(cluster: Cluster, story: Story, chance: random.Random, here: str
         story.promise("and uses it", True, "def area(r)" in used["output"])
         await reader.stop()
     left = [*_files(reader.data), *heard]
-    searched = f"the search of all that this person got, and of {len(heard)} calls to the chain,"
-    story.promise(f"{searched} finds what was published", True, _found(left, {title.split(" (")[0]}) != set())
+    called = f", and of {len(heard)} calls to the chain," if register else ""
+    told = f"the search of all that this person has on the disk{called} finds what was published"
+    story.promise(told, True, _found(left, {title.split(" (")[0]}) != set())
     if register:
         story.promise("in the calls its CID", True, _found(heard, {made["cid"]}) != set())
     said = f"and none of {len(private)} private names, addresses, numbers and secrets"

@@ -220,22 +220,6 @@ def test_what_a_person_saw_is_what_goes_out(fox: Timed, tmp_path: Path) -> None:
     assert made["dp"] == "discrete-laplace-threshold"
 
 
-def test_what_was_killed_after_it_was_public_is_published_once(fox: Timed, tmp_path: Path) -> None:
-    live(fox, tmp_path)
-    fox.skew = QUARTER
-    (released,) = fox("pattern", "extract", "--json").json["candidates"]
-    fox.skew = QUARTER + 4 * DAY
-    made = fox("pattern", "publish", released["key"], "--consent", "--json").json
-    assert made["cid"]
-    change(fox, "UPDATE released SET cid = NULL")  # as if it ended before that was written
-    said = fox("pattern", "publish", released["key"], "--price", "0.01", "--consent")
-    assert (said.code, "public already" in said.err) == (1, True), "not twice, at two prices"
-    change(fox, "UPDATE released SET cid = NULL")
-    (listed,) = fox("pattern", "extract", "--json").json["candidates"]
-    assert listed["cid"] == made["cid"]
-    assert [one["cid"] for one in fox("pattern", "list", "--json").json["patterns"]] == [made["cid"]]
-
-
 def test_what_is_unlinked_is_signed_by_a_key_that_signs_nothing_else(fox: Timed, tmp_path: Path) -> None:
     live(fox, tmp_path)
     (tmp_path / "mine.md").write_text("---\ntitle: Mine\ndomain: writing\n---\nSay {{what}}.\n")
@@ -264,9 +248,6 @@ def test_what_is_unlinked_is_signed_by_a_key_that_signs_nothing_else(fox: Timed,
     creators = {fox("pattern", "show", one, "--json").json["creator"] for one in (mine, cid)}
     assert creators >= {KeyPair(before).public.hex()}
     assert len(creators) == 2
-    assert fox("pattern", "publish", key, "--consent", "--json").json["cid"] == cid
-    # Killed after it was public, and before that was noted: the same key signs the same block.
-    change(fox, f"UPDATE released SET cid = NULL, unlinked = x'{before.hex()}'")
     assert fox("pattern", "publish", key, "--consent", "--json").json["cid"] == cid
     assert len(fox("pattern", "list", "--json").json["patterns"]) == 2
 

@@ -308,6 +308,25 @@ def test_small_words_of_other_languages_are_not_english() -> None:
     assert not languages.english(["kirjoita", "runo", "mummolle"], said)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "bana takım için bir e-posta yaz, toplantı pazartesi",
+        "lag en kort tekst om budsjett",
+        "buatkan email untuk tim rapat senin",
+        "tee lyhyt teksti budjetista",
+        "Bewerbung Softwareentwickler Anschreiben formulieren",
+    ],
+)
+def test_an_english_answer_makes_no_other_language_english(asked: str) -> None:
+    assert title(asked, "Dear team, we meet on Monday and it is fine for all of you. Kind regards") == "language"
+
+
+def test_words_that_many_languages_have_are_not_english() -> None:
+    asked = "Docker Container startet nicht Fehler Port"
+    assert title(asked, "Prüfe die Logs und den Port, das ist nicht frei.") == "language"
+
+
 def test_a_language_that_is_not_named_is_that_of_the_answer() -> None:
     assert title("please translate this: good morning", "Guten Morgen, und bitte") == "translate text (german)"
     assert title("please translate this: guten Morgen", "Good morning to you.") == "translate text (english)"

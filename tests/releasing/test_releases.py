@@ -222,3 +222,52 @@ async def test_a_witness_answers_while_a_long_history_is_read(tmp_path: Path, mo
                 await releases.refresh()
             done.set()
         assert releases.part.local.frozen
+
+
+async def test_who_goes_away_while_a_part_is_taken_leaves_disk_and_memory_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SkewedClock()
+    async with founder(tmp_path, clock=clock) as node:
+        await live(node.mesh, HABIT, 3, until=clock.wall())
+        releases = (await node.releasing.decider()).releases
+        await releases.refresh()
+        window = to_next_window(clock)
+        done = releases.part.own(clock.wall(), releases.terms(window))
+        assert done is not None
+        write = node.mesh.database.write
+        with trio.CancelScope() as scope:
+
+            async def leave(work: Any) -> Any:
+                result = await write(work)
+                scope.cancel()
+                await trio.lowlevel.checkpoint()
+                return result
+
+            with monkeypatch.context() as patch:
+                patch.setattr(node.mesh.database, "write", leave)
+                await releases.freeze(done)
+        assert window.start in releases.part.local.frozen
+        await releases.freeze(done)
+
+
+async def test_a_history_is_read_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SkewedClock()
+    async with founder(tmp_path, clock=clock) as node:
+        await live(node.mesh, HABIT, 3, until=clock.wall())
+        releases = (await node.releasing.decider()).releases
+        await releases.refresh()
+        window = to_next_window(clock)
+        done = releases.part.own(clock.wall(), releases.terms(window))
+        assert done is not None
+        read, reads = releases._read, []
+
+        async def count(*arguments: Any) -> Any:
+            reads.append(arguments)
+            return await read(*arguments)
+
+        monkeypatch.setattr(releases, "_read", count)
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(releases.freeze, done)
+        assert len(reads) == 1
