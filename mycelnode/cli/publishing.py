@@ -200,6 +200,10 @@ def _say_offered(offered: Mapping[str, Any]) -> None:
         _err("Whoever watches the network can still see which node has it first.")
     else:
         _say_signer(offered)
+    for one in offered["alike"]:
+        _err(
+            f"Something like it is in your library{', by you' if one['mine'] else ''}: {visible(one['title'])} ({one['cid']})"
+        )
     if offered["note"]:
         _err(offered["note"])
     if offered["registering"]:

@@ -10,7 +10,7 @@ import trio
 
 from mycelnode.collective.answers import PatternRegistering, PublishedPattern
 from mycelnode.collective.api import Patterns
-from mycelnode.collective.confirming import Confirming
+from mycelnode.collective.confirming import Confirming, Offered
 from mycelnode.collective.requests import amount, optional
 from mycelnode.commands import Handler, Request, flag, rfc3339, text
 from mycelnode.errors import PatternRefused, TurnRefused
@@ -22,6 +22,7 @@ from mycelnode.releasing import dictionary
 from mycelnode.turns import Turns
 
 MAX_TITLE_CHARS: Final = 80
+MAX_ALIKE: Final = 3  # patterns that are shown beside what was released
 SENSITIVE: Final = (
     "It is about health, sex, religion, politics, money, law or crime: it never goes out by itself, only by hand."
 )
@@ -76,7 +77,14 @@ class ConsentCommands:
             "unlinked": seen.unlinked,
             "cid": seen.row.cid,
             "note": SENSITIVE if seen.sensitive else None,
+            "alike": await self._alike(seen),
         }
+
+    async def _alike(self, seen: Offered) -> list[dict[str, Any]]:
+        """What there is of the kind in the library, for the person to see: it decides nothing, and nobody else is asked for it."""
+        found = (await self._patterns().search(seen.draft.title, limit=MAX_ALIKE + 1)).found
+        others = [one.pattern for one in found if one.pattern.cid != seen.row.cid]
+        return [{"cid": one.cid, "title": one.title, "mine": one.mine} for one in others[:MAX_ALIKE]]
 
     async def confirm(self, request: Request) -> dict[str, Any]:
         """The person has seen it: it is public, or will be when it is due."""

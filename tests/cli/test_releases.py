@@ -222,7 +222,7 @@ def test_what_a_person_saw_is_what_goes_out(fox: Timed, tmp_path: Path) -> None:
 
 def test_what_is_unlinked_is_signed_by_a_key_that_signs_nothing_else(fox: Timed, tmp_path: Path) -> None:
     live(fox, tmp_path)
-    (tmp_path / "mine.md").write_text("---\ntitle: Mine\ndomain: writing\n---\nSay {{what}}.\n")
+    (tmp_path / "mine.md").write_text("---\ntitle: Write a test of mine\ndomain: writing\n---\nSay {{what}}.\n")
     mine = fox("pattern", "publish", str(tmp_path / "mine.md"), "--consent", "--json").json["cid"]
     fox("config", "set", "near.account", "fox.near")
     fox.skew = QUARTER
@@ -230,6 +230,10 @@ def test_what_is_unlinked_is_signed_by_a_key_that_signs_nothing_else(fox: Timed,
     key = released["key"]
     assert "links" not in fox("pattern", "publish", key, "--unlinked").err
     assert "thrown away" in fox("pattern", "publish", key, "--unlinked", "--dry-run").err
+    assert (
+        f"Something like it is in your library, by you: Write a test of mine ({mine})"
+        in fox("pattern", "publish", key, "--dry-run").err
+    )
     assert fox("pattern", "publish", key, "--unlinked", "--consent", "--json").json["due"]
     for wrong in (("--price", "0.01"), ("--register",)):  # also where it is not said again
         assert "would link it" in fox("pattern", "publish", key, "--consent", *wrong).err
