@@ -76,8 +76,15 @@ _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "paid_uses": ("request", "cid", "payment", "served", "begun"),
     "tombstones": ("mark",),  # and no turn: `interactions forget` reaches no backup
     "handed": ("mark", "label"),  # or a history that is imported again would count again
+    "release_records": ("no", "id", "record"),  # what was spent: the audit log names each
 }
-_SINCE: Final = {"payments": 7, "paid_uses": 9, "tombstones": 10, "handed": 11}  # the first schema that has a table
+_SINCE: Final = {
+    "payments": 7,
+    "paid_uses": 9,
+    "tombstones": 10,
+    "handed": 11,
+    "release_records": 11,
+}  # the first schema that has a table
 _ENDED: Final = {  # what is under way is seen to by the device that began it, or else two would
     "payments": "WHERE ended = 1",
     "paid_uses": "WHERE payment IN (SELECT id FROM payments WHERE ended = 1)",

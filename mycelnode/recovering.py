@@ -124,6 +124,8 @@ async def _recover_with_peer(
     async with open_node(data, clock=clock, control=False, swarm=False) as node:
         await node.connect(identifier, [address])
         synced = identifier in await node.syncing.in_step({identifier}, RECOVER_SYNC_SECONDS)
+        if synced:
+            await node.releasing.hear(identifier)  # who decides there
         subjects = _subjects(node.mesh, root, revoke, synced or may_revoke)
         answer = await _use_root(node.mesh, root, subjects, since_ms, synced=synced)
         if synced:

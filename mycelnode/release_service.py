@@ -54,36 +54,54 @@ class Releasing:
         self._met.discard(peer)
         self._changed.set()
 
+    async def hear(self, peer: str) -> None:
+        """Have the same records as a device that is linked; whatever keeps that from being is no error."""
+        if self._driver is not None:
+            await self._driver.meet(key_of_peer(peer))
+
     async def run(self) -> None:
         """For as long as the node runs."""
         while True:
             self._changed = trio.Event()
-            try:
-                await self._look()
-            except MycelError as error:  # such as a passphrase that nobody has given yet
-                _log.debug("releases: %s", error)
+            for step in (self._meet, self._publish, self._take, self._decide):
+                try:
+                    await step()
+                except MycelError as error:  # such as a passphrase that nobody has given yet: it holds up nothing else
+                    _log.debug("releases: %s", error)
             with trio.move_on_after(LOOK_SECONDS):
                 await self._changed.wait()
 
-    async def _look(self) -> None:
+    async def _meet(self) -> None:
+        """Have the same records and marks as the devices that came."""
         decider, driver = self._decider, self._driver
         if decider is None or driver is None:
             return
-        releases = decider.releases
-        await releases.refresh()
+        await decider.releases.refresh()
         for peer in sorted(self._linked - self._met):
             # one of two devices asks, the other answers
             if self._mesh.device < peer and await driver.meet(key_of_peer(peer)):
                 self._met.add(peer)
-        if not releases.clock_doubted():
-            await decider.tend()
-            await releases.take_own()
-        if self.publish_due is not None:
+
+    async def _publish(self) -> None:
+        """Make public what is confirmed and due: no turn is read for that."""
+        if self._decider is not None and self.publish_due is not None:
             await self.publish_due()
+
+    async def _take(self) -> None:
+        """Take our own part of a window that ended, and see to it that there is a witness."""
+        if self._decider is not None and not self._decider.releases.clock_doubted():
+            await self._decider.tend()
+            await self._decider.releases.take_own()
+
+    async def _decide(self) -> None:
+        """Decide, if that is to be done by itself."""
+        if self._decider is None:
+            return
+        releases = self._decider.releases
         wanted = self._mesh.settings.get(SCHEDULE) and releases.part.due(releases.now()) is not None
         if wanted and trio.current_time() >= self._tried + AGAIN_SECONDS:
             self._tried = trio.current_time()
-            await decider.decide()
+            await self._decider.decide()
 
 
 @asynccontextmanager

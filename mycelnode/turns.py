@@ -79,7 +79,7 @@ class Turns:
         """
         wall = self._mesh.clock.wall()
         turn = checked(turn, wall)
-        with self._using():
+        with self.using():
             secrets, key = await self.ready(passphrase)
             sealed = await trio.to_thread.run_sync(_seal, key, secrets, turn)
             new, known, _ = await self._mesh.database.write(partial(turnstore.add, turns=[sealed], wall=wall))
@@ -100,7 +100,7 @@ class Turns:
         """
         tally = Tally()
         pieces = await trio.to_thread.run_sync(Pieces, path)
-        with closing(pieces), self._using():
+        with closing(pieces), self.using():
             secrets, key = await self.ready(passphrase)
             found = turns_in(pieces, self._mesh.clock.wall(), source)
             ended = False
@@ -224,7 +224,7 @@ class Turns:
     # --- the key -------------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _using(self) -> Iterator[None]:
+    def using(self) -> Iterator[None]:
         """For who seals something: meanwhile nobody lets go of the key because no turn is stored."""
         self._adding += 1
         try:

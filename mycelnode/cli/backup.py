@@ -118,6 +118,9 @@ def _say_restored(options: Options, answer: Mapping[str, Any]) -> None:
         print(f"The settings that lay here are in {answer['config_aside']} now.")
     if answer["spender"]:
         print(said_of_spender(answer["spender"]))
+    print(
+        "Private turns are in no backup, nor what was released and is not public yet; what was decided since is not known here."
+    )
     print("This device has a new key and is no member yet.")
     print(f"now: {options.program('join')} INVITE, with an invite from another device;")
     print(f"  or, when there is no other: {options.program('recover')}, with the recovery phrase")

@@ -39,6 +39,7 @@ STATES = {
     "decided": "decided here",
     "lost": "lost: it was spent, and something ended this device before it was decided",
     "elsewhere": "decided on another device",
+    "there": "over, and another device decides it",
     "none": "nobody decides it",
 }
 
@@ -71,6 +72,8 @@ def _say_extracted(answer: Mapping[str, Any]) -> None:
     state = "over, and not decided yet" if answer["waiting"] else STATES[window["state"]]
     if window["state"] == "elsewhere" and window["decides"]:
         state = f"decided by {window['decides']['name']}, which lists what came of it"
+    if window["state"] == "there" and window["decides"]:
+        state = f"over, and {window['decides']['name']} decides it"
     print(f"window {window['id']}, until {local_time(window['closes'])}: {state}")
     for missing in answer["waiting"]:
         role = "the witness, " if answer["witness"] else ""

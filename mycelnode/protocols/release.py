@@ -461,7 +461,7 @@ class Part:
     def countersigned(self, seen: Seen) -> None:
         """The witness's word, which is checked."""
         attempt = self._attempt
-        if attempt is None or attempt.spend is None or seen.record != attempt.spend.id:
+        if attempt is None or attempt.spend is None:
             return
         if attempt.plan.witness is not None and self.is_word(seen, attempt.spend, attempt.plan.witness):
             attempt.seen = seen

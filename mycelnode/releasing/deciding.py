@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Final, Protocol
 
 import trio
@@ -63,7 +64,8 @@ class State(Enum):
     WAITING = "waiting"  # other devices are needed
     DECIDED = "decided"
     LOST = "lost"  # it was spent, and a crash came before it was decided
-    ELSEWHERE = "elsewhere"  # another device decides
+    ELSEWHERE = "elsewhere"  # another device has decided it, or spent it
+    THERE = "there"  # another device is to decide it
     NONE = "none"  # nobody does
 
 
@@ -118,6 +120,8 @@ class Decider:
         await releases.refresh()
         await self.tend()
         while releases.part.begin(releases.now()) is not None or releases.part.drawing:
+            # before a witness is asked, for whom it is spent as soon as it has answered
+            await releases.mesh.database.scan(partial(budget.check, root=releases.mesh.root, verify=verify))
             reasons: dict[DeviceId, str] = {}
             found = await self._through(reasons, hurry=hurry, tell=tell)
             if found is None:
@@ -217,7 +221,7 @@ class Decider:
             budget.note_decision(connection, spend, blake2b(random + found), random, now)
             partstore.drawn(connection, spend.window.start, now)
 
-        with trio.CancelScope(shield=True), trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=True):
             await releases.mesh.database.write(store)
             releases.part.drew(done)
         self._sealed.pop(spend.window, None)
@@ -243,4 +247,4 @@ def state_of(releases: Releases, window: Window, now: int) -> State:
         return State.NONE
     if not window.over(now):
         return State.OPEN
-    return State.WAITING if plan.releaser == part.me else State.ELSEWHERE
+    return State.WAITING if plan.releaser == part.me else State.THERE

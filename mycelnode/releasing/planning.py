@@ -24,7 +24,7 @@ def first_plan(root: RootKey, device: DeviceId, now: int) -> Plan:
 
 
 async def let_decide(mesh: Mesh, root: RootKey, *, anyway: bool = False) -> Plan | None:
-    """If the device that decides is out of the mesh, or nobody knows which it is: this one does, from the next window on.
+    """If the device that decides is out of the mesh, or there is no other one: this one does, from the next window on.
 
     ``anyway``: also if nothing is wrong. On disk when this returns. Raises `PhraseError` if the phrase is another mesh's,
     `BudgetBroken`, and what `Database.write` raises.
@@ -36,7 +36,10 @@ async def let_decide(mesh: Mesh, root: RootKey, *, anyway: bool = False) -> Plan
     part = Part(mesh.root, me.device, me.sign, verify, Ledger(mesh.root, records), Kept(), bytes)
     part.membership(frozenset(membership.members), frozenset(membership.enrolled))
     last = part.ledger.last_plan
-    if last is not None and last.releaser in membership.members and not anyway:
+    others = frozenset(membership.members) - {me.device}
+    # Who has heard of no plan, and is not alone, has not met the others yet: one of them may well decide.
+    decided = others if last is None else last.releaser in membership.members
+    if decided and not anyway:
         return None
     now = mesh.clock.wall()
     plan = part.plan_of_root(now, root.sign, releaser=me.device)

@@ -184,12 +184,12 @@ class Releases:
         Raises `TurnsLocked`, `MeshSecretMissing`, and what `Database.write` raises.
         """
         me, start = self.part.me, done.window.start
-        known, key = await self.turns.ready()
         async with self._reading:
             while start not in self.part.local.frozen:
                 numbers, handed = await self._read(done, tell)
-                marks = list(partstore.marks_of(handed, label(start), partial(_day_marks, known)))
-                with trio.CancelScope(shield=True):  # what is on the disk is known to the machine
+                with self.turns.using(), trio.CancelScope(shield=True):  # what is on the disk is known to the machine
+                    known, key = await self.turns.ready()
+                    marks = list(partstore.marks_of(handed, label(start), partial(_day_marks, known)))
                     async with self.lock:
                         if await self.mesh.database.write(partial(_freeze, key, done, me, numbers, handed, marks)):
                             self.part.froze(done)
@@ -243,21 +243,22 @@ class Releases:
                 Key.stored(one.key)  # it may have been taken before an update
         except EncodingError as error:
             raise PeerMisbehaved("it has handed over what is the key of no habit") from error
-        known, key = await self.turns.ready()
-        marks = list(partstore.marks_of(handed, label(window.start), partial(_day_marks, known)))
-        async with self.lock:
-            if self.part.sealing(window):
-                return False
+        with self.turns.using():  # or the key of the store could go before the part is sealed under it
+            known, key = await self.turns.ready()
+            marks = list(partstore.marks_of(handed, label(window.start), partial(_day_marks, known)))
 
             def store(connection: sqlite3.Connection) -> None:
                 partstore.put_parts(connection, key, window.start, device, handed)
                 partstore.hand(connection, marks)
                 partstore.got(connection, window.start, device)
 
-            with trio.CancelScope(shield=True):
-                await self.mesh.database.write(store)
-                self.part.got(window, device)
-            return True
+            async with self.lock:
+                if self.part.sealing(window):
+                    return False
+                with trio.CancelScope(shield=True):
+                    await self.mesh.database.write(store)
+                    self.part.got(window, device)
+                return True
 
     async def count(self, window: Window, devices: Iterable[DeviceId]) -> dict[bytes, int]:
         """key → days, of those devices' parts."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_offline import PASS
 from tests.cli.test_releases import DAY, QUARTER, Timed, live
 from tests.disks import small_disk
 
@@ -86,3 +87,22 @@ def test_a_clock_that_goes_back_opens_no_window_again(fox: Timed, tmp_path: Path
         assert again["decided"] == []
     assert fox("budget", "--json").json["ever"]["windows"] == 1
     assert [one["key"] for one in fox("pattern", "extract", "--json").json["candidates"]] == [released["key"]]
+
+
+def test_a_device_from_a_backup_goes_on_releasing_and_knows_what_was_spent(tmp_path: Path) -> None:
+    fox, new = Timed(tmp_path / "fox"), Timed(tmp_path / "new")
+    with closing(fox), closing(new):
+        phrase = fox("init", "--name", "fox", "--json").json["phrase"]
+        live(fox, tmp_path)
+        fox.skew = new.skew = QUARTER
+        assert len(fox("pattern", "extract", "--json").json["decided"]) == 1
+        file = fox("backup", "create", "--json", env=PASS).json["file"]
+        assert new("backup", "restore", file, env=PASS).code == 0
+        assert new("recover", "--revoke", "fox", says=phrase + "\n").code == 0
+        budget = new("budget", "--json").json
+        assert budget["ever"]["windows"] == 1
+        assert budget["plan"]["decides"]["name"] != "fox"
+        live(new, tmp_path)  # all of it counts no more
+        new.skew = 2 * QUARTER
+        again = new("pattern", "extract", "--json")
+        assert (again.code, again.json["candidates"]) == (0, [])

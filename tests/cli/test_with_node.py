@@ -116,6 +116,7 @@ def test_a_restored_device_joins_and_keeps_its_data_and_the_phrase_puts_the_lost
     fox: Program, phrase: str, program: Make
 ) -> None:
     fox("config", "set", "assistant.tone", "dry")
+    fox("budget", "plan", "--choice", "strict")
     _, ready = fox.run_node()
     file = fox("backup", "create", "--json", says="correct horse\n").json["file"]
     fox("config", "set", "assistant.tone", "curt")
@@ -135,6 +136,9 @@ def test_a_restored_device_joins_and_keeps_its_data_and_the_phrase_puts_the_lost
     assert answer["synced"] is True
     names = {device["name"]: device["revoked"] for device in fox("devices", "--json").json["devices"]}
     assert names == {"fox": False, "back": True, "new": False}, "those who run know it at once"
+    for one in (fox, new):  # the phrase takes the decision from nobody who is there
+        plan = one("budget", "--json").json["plan"]
+        assert (plan["decides"]["name"], plan["choice"]) == ("fox", "strict")
 
     left = new("leave", "--yes", "--erase", "--json").json
     assert left["told"] == [ready["device"]]
