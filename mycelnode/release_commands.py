@@ -257,6 +257,7 @@ class ReleaseCommands:
         made = await let_decide(self._mesh, root_from_phrase(text(request, "phrase")), anyway=True)
         assert made is not None
         releases.part.kept(Keep((made,)))
+        releases.on_kept()
         return {"plan": self._plan(made), "holds": True, "waiting": None}
 
     def _device(self, request: Request, field: str) -> DeviceId | None:

@@ -38,6 +38,7 @@ class Releasing:
         self._driver: ReleaseDriver | None = None
         self._met: set[str] = set()  # with whom there is nothing to compare since the line came up
         self._linked: set[str] = set()
+        self._untold: set[str] = set()  # who may not have the newest records
         self._changed = trio.Event()
         self._tried = -inf
         self.publish_due: Callable[[], Awaitable[object]] | None = None  # what is confirmed, and due
@@ -51,7 +52,14 @@ class Releasing:
     def link_changed(self, peer: str, connected: bool) -> None:
         """A device came or went."""
         (self._linked.add if connected else self._linked.discard)(peer)
-        self._met.discard(peer)
+        for these in (self._met, self._untold):
+            these.discard(peer)
+        self._changed.set()
+
+    def _kept(self) -> None:
+        """There are new records: whoever is linked is to have them."""
+        self._untold |= self._linked
+        self._met.clear()
         self._changed.set()
 
     async def hear(self, peer: str) -> None:
@@ -78,9 +86,10 @@ class Releasing:
             return
         await decider.releases.refresh()
         for peer in sorted(self._linked - self._met):
-            # one of two devices asks, the other answers
-            if self._mesh.device < peer and await driver.meet(key_of_peer(peer)):
+            # one of two devices asks, the other answers; but for who has something new
+            if (self._mesh.device < peer or peer in self._untold) and await driver.meet(key_of_peer(peer)):
                 self._met.add(peer)
+                self._untold.discard(peer)
 
     async def _publish(self) -> None:
         """Make public what is confirmed and due: no turn is read for that."""
@@ -117,5 +126,6 @@ async def open_releasing(mesh: Mesh, turns: Turns, host: Host) -> AsyncIterator[
         return
     async with open_release_driver(releases, host) as driver, open_background() as nursery:
         releasing._decider, releasing._driver = Decider(releases, driver), driver
+        releases.on_kept = releasing._kept
         nursery.start_soon(releasing.run)
         yield releasing

@@ -58,6 +58,7 @@ class Releases:
         me = mesh.identity
         self.part = Part(mesh.root, me.device, me.sign, verify, ledger, kept, secrets.token_bytes)
         self.lock, self._reading = trio.Lock(), trio.Lock()
+        self.on_kept: Callable[[], None] = lambda: None  # there are records that others may not have
 
     # --- how things stand -------------------------------------------------------------------------------------------------
 
@@ -127,6 +128,7 @@ class Releases:
         with trio.CancelScope(shield=True):
             await self.mesh.database.write(store)
             self.part.kept(done)
+            self.on_kept()
 
     async def save(self, *records: Record) -> None:
         """Keep records of ours."""

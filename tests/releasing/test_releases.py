@@ -123,6 +123,23 @@ async def test_a_witness_that_is_away_is_waited_for_whatever_the_person_says(tmp
             assert done["decided"] == [window.id]
 
 
+async def test_a_new_plan_travels_while_the_line_stays_up(tmp_path: Path) -> None:
+    clocks = SkewedClock(), SkewedClock()
+    async with founder(tmp_path, clock=clocks[0]) as laptop:
+        data = await let_in(tmp_path, laptop, "phone", clocks[1])
+        async with running(data, clocks[1]) as phone:
+            await linked(laptop, phone)
+            await until(lambda: named_witness(laptop) and named_witness(phone), "both know of the witness")
+            await ask(laptop, "budget.plan", choice="strict")
+
+            def choices() -> set[str]:
+                found = (node.releasing._decider for node in (laptop, phone))
+                plans = [None if one is None else one.releases.part.ledger.last_plan for one in found]
+                return {"" if plan is None else plan.choice for plan in plans}
+
+            await until(lambda: choices() == {"strict"}, "both know of the plan")
+
+
 def named_witness(node: Node) -> bool:
     decider = node.releasing._decider
     plan = None if decider is None else decider.releases.part.ledger.last_plan
