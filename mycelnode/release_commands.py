@@ -114,6 +114,7 @@ class ReleaseCommands:
             if waiting is None
             else [self._missing(device, said) for device, said in waiting.devices.items()],
             "witness": waiting is not None and waiting.witness,
+            "left_out": [self._missing(device, said) for device, said in decision.left_out.items()],
         }
 
     def _window(self, releases: Releases, named: str | None, decision: Decision, now: int, *, dry: bool) -> Window:

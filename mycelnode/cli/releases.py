@@ -78,6 +78,8 @@ def _say_extracted(answer: Mapping[str, Any]) -> None:
     for missing in answer["waiting"]:
         role = "the witness, " if answer["witness"] else ""
         print(f"waiting for {role}{missing['name']}: {missing['reason']}")
+    for left in answer["left_out"]:
+        print(f"decided without {left['name']}, whose part of it never counts: {left['reason']}")
     candidates = answer["candidates"]
     if window["state"] in ("open", "waiting"):
         said = plural(len(candidates), "habit") if candidates else "nothing yet"

@@ -80,10 +80,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of the windows that are over: those that were decided now, and what the next one waits for."""
+    """What became of the windows that are over: those that were decided now, and what the next one waits for; ``left_out``: the
+    devices without which they were decided, and why, where that is known."""
 
     decided: tuple[Window, ...]
     waiting: Waiting | None
+    left_out: Mapping[DeviceId, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -117,20 +119,21 @@ class Decider:
                 "the clock of this device is more than a day off, by those of two others; set it and try again"
             )
         done: list[Window] = []
+        left: dict[DeviceId, str] = {}
         await releases.refresh()
         await self.tend()
         while releases.part.begin(releases.now()) is not None or releases.part.drawing:
             # before a witness is asked, for whom it is spent as soon as it has answered
             await releases.mesh.database.scan(partial(budget.check, root=releases.mesh.root, verify=verify))
             reasons: dict[DeviceId, str] = {}
-            found = await self._through(reasons, hurry=hurry, tell=tell)
+            found = await self._through(reasons, left, hurry=hurry, tell=tell)
             if found is None:
                 break
             if isinstance(found, Wait):
                 said = {device: reasons.get(device, "") for device in found.devices}
-                return Decision(tuple(done), Waiting(found.window, said, found.witness))
+                return Decision(tuple(done), Waiting(found.window, said, found.witness), left)
             done.append(found)
-        return Decision(tuple(done), None)
+        return Decision(tuple(done), None, left)
 
     async def tend(self) -> None:
         """Name a witness, if there is none and somebody who could be one; and get the word of the last one for a new plan.
@@ -160,7 +163,9 @@ class Decider:
                 said = answer if isinstance(answer, str) else "its word is not signed as it should be"
         return said
 
-    async def _through(self, reasons: dict[DeviceId, str], *, hurry: bool, tell: Telling) -> Wait | Window | None:
+    async def _through(
+        self, reasons: dict[DeviceId, str], left: dict[DeviceId, str], *, hurry: bool, tell: Telling
+    ) -> Wait | Window | None:
         """Through one window, to its end or to where it waits; None if nothing is to be done."""
         releases, part = self.releases, self.releases.part
         while True:
@@ -178,7 +183,8 @@ class Decider:
                         part.compared(witness)
                     else:
                         part.silent(witness)
-                case Seal(window):
+                case Seal(window, counted):
+                    left.update({device: reasons.get(device, "") for device in releases.others() - counted})
                     self._sealed[window] = await releases.seal(effect)
                 case Countersign(record, witness):
                     answer = await self.devices.countersign(record, witness)

@@ -97,6 +97,7 @@ async def test_a_device_that_is_away_is_waited_for_unless_the_person_goes_on_wit
         done = await extract(laptop, without_missing=True)
         assert done["decided"] == [window.id]
         assert len(done["candidates"]) == 1
+        assert [one["name"] for one in done["left_out"]] == ["phone"]
         async with running(data, clocks[1]) as phone:  # it comes back, with what it heard of
             await linked(laptop, phone)
             answer = await extract(phone, window=window.id)
