@@ -148,11 +148,12 @@ def erase(connection: sqlite3.Connection, start: int) -> None:
     connection.execute("DELETE FROM release_parts WHERE start = ?", (start,))
 
 
-def erase_before(connection: sqlite3.Connection, quarter: int) -> None:
-    """The same for all windows that begin before a quarter: they will not be decided any more."""
+def erase_before(connection: sqlite3.Connection, quarter: int, spare: int | None = None) -> None:
+    """The same for all windows that begin before a quarter, but for one: they will not be decided any more."""
     rows = connection.execute("SELECT DISTINCT start FROM release_parts WHERE start < ?", (quarter,)).fetchall()
     for (start,) in rows:
-        erase(connection, start)
+        if start != spare:
+            erase(connection, start)
 
 
 def drawn(connection: sqlite3.Connection, start: int, now: int) -> None:

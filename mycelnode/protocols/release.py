@@ -425,6 +425,11 @@ class Part:
         """Is there something that this process spent, and has to decide yet?"""
         return self._attempt is not None and self._attempt.ours
 
+    @property
+    def undrawn(self) -> Window | None:
+        """The window that this process spent, and has to decide yet: what was counted may have to be counted again."""
+        return self._attempt.window if self._attempt is not None and self._attempt.ours else None
+
     def got(self, window: Window, device: DeviceId) -> None:
         """The part of a device is on the disk."""
         self.local.got.setdefault(window.start, set()).add(device)

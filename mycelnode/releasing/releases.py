@@ -117,13 +117,18 @@ class Releases:
 
         Raises `BudgetBroken`, `BudgetSpent`, and what `Database.write` raises.
         """
-        now, ours = self.now(), any(isinstance(one, Spend) and one.author == self.part.me for one in done.records)
+        now, me, undrawn = self.now(), self.part.me, self.part.undrawn
+        spends = [one for one in done.records if isinstance(one, Spend)]
+        ours = any(one.author == me for one in spends)
+        # Windows only go forward: of those before, and of what another device has decided, no part is wanted any more.
+        past = max((one.window.start + (one.author != me) for one in spends), default=0)
 
         def store(connection: sqlite3.Connection) -> None:
             if ours:
                 budget.reserve(connection, done.records, self.mesh.root, verify, now)
             else:
                 budget.keep(connection, done.records, now)
+            partstore.erase_before(connection, past, None if undrawn is None else undrawn.start)
 
         with trio.CancelScope(shield=True):
             await self.mesh.database.write(store)

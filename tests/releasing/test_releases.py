@@ -103,6 +103,15 @@ async def test_a_device_that_is_away_is_waited_for_unless_the_person_goes_on_wit
             answer = await extract(phone, window=window.id)
             assert answer["window"]["state"] in ("there", "elsewhere")  # as far as it has heard
 
+            def parts() -> int:
+                (count,) = phone.mesh.database.read.execute("SELECT count(*) FROM release_parts").fetchone()
+                return int(count)
+
+            await until(
+                lambda: window.start in phone.releasing._decider.releases.part.local.frozen, "its part is taken"
+            )  # type: ignore[union-attr]
+            await until(lambda: parts() == 0, "and given up, as it counts no more")
+
 
 async def test_a_witness_that_is_away_is_waited_for_whatever_the_person_says(tmp_path: Path) -> None:
     clocks = SkewedClock(), SkewedClock()
