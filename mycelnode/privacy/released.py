@@ -117,8 +117,8 @@ def confirm(
 
 
 def unconfirm(connection: sqlite3.Connection, name: str) -> None:
-    """What would go out is not what the person has seen: they are asked anew."""
-    connection.execute("UPDATE released SET confirmed = NULL, seen = NULL WHERE id = ? AND cid IS NULL", (name,))
+    """What would go out, or where it would be registered, is not what the person has seen: they are asked anew."""
+    connection.execute("UPDATE released SET confirmed = NULL, seen = NULL, register = 0 WHERE id = ?", (name,))
 
 
 def registered(connection: sqlite3.Connection, name: str) -> None:

@@ -61,7 +61,7 @@ def history(chance: random.Random, until: datetime) -> tuple[list[dict[str, Any]
     private: set[str] = set()
 
     def person() -> dict[str, str]:
-        given, family, digits = chance.choice(GIVEN), chance.choice(FAMILY), str(chance.randrange(10**7, 10**8))
+        given, family, digits = chance.choice(GIVEN), chance.choice(FAMILY), str(chance.randrange(10**13, 10**14))
         facts = {
             "name": f"{given} {family}",
             "email": f"{given}.{family}{digits[:3]}@example.org".lower(),

@@ -108,6 +108,10 @@ async def test_a_wish_to_register_outlives_what_speaks_against_it(node: Node) ->
     assert (row.cid, row.register) == (first.cid, True)
     assert await node.confirming.publish_due() == []  # tried, and said in the log
     assert (await node.confirming.released())[0].register
+    await ask(node, "config.set", key="near.registry", value="other.near")  # which nobody has agreed to
+    assert await node.confirming.publish_due() == []
+    (row,) = await node.confirming.released()
+    assert (row.cid, row.register, row.confirmed) == (first.cid, False, None)
 
 
 async def test_the_key_of_what_is_unlinked_is_nowhere_once_it_has_signed(node: Node) -> None:
