@@ -184,13 +184,16 @@ async def _use_root(
                 connection, "device.revoke", fields, mesh.clock.wall()
             ),
         )
-    await let_decide(mesh, root)
+    plan = await let_decide(mesh, root)
     return {
         "mesh": mesh.id,
         "device": mesh.device,
         "name": device_name(mesh, mesh.identity.device),
         "synced": synced,
         "revoked": [peer_id(subject) for subject in subjects],
+        "decides": None
+        if plan is None
+        else {"device": peer_id(plan.releaser), "name": device_name(mesh, plan.releaser)},
         "still_out": [  # by the word of those just revoked, which counts as far as their logs do
             {
                 "device": peer_id(device),

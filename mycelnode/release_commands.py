@@ -95,17 +95,18 @@ class ReleaseCommands:
             await releases.turns.ready(passphrase)
         await releases.refresh()
         dry, hurry = flag(request, "dry_run"), flag(request, "without_missing")
-        decision = Decision((), None) if dry else await decider.decide(hurry=hurry, tell=tell)
+        asking = lambda device: tell.say(f"waiting for {device_name(self._mesh, device)}")  # noqa: E731
+        decision = Decision((), None) if dry else await decider.decide(hurry=hurry, tell=tell, asking=asking)
         if not dry and self._publish_due is not None:
             await self._publish_due()
         now = releases.now()
         window = self._window(releases, optional(request, "window"), decision, now, dry=dry)
         state = state_of(releases, window, now)
-        if state in (State.DECIDED, State.LOST, State.ELSEWHERE):
+        if state in (State.DECIDED, State.LOST, State.ELSEWHERE, State.NEVER):
             candidates = await self._released(window)
         else:
             candidates = await self._possible(releases, window, tell)
-        waiting = decision.waiting
+        waiting, left = decision.waiting, {**await releases.empty(window), **decision.left_out}
         return {
             "candidates": candidates,
             "window": self._described(releases, window, now),
@@ -114,7 +115,7 @@ class ReleaseCommands:
             if waiting is None
             else [self._missing(device, said) for device, said in waiting.devices.items()],
             "witness": waiting is not None and waiting.witness,
-            "left_out": [self._missing(device, said) for device, said in decision.left_out.items()],
+            "left_out": [self._missing(device, said) for device, said in left.items()],
         }
 
     def _window(self, releases: Releases, named: str | None, decision: Decision, now: int, *, dry: bool) -> Window:
@@ -178,7 +179,8 @@ class ReleaseCommands:
         return {
             "id": window.id,
             "closes": rfc3339(window.closes),
-            "state": state_of(releases, window, now).value,
+            "state": (state := state_of(releases, window, now)).value,
+            "reason": releases.part.hindered(window, now) if state is State.NEVER else "",
             "unit": UNIT,
             "epsilon": str(choice.epsilon),
             "delta": str(choice.delta),
@@ -201,11 +203,9 @@ class ReleaseCommands:
         await self._mesh.database.scan(lambda connection: budget_of.check(connection, self._mesh.root, verify))
         now, ledger = releases.now(), releases.part.ledger
         stands = budget(ledger, now)
-        windows = dict.fromkeys(one.window for one in ledger.spends())
+        windows = {one.window for one in ledger.spends()} | set(releases.part.undecided(now))
         if (current := ledger.window(now)) is not None:
-            windows[current] = None
-        if (due := releases.part.due(now)) is not None:
-            windows[due] = None
+            windows.add(current)
         return {
             "windows": [self._line(releases, window, now) for window in sorted(windows)],
             "year": stands.year,

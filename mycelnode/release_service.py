@@ -71,7 +71,7 @@ class Releasing:
         """For as long as the node runs."""
         while True:
             self._changed = trio.Event()
-            for step in (self._meet, self._publish, self._take, self._decide):
+            for step in (self._meet, self._agree, self._publish, self._take, self._decide):
                 try:
                     await step()
                 except MycelError as error:  # such as a passphrase that nobody has given yet: it holds up nothing else
@@ -90,6 +90,15 @@ class Releasing:
             if (self._mesh.device < peer or peer in self._untold) and await driver.meet(key_of_peer(peer)):
                 self._met.add(peer)
                 self._untold.discard(peer)
+
+    async def _agree(self) -> None:
+        """Hear from the device that decides a window by which dictionary it is read."""
+        decider, driver = self._decider, self._driver
+        if decider is None or driver is None:
+            return
+        for device in map(key_of_peer, sorted(self._linked)):
+            for window in decider.releases.part.unagreed(device, decider.releases.now()):
+                await driver.agree(device, window)
 
     async def _publish(self) -> None:
         """Make public what is confirmed and due: no turn is read for that."""

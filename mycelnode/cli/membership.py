@@ -274,6 +274,10 @@ def _say_recovered(options: Options, answer: Mapping[str, Any]) -> None:
         print(said_of_spender(answer["spender"]))
     if not answer["synced"]:
         print("What the other devices know comes as soon as they and this one run.")
+    if answer["decides"] is None:
+        print(
+            "So does who decides releases; if no other device is left: `mycelnode budget plan --phrase` lets this one do it."
+        )
     print(f"now: {options.program('run')}")
 
 

@@ -40,6 +40,7 @@ STATES = {
     "lost": "lost: it was spent, and something ended this device before it was decided",
     "elsewhere": "decided on another device",
     "there": "over, and another device decides it",
+    "never": "over, and never decided",
     "none": "nobody decides it",
 }
 
@@ -69,17 +70,13 @@ def extract(options: Options, dry_run: bool, window: str | None, without_missing
 
 def _say_extracted(answer: Mapping[str, Any]) -> None:
     window = answer["window"]
-    state = "over, and not decided yet" if answer["waiting"] else STATES[window["state"]]
-    if window["state"] == "elsewhere" and window["decides"]:
-        state = f"decided by {window['decides']['name']}, which lists what came of it"
-    if window["state"] == "there" and window["decides"]:
-        state = f"over, and {window['decides']['name']} decides it"
+    state = "over, and not decided yet" if answer["waiting"] else _state(window)
     print(f"window {window['id']}, until {local_time(window['closes'])}: {state}")
     for missing in answer["waiting"]:
         role = "the witness, " if answer["witness"] else ""
         print(f"waiting for {role}{missing['name']}: {missing['reason']}")
     for left in answer["left_out"]:
-        print(f"decided without {left['name']}, whose part of it never counts: {left['reason']}")
+        print(f"nothing of {left['name']} counts in it: {left['reason']}")
     candidates = answer["candidates"]
     if window["state"] in ("open", "waiting"):
         said = plural(len(candidates), "habit") if candidates else "nothing yet"
@@ -94,6 +91,19 @@ def _say_extracted(answer: Mapping[str, Any]) -> None:
         print("`mycelnode pattern publish KEY` shows one whole, and asks.")
     elif window["state"] == "decided":
         print("Nothing was released.")
+
+
+def _state(window: Mapping[str, Any]) -> str:
+    """How a window stands, in words."""
+    match window["state"], window["decides"]:
+        case "elsewhere", {"name": name}:
+            return f"decided by {name}, which lists what came of it"
+        case "there", {"name": name}:
+            return f"over, and {name} decides it"
+        case "never", _:
+            return f"{STATES['never']}: {window['reason']}"
+        case state, _:
+            return STATES[state]
 
 
 def _standing(one: Mapping[str, Any]) -> str:
@@ -160,7 +170,7 @@ def _say_plan(plan: Mapping[str, Any] | None) -> None:
 
 
 def _say_budget(answer: Mapping[str, Any], plot: bool) -> None:
-    rows = [(one["id"], one["epsilon"] if one["spent"] else "", STATES[one["state"]]) for one in answer["windows"]]
+    rows = [(one["id"], one["epsilon"] if one["spent"] else "", _state(one)) for one in answer["windows"]]
     table(rows, ("WINDOW", "SPENT ε", "STATE"))
     for name, sign in (("epsilon", "ε"), ("delta", "δ")):
         one = answer[name]

@@ -18,10 +18,13 @@ from mycelnode.protocols.release_frames import END, MAX_FRAME, MAX_HANDED, MEET,
 from mycelnode.protocols.release_records import Plan, Seen, Spend, read_record
 from mycelnode.protocols.release_steps import Call
 from mycelnode.protocols.release_units import Handed
+from mycelnode.protocols.release_window import Window
+from mycelnode.releasing.dictionary import MAX_ENTRIES
 from mycelnode.releasing.releases import MAX_HEARD, Releases
 
 OPEN_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 60.0  # between two frames
+SIGNING_SECONDS: Final = 20.0  # until the witness has answered: a node that is to stop waits for that
 READING_SECONDS: Final = 3_600.0  # until a device has read all its turns of a window, and answers with the first
 MAX_MARKS_HEARD: Final = 4_000_000
 
@@ -43,6 +46,25 @@ class ReleaseDriver:
             return False
         return True
 
+    async def agree(self, device: DeviceId, window: Window) -> bool:
+        """Hear by which version and dictionary a device reads a window that it decides; False if that failed."""
+        try:
+            async with self._asking(device) as line:
+                ours = self.releases.dictionary_of(window)
+                await line.send(frames.ask_terms(window, ours), deadline=IDLE_SECONDS)
+                answer = await _next(line)
+                if frames.refusal(answer):
+                    return False
+                terms, words = frames.read_terms(answer), list[str]()
+                while (frame := await _next(line)) != END:
+                    words += frames.read_words(frame)
+                    if len(words) > MAX_ENTRIES:
+                        raise PeerMisbehaved("it has more words in its dictionary than there can be")
+                await self.releases.agree(window, device, terms, words)
+        except MycelError:
+            return False
+        return True
+
     async def ask(self, call: Call, device: DeviceId) -> str:
         """See `mycelnode.releasing.deciding.Devices`."""
         try:
@@ -56,15 +78,17 @@ class ReleaseDriver:
     async def countersign(self, record: Spend | Plan, device: DeviceId) -> Seen | str:
         """See `mycelnode.releasing.deciding.Devices`."""
         try:
-            async with self._asking(device) as line:
-                await line.send(encode([SIGN, record.encoded]), deadline=IDLE_SECONDS)
-                answer = await _next(line)
-                if why := frames.refusal(answer):
-                    return why
-                seen = read_record(frames.read(answer, "seen", 1)[0])
-                return seen if isinstance(seen, Seen) else "it did not answer as a witness does"
+            with trio.move_on_after(SIGNING_SECONDS):
+                async with self._asking(device) as line:
+                    await line.send(encode([SIGN, record.encoded]), deadline=IDLE_SECONDS)
+                    answer = await _next(line)
+                    if why := frames.refusal(answer):
+                        return why
+                    seen = read_record(frames.read(answer, "seen", 1)[0])
+                    return seen if isinstance(seen, Seen) else "it did not answer as a witness does"
         except MycelError as error:
             return str(error)
+        return "it does not answer"
 
     @asynccontextmanager
     async def _asking(self, device: DeviceId) -> AsyncIterator[FrameStream]:
@@ -84,12 +108,14 @@ class ReleaseDriver:
         frame = await _next(line, READING_SECONDS)
         if why := frames.refusal(frame):
             return why
+        if nothing := frames.why_nothing(frame):
+            frame = await _next(line)
         while frame != END:
             handed += frames.read_part(frame)
             if len(handed) > MAX_HANDED:
                 raise PeerMisbehaved("it has handed over more turns than a window can have")
             frame = await _next(line)
-        if not await self.releases.put_part(call.window, device, handed):
+        if not await self.releases.put_part(call.window, device, handed, nothing):
             return "it came too late"
         await line.send(encode(["stored"]), deadline=IDLE_SECONDS)
         return ""
@@ -155,6 +181,8 @@ class ReleaseDriver:
                 match frames.kind_of(frame):
                     case "meet":
                         await self._met(line)
+                    case "terms":
+                        await self._tell_terms(line, *frames.read_asked_terms(frame), stream.key)
                     case "part":
                         await self._hand(line, frames.read_call(frame), stream.key)
                     case "sign":
@@ -169,12 +197,25 @@ class ReleaseDriver:
             with trio.CancelScope(shield=True):
                 await line.aclose()
 
+    async def _tell_terms(self, line: FrameStream, window: Window, known: bytes, caller: DeviceId) -> None:
+        answer = await self.releases.terms_for(window, caller)
+        if isinstance(answer, str):
+            await line.send(frames.said(answer), deadline=IDLE_SECONDS)
+            return
+        terms, words = answer
+        await line.send(frames.write_terms(terms), deadline=IDLE_SECONDS)
+        await _send(line, () if terms.dictionary == known else frames.write_words(words))
+
     async def _hand(self, line: FrameStream, call: Call, caller: DeviceId) -> None:
+        if self.releases.part.unheard(call):
+            await self.agree(caller, call.window)
         answer = await self.releases.called(call, caller)
         if isinstance(answer, str):
             await line.send(frames.said(answer), deadline=IDLE_SECONDS)
             return
-        await _send(line, frames.write_part(answer))
+        if answer.said:
+            await line.send(frames.nothing(answer.said), deadline=IDLE_SECONDS)
+        await _send(line, frames.write_part(answer.turns))
         frames.read(await _next(line), "stored", 0)
         await self.releases.given(call.window)
 

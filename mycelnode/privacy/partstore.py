@@ -13,7 +13,7 @@ from typing import Final
 from mycelnode.encoding import blake2b, decode, encode
 from mycelnode.errors import DatabaseDamaged, EncodingError
 from mycelnode.privacy.sealing import WRAPPED_BYTES, new_key, open_key, open_part, seal_part
-from mycelnode.protocols.release_steps import Freeze, Kept, Open, Terms
+from mycelnode.protocols.release_steps import Agree, Freeze, Kept, Open, Terms
 from mycelnode.protocols.release_units import Handed
 from mycelnode.protocols.release_window import Window
 
@@ -35,8 +35,11 @@ def load_records(connection: sqlite3.Connection) -> list[tuple[bytes, bytes]]:
 def load(connection: sqlite3.Connection) -> Kept:
     """What the machine begins with."""
     kept = Kept()
-    for start, version, dictionary in connection.execute("SELECT start, version, dictionary FROM release_opened"):
+    rows = connection.execute("SELECT start, version, dictionary, agreed FROM release_opened")
+    for start, version, dictionary, agreed in rows:
         kept.opened[start] = Terms(version, dictionary)
+        if agreed:
+            kept.agreed.add(start)
     for start, quarters, releaser in connection.execute("SELECT start, quarters, releaser FROM release_frozen"):
         kept.frozen[start] = (Window(start, quarters), releaser)
     for start, device in connection.execute("SELECT start, device FROM release_got"):
@@ -61,6 +64,17 @@ def open_window(connection: sqlite3.Connection, done: Open, entries: Sequence[st
         "INSERT OR IGNORE INTO release_opened (start, version, dictionary, entries) VALUES (?, ?, ?, ?)",
         (done.window.start, done.terms.version, done.terms.dictionary, encode(list(entries))),
     )
+
+
+def agree(connection: sqlite3.Connection, done: Agree, entries: Sequence[str] | None) -> None:
+    """Keep the terms by which the device that decides a window reads it; see `Agree`. ``entries``: None if they are the same."""
+    start = done.window.start
+    connection.execute(
+        "UPDATE release_opened SET version = ?, dictionary = ?, agreed = 1 WHERE start = ?",
+        (done.terms.version, done.terms.dictionary, start),
+    )
+    if entries is not None:
+        connection.execute("UPDATE release_opened SET entries = ? WHERE start = ?", (encode(list(entries)), start))
 
 
 def entries(connection: sqlite3.Connection, start: int) -> list[str] | None:
@@ -97,7 +111,7 @@ def freeze(
     hand(connection, marks)
     put_parts(connection, store_key, window.start, device, handed)
     if done.releaser == device:
-        got(connection, window.start, device)
+        got(connection, window.start, device, done.said)
 
 
 def put_parts(
@@ -113,9 +127,22 @@ def put_parts(
         )
 
 
-def got(connection: sqlite3.Connection, start: int, device: bytes) -> None:
-    """The part of a device is here, to be counted."""
-    connection.execute("INSERT OR IGNORE INTO release_got (start, device) VALUES (?, ?)", (start, device))
+def got(connection: sqlite3.Connection, start: int, device: bytes, said: str = "") -> None:
+    """The part of a device is here, to be counted; ``said``: why there is nothing in it."""
+    connection.execute(
+        "INSERT OR IGNORE INTO release_got (start, device, said) VALUES (?, ?, ?)", (start, device, said)
+    )
+
+
+def empty(connection: sqlite3.Connection, window: Window, device: bytes) -> dict[bytes, str]:
+    """The devices of which nothing counts in a window, though they were asked, and why; ``device``: this one."""
+    found = dict(
+        connection.execute("SELECT device, said FROM release_got WHERE start = ? AND said != ''", (window.start,))
+    )
+    row = connection.execute(
+        "SELECT said FROM release_frozen WHERE start = ? AND said != ''", (window.start,)
+    ).fetchone()
+    return found if row is None else {**found, device: str(row[0])}
 
 
 def parts(connection: sqlite3.Connection, store_key: bytes, start: int, device: bytes) -> Iterator[Handed]:
@@ -160,6 +187,16 @@ def drawn(connection: sqlite3.Connection, start: int, now: int) -> None:
     """A window is decided: nothing of its parts is kept."""
     connection.execute("INSERT INTO release_drawn (start, time) VALUES (?, ?)", (start, now))
     erase(connection, start)
+
+
+def forget(connection: sqlite3.Connection, turns: Iterable[bytes]) -> None:
+    """What was taken from our own turns, and was not handed over yet; and the keys of what is empty then. ``turns``: by what they
+    are known here."""
+    connection.executemany("DELETE FROM release_parts WHERE mark = ?", ((mark,) for mark in turns))
+    for (start,) in connection.execute(
+        "SELECT start FROM release_keys WHERE start NOT IN (SELECT start FROM release_parts)"
+    ).fetchall():
+        erase(connection, start)
 
 
 def any_parts(connection: sqlite3.Connection) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from mycelnode.errors import DatabaseDamaged, DataDirUnusable, TurnUnknown
+from mycelnode.privacy import partstore
 from mycelnode.privacy.interactions import AHEAD_MS, MARK_BYTES, Facts, Influence, Outcome, merged, stamp
 from mycelnode.privacy.sealing import WRAPPED_BYTES
 from mycelnode.protocols import release_steps
@@ -271,7 +272,7 @@ def forget(connection: sqlite3.Connection, chosen: Chosen) -> list[bytes]:
     with _zeroing(connection):
         spend(connection, marks)
         _erase(connection, marks)
-        _erase_parts(connection, marks)
+        partstore.forget(connection, marks)
     return marks
 
 
@@ -303,7 +304,7 @@ def _forget_in(copy: Path, kept: AbstractSet[bytes]) -> None:
         with _zeroing(connection):
             _erase(connection, marks)
             if schema >= FIRST_WITH_PARTS:
-                _erase_parts(connection, marks)
+                partstore.forget(connection, marks)
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -314,11 +315,6 @@ def _erase(connection: sqlite3.Connection, marks: Sequence[bytes]) -> None:
         if row is not None:
             connection.execute("UPDATE turn_keys SET used = 0, wrapped = ? WHERE slot = ?", (_ZEROS, row[1]))
             connection.execute("DELETE FROM turns WHERE no = ?", (row[0],))
-
-
-def _erase_parts(connection: sqlite3.Connection, marks: Sequence[bytes]) -> None:
-    """What was taken from turns to be handed over, and was not yet."""
-    connection.executemany("DELETE FROM release_parts WHERE mark = ?", ((mark,) for mark in marks))
 
 
 @contextmanager

@@ -11,15 +11,15 @@ nothing else: a window that was spent and not decided is lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
-from mycelnode.crdt.changelog import DeviceId, Sign, Verify
+from mycelnode.crdt.changelog import DeviceId, Sign
 from mycelnode.errors import PlanRefused
-from mycelnode.protocols.release_ledger import WINDOWS_A_YEAR, Ledger
-from mycelnode.protocols.release_records import NONCE_BYTES, Plan, Record, Seen, Spend
+from mycelnode.protocols.release_answering import Answering
+from mycelnode.protocols.release_records import NONCE_BYTES, Plan, Seen, Spend
 from mycelnode.protocols.release_steps import (
     Ask,
     Call,
@@ -27,21 +27,12 @@ from mycelnode.protocols.release_steps import (
     Countersign,
     Draw,
     Effect,
-    Freeze,
-    Give,
     Keep,
-    Kept,
-    No,
-    Open,
     Seal,
-    Terms,
     Wait,
 )
 from mycelnode.protocols.release_window import YEAR, Window, quarter_of
 
-LATE_QUARTERS: Final = 4  # a window that ended longer ago than this is decided no more
-_OTHER_WINDOW: Final = "it has given its part of a longer or a shorter window"
-_OTHER_TERMS: Final = "it began the window with another version or another dictionary"
 PATIENCE_MS: Final = (
     30 * 86_400_000
 )  # after the end of a window; then it is decided without devices that were not there
@@ -65,161 +56,19 @@ class _Attempt:
     ours: bool = False  # the spend is on our disk, and this process put it there
 
 
-class Part:
-    """One device's part in the releases of its mesh. ``random(n)``: n random bytes."""
+class Part(Answering):
+    """One device's part in the releases of its mesh, as one that may also decide."""
 
-    def __init__(
-        self,
-        root: bytes,
-        me: DeviceId,
-        sign: Sign,
-        verify: Verify,
-        ledger: Ledger,
-        kept: Kept,
-        random: Callable[[int], bytes],
-    ) -> None:
-        self._root, self.me, self._sign, self._verify, self._random = root, me, sign, verify, random
-        self.ledger, self.local = ledger, kept
-        self._members: AbstractSet[DeviceId] = frozenset((me,))
-        self._enrolled: AbstractSet[DeviceId] = frozenset((me,))
-        self._attempt: _Attempt | None = None
-
-    def membership(self, members: AbstractSet[DeviceId], enrolled: AbstractSet[DeviceId]) -> None:
-        """Who is in the mesh, and who ever was."""
-        self._members, self._enrolled = members, enrolled
-        self.ledger.put_out(frozenset(enrolled - members))
-
-    # --- every device --------------------------------------------------------------------------------------------------------
-
-    def open(self, now: int, terms: Terms) -> Open | None:
-        """Note under which terms the window of ``now`` (Unix ms) opened for us, if that is not noted yet.
-
-        What was noted for later windows, by a clock that was ahead then, is forgotten with that: else the next time that a clock is
-        ahead would use up the window into which this time fell, and all those before.
-        """
-        window = self.ledger.window(now)
-        if window is None:
-            return None
-        known = self.local.opened.get(window.start)
-        return Open(window, terms if known is None else known) if known is None or self._later(window) else None
-
-    def opened(self, done: Open) -> None:
-        """It is on the disk, and nothing of later windows is but of those of which our part was taken."""
-        for start in self._later(done.window):
-            del self.local.opened[start]
-        self.local.opened.setdefault(done.window.start, done.terms)
-
-    def _later(self, window: Window) -> list[int]:
-        return [start for start in self.local.opened if start > window.start and start not in self.local.frozen]
-
-    def hear(self, records: Iterable[Record], now: int) -> Keep | None:
-        """What another device holds: what of it is to be kept here. Records that nobody of this mesh signed are left out."""
-        heard: list[Record] = []
-        held = Ledger(self._root, self.ledger, frozenset())
-        for record in sorted(records, key=_by_rank):
-            if held.wanted(record, now) and record.verified(self._root, self._verify):
-                held.add(record)
-                heard.append(record)
-        return Keep(tuple(heard)) if heard else None
+    _attempt: _Attempt | None = None
 
     def kept(self, done: Keep) -> None:
-        """They are on the disk."""
-        for record in done.records:
-            self.ledger.add(record)
-            attempt = self._attempt
-            if attempt is not None and record == attempt.spend:
-                attempt.ours = True
-            if attempt is not None and isinstance(record, Spend):  # another one: there may be more that counts no more
+        """See `Answering`."""
+        super().kept(done)
+        attempt = self._attempt
+        if attempt is not None:
+            attempt.ours |= attempt.spend in done.records
+            if any(isinstance(one, Spend) for one in done.records):  # there may be more that counts no more
                 attempt.compared.clear()
-
-    # --- handing over ----------------------------------------------------------------------------------------------------------
-
-    def call(self, call: Call, caller: DeviceId, now: int, terms: Terms, secrets: bytes) -> Freeze | Give | No:
-        """What to do about a releaser's question. After `Freeze` and `froze`, the same question is answered with `Give`."""
-        window, plan = call.window, self.ledger.plan(call.window.start)
-        frozen = self.local.frozen.get(window.start)
-        begun = self.local.opened.get(window.start)
-        if caller not in self._members or self.me not in self._members:
-            return No("it is no member")
-        if (
-            plan is None
-            or plan.id != call.plan
-            or plan.releaser != caller
-            or self.ledger.window_of(window.start) != window
-        ):
-            return No("it goes by another plan")
-        if not window.over(now):
-            return No("the window is not over by the clock there")
-        if frozen is not None:
-            if frozen[0] != window:
-                return No(_OTHER_WINDOW)
-            return Give(window, "" if begun in (None, call.terms) else _OTHER_TERMS)
-        if any(window.overlaps(taken) for taken, _ in self.local.frozen.values()):
-            return No(_OTHER_WINDOW)
-        if call.secrets != secrets:
-            return No("it has not heard yet of a secret of the mesh")
-        if begun is not None and begun != call.terms:
-            return Freeze(window, caller, _OTHER_TERMS)
-        return self._freeze(window, caller, terms)
-
-    def own(self, now: int, terms: Terms) -> Freeze | None:
-        """Our own part of a window that has ended, whether its releaser has asked for it or not: an update that comes later would
-        read our turns in another way, and then none of them could count."""
-        for window, plan in self._ended(0, now):
-            known = window.start in self.local.opened
-            if known and not any(window.overlaps(taken) for taken, _ in self.local.frozen.values()):
-                return self._freeze(window, plan.releaser, terms)
-        return None
-
-    def _freeze(self, window: Window, releaser: DeviceId, terms: Terms) -> Freeze:
-        begun = self.local.opened.get(window.start)
-        if begun is None:
-            return Freeze(window, releaser, "it was not there in that window")
-        return Freeze(
-            window, releaser, "" if begun == terms else "its version or dictionary changed before its part was taken"
-        )
-
-    def froze(self, done: Freeze) -> None:
-        """It is on the disk."""
-        self.local.frozen[done.window.start] = (done.window, done.releaser)
-        if done.releaser == self.me:
-            self.local.got.setdefault(done.window.start, set()).add(self.me)
-
-    # --- the witness -----------------------------------------------------------------------------------------------------------
-
-    def asked(self, record: Spend | Plan, caller: DeviceId, now: int) -> Keep | Seen | No:
-        """What to do about a record that we are to see: keep it with our word and then send that; or send it, if it was given."""
-        if caller not in self._members or self.me not in self._members or record.author != caller:
-            return No("it is no member")
-        if not record.verified(self._root, self._verify):
-            return No("its signature is wrong")
-        if (given := self.ledger.seen(record.id, self.me)) is not None:
-            return given
-        if said := self._against_plan(record) if isinstance(record, Plan) else self._against(record, now):
-            return No(said)
-        word = Seen(self.me, record.id).signed(self._root, self._sign)
-        return Keep((word,) if record in self.ledger else (record, word))
-
-    def _against(self, spend: Spend, now: int) -> str:
-        plan = self.ledger.plan(spend.window.start)
-        if plan is None or plan.releaser != spend.author or plan.witness != self.me or plan.choice != spend.choice:
-            return "it goes by another plan"
-        if self.ledger.window_of(spend.window.start) != spend.window or not spend.window.over(now):
-            return "the window is not over by the clock there"
-        if spend.window.start < self.ledger.spent_until():
-            return "that window was spent before, or one after it"
-        if not self._left(spend.window):
-            return "the budget of that year is spent"
-        return ""
-
-    def _against_plan(self, plan: Plan) -> str:
-        last = self.ledger.last_plan
-        if last is None or last.witness != self.me or plan.author != last.releaser or plan.previous != last.id:
-            return "it goes by another plan"
-        others = [one for one in self.ledger if isinstance(one, Plan) and one.number == plan.number and one != plan]
-        if any(self.ledger.seen(one.id, self.me) for one in others):
-            return "it has seen another plan of that number"
-        return ""
 
     # --- plans -----------------------------------------------------------------------------------------------------------------
 
@@ -323,30 +172,11 @@ class Part:
     def due(self, now: int) -> Window | None:
         """The first window that is over, that we have to decide, and that can still be decided.
 
-        Not one that did not open for us: we were not there, or it is a clock that is far ahead which says that it is over. Not one
-        whose witness was put out: it is lost once a later one is decided.
+        Not one whose witness was put out: it is lost once a later one is decided.
         """
-        if self.me not in self._members:
-            return None
-        spent = self.ledger.spent_until()
-        for window, plan in self._ended(spent, now):
-            in_time = window.end + LATE_QUARTERS >= quarter_of(now) and window.start in self.local.opened
-            ours = plan.releaser == self.me and (plan.witness is None or plan.witness in self._members)
-            if ours and window.start >= spent and in_time and self._left(window):
-                return window
-        return None
-
-    def _left(self, window: Window) -> bool:
-        return len(self.ledger.spent_in(window.year)) < WINDOWS_A_YEAR
-
-    def _ended(self, quarter: int, now: int) -> Iterator[tuple[Window, Plan]]:
-        """The windows from a quarter on that are over, with their plans; not those of long ago."""
-        quarter, end = max(quarter, quarter_of(now) - LATE_QUARTERS - YEAR, 0), quarter_of(now)
-        while quarter < end:
-            window, plan = self.ledger.window_of(quarter), self.ledger.plan(quarter)
-            if window is not None and plan is not None and window.over(now):
-                yield window, plan
-            quarter = quarter + 1 if window is None else window.end
+        ended = self._ended(self.ledger.spent_until(), now)
+        ours = (window for window, plan in ended if plan.releaser == self.me and not self.hindered(window, now))
+        return next(ours, None)
 
     def begin(self, now: int) -> Window | None:
         """Try anew what waits: devices that were silent are asked again. The window that is due."""
@@ -359,7 +189,7 @@ class Part:
             attempt.mute.clear()
         return window
 
-    def next(self, now: int, terms: Terms, secrets: bytes, *, hurry: bool = False) -> Effect | None:
+    def next(self, now: int, version: bytes, secrets: bytes, *, hurry: bool = False) -> Effect | None:
         """What is to be done next about the window that is due; None if none is.
 
         ``hurry``: decide without the devices that do not answer; what they have of the window never counts.
@@ -377,7 +207,7 @@ class Part:
             attempt = self._attempt = _Attempt(window, plan)
         attempt.asking_mute = False
         if attempt.spend is None:
-            return self._gather(attempt, now, terms, secrets, hurry=hurry)
+            return self._gather(attempt, now, version, secrets, hurry=hurry)
         if plan.witness is not None and attempt.seen is None:
             if plan.witness in attempt.mute:
                 return Wait(window, frozenset((plan.witness,)), witness=True)
@@ -385,15 +215,14 @@ class Part:
             return Countersign(attempt.spend, plan.witness)
         return Keep((attempt.spend,) if attempt.seen is None else (attempt.spend, attempt.seen))
 
-    def _gather(self, attempt: _Attempt, now: int, terms: Terms, secrets: bytes, *, hurry: bool) -> Effect:
+    def _gather(self, attempt: _Attempt, now: int, version: bytes, secrets: bytes, *, hurry: bool) -> Effect:
         window, plan = attempt.window, attempt.plan
         if window.start not in self.local.frozen:
-            return self._freeze(window, self.me, terms)
+            return self._freeze(window, self.me, version)
         got = self.local.got.get(window.start, set())
         missing = self._members - got - {self.me}
         if asking := min(missing - attempt.silent, default=None):
-            begun = self.local.opened.get(window.start, terms)
-            return Ask(Call(window, plan.id, begun, secrets), asking)
+            return Ask(Call(window, plan.id, self.local.opened[window.start], secrets), asking)
         if missing and not hurry and now < window.closes + PATIENCE_MS:
             return Wait(window, frozenset(missing))
         if comparing := self._compare(attempt, self._who_knows(attempt) - attempt.compared):
@@ -491,8 +320,3 @@ class Part:
             for one in self.ledger.spends()
             if one.author == self.me and one.window.start not in self.local.drawn and one != ours
         ]
-
-
-def _by_rank(record: Record) -> tuple[int, int]:
-    """Plans in the order of their numbers, then spends, then what witnesses say of them: each needs those before it."""
-    return (0, record.number) if isinstance(record, Plan) else (1 if isinstance(record, Spend) else 2, 0)

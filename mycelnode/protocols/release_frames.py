@@ -16,13 +16,15 @@ from mycelnode.protocols.release_units import MARK_BYTES, Handed
 from mycelnode.protocols.release_window import MAX_QUARTER, YEAR, Window
 
 PROTOCOL: Final = "/mycel/release/1"
-MEET, PART, SIGN = "meet", "part", "sign"  # what can be asked
+MEET, TERMS, PART, SIGN = "meet", "terms", "part", "sign"  # what can be asked
 MAX_FRAME: Final = 1 << 20
 MAX_SAID: Final = 300  # characters of a reason
 MAX_ITEMS: Final = 200_000  # in one frame, each number and text counted
 CHUNK_BYTES: Final = 512 << 10  # about so much goes into one frame of a long answer
 MAX_HANDED: Final = 1_000_000  # turns in one part
 RECORDS_IN_A_FRAME: Final = 2_000
+WORDS_IN_A_FRAME: Final = 1_000
+MAX_WORD_CHARS: Final = 120
 BUCKETS: Final = 256
 DIGEST_BYTES: Final = 8
 LABEL_BYTES: Final = 2
@@ -52,7 +54,22 @@ def said(reason: str) -> bytes:
 
 def refusal(frame: bytes) -> str:
     """Why; an empty text if it is none."""
-    return as_text(read(frame, "no", 1)[0], MAX_SAID) or "it refuses" if kind_of(frame) == "no" else ""
+    return _reason(frame, "no") or "it refuses" if kind_of(frame) == "no" else ""
+
+
+def nothing(reason: str) -> bytes:
+    """Before a part in which there is nothing: why."""
+    return encode(["empty", reason[:MAX_SAID]])
+
+
+def why_nothing(frame: bytes) -> str:
+    """Why a part is empty; an empty text if nobody says so."""
+    return _reason(frame, "empty") or "nothing of it can count" if kind_of(frame) == "empty" else ""
+
+
+def _reason(frame: bytes, kind: str) -> str:
+    said = as_text(read(frame, kind, 1)[0], MAX_SAID)
+    return "".join(char if char.isprintable() else "·" for char in said)  # it is shown on a terminal
 
 
 # --- records, and marks by their buckets ----------------------------------------------------------------------------------------
@@ -105,6 +122,42 @@ def read_marks(frame: bytes) -> list[Mark]:
     return [
         (piece[:MARK_BYTES], as_int(int.from_bytes(piece[MARK_BYTES:], "big"), 0, MAX_QUARTER + 1)) for piece in pieces
     ]
+
+
+# --- terms -------------------------------------------------------------------------------------------------------------------
+
+
+def ask_terms(window: Window, dictionary: bytes) -> bytes:
+    """By which version and dictionary is a window read? ``dictionary``: what stands for that which we have."""
+    return encode([TERMS, window.start, window.quarters, dictionary])
+
+
+def read_asked_terms(frame: bytes) -> tuple[Window, bytes]:
+    """The inverse. Raises `EncodingError`."""
+    start, quarters, dictionary = read(frame, TERMS, 3)
+    return Window(as_int(start, 0, MAX_QUARTER), as_int(quarters, 1, YEAR)), as_bytes(dictionary, ID_BYTES)
+
+
+def write_terms(terms: Terms) -> bytes:
+    """The answer; the words follow, if they are others."""
+    return encode([TERMS, terms.version, terms.dictionary])
+
+
+def read_terms(frame: bytes) -> Terms:
+    """The inverse. Raises `EncodingError`."""
+    version, dictionary = read(frame, TERMS, 2)
+    return Terms(as_bytes(version, VERSION_BYTES), as_bytes(dictionary, ID_BYTES))
+
+
+def write_words(words: Sequence[str]) -> Iterator[bytes]:
+    """Frames with the words of a dictionary."""
+    for start in range(0, len(words), WORDS_IN_A_FRAME):
+        yield encode(["words", list(words[start : start + WORDS_IN_A_FRAME])])
+
+
+def read_words(frame: bytes) -> list[str]:
+    """The inverse. Raises `EncodingError`."""
+    return [as_text(one, MAX_WORD_CHARS) for one in as_list(read(frame, "words", 1)[0])]
 
 
 # --- parts --------------------------------------------------------------------------------------------------------------------

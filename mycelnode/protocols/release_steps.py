@@ -23,11 +23,12 @@ class Terms:
 class Kept:
     """What a device keeps besides the ledger; windows are named by their first quarter.
 
-    ``opened``: the terms; ``frozen``: for whom its own turns were taken, with the window; ``got``: whose turns are here, to be
-    counted; ``drawn``: what was decided, its outputs on disk.
+    ``opened``: the terms; ``agreed``: which of these the device that decides has told us; ``frozen``: for whom our own turns were
+    taken, with the window; ``got``: whose turns are here, to be counted; ``drawn``: what was decided, its outputs on disk.
     """
 
     opened: dict[int, Terms] = field(default_factory=dict)
+    agreed: set[int] = field(default_factory=set)
     frozen: dict[int, tuple[Window, DeviceId]] = field(default_factory=dict)
     got: dict[int, set[DeviceId]] = field(default_factory=dict)
     drawn: set[int] = field(default_factory=set)
@@ -47,6 +48,15 @@ class Kept:
 class Open:
     """Keep the terms under which a window opened, and forget those of windows that begin later, unless our part of them was taken;
     then call `Part.opened`."""
+
+    window: Window
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Agree:
+    """Keep the terms by which the device that decides a window reads it, and the dictionary of these, in place of ours; then call
+    `Part.agreed`."""
 
     window: Window
     terms: Terms

@@ -23,7 +23,7 @@ DayMarks = Callable[[bytes, int], Iterable[bytes]]  # of a key and a day, under 
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A turn as it is handed to the releaser: its marks, that of the secret in use first, its habit's key, and its day.
+    """A turn as it is handed to the releaser: its marks, that by which the device knows it first, its habit's key, and its day.
 
     ``dated``: the day is the turn's own, and not that of its ingestion.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -18,12 +18,15 @@ from mycelnode.errors import ClockWrong, DatabaseDamaged
 from mycelnode.identity import verify
 from mycelnode.privacy import budget, partstore, released
 from mycelnode.privacy.accounting import CHOICES
+from mycelnode.privacy.key import version
 from mycelnode.privacy.release import decide
 from mycelnode.protocols.release_records import Plan, Seen, Spend
 from mycelnode.protocols.release_steps import Ask, Call, Compare, Countersign, Draw, Freeze, Keep, Seal, Wait
 from mycelnode.protocols.release_units import digest
 from mycelnode.protocols.release_window import Window
 from mycelnode.releasing.releases import Releases, Sealed, Telling
+
+Asking = Callable[[DeviceId], None]
 
 RANDOM_BYTES: Final = 16  # in the note of a decision, so that nobody can guess it from the chain's hash
 
@@ -66,6 +69,7 @@ class State(Enum):
     LOST = "lost"  # it was spent, and a crash came before it was decided
     ELSEWHERE = "elsewhere"  # another device has decided it, or spent it
     THERE = "there"  # another device is to decide it
+    NEVER = "never"  # it will not be decided: a device that it needs is out of the mesh, or it is too late
     NONE = "none"  # nobody does
 
 
@@ -98,21 +102,28 @@ class Decider:
     _sealed: dict[Window, Sealed] = field(default_factory=dict)
     _sampled: dict[bytes, Mapping[bytes, int]] = field(default_factory=dict)
 
-    async def decide(self, *, hurry: bool = False, tell: Telling = lambda here, total: None) -> Decision:
+    async def decide(
+        self,
+        *,
+        hurry: bool = False,
+        tell: Telling = lambda here, total: None,
+        asking: Asking = lambda device: None,
+    ) -> Decision:
         """Decide on the windows that are over, the earliest first.
 
-        ``hurry``: without the devices that do not answer. ``tell`` hears how many bytes of our own turns of how many were read.
+        ``hurry``: without the devices that do not answer. ``tell`` hears how many bytes of our own turns of how many were read,
+        ``asking`` which device is waited for.
 
         Raises `ClockWrong`, `BudgetBroken`, `BudgetSpent`, `TurnsLocked`, and what `Database.write` raises.
         """
         async with self._running:
-            decision = await self._decide(hurry=hurry, tell=tell)
+            decision = await self._decide(hurry=hurry, tell=tell, asking=asking)
         if decision.decided:  # let the others know what was spent; who is away hears it later
             for device in sorted(self.releases.others()):
                 await self.devices.meet(device)
         return decision
 
-    async def _decide(self, *, hurry: bool, tell: Telling) -> Decision:
+    async def _decide(self, *, hurry: bool, tell: Telling, asking: Asking) -> Decision:
         releases = self.releases
         if releases.clock_doubted():
             raise ClockWrong(
@@ -126,7 +137,7 @@ class Decider:
             # before a witness is asked, for whom it is spent as soon as it has answered
             await releases.mesh.database.scan(partial(budget.check, root=releases.mesh.root, verify=verify))
             reasons: dict[DeviceId, str] = {}
-            found = await self._through(reasons, left, hurry=hurry, tell=tell)
+            found = await self._through(reasons, left, hurry=hurry, tell=tell, asking=asking)
             if found is None:
                 break
             if isinstance(found, Wait):
@@ -164,17 +175,27 @@ class Decider:
         return said
 
     async def _through(
-        self, reasons: dict[DeviceId, str], left: dict[DeviceId, str], *, hurry: bool, tell: Telling
+        self,
+        reasons: dict[DeviceId, str],
+        left: dict[DeviceId, str],
+        *,
+        hurry: bool,
+        tell: Telling,
+        asking: Asking,
     ) -> Wait | Window | None:
-        """Through one window, to its end or to where it waits; None if nothing is to be done."""
+        """Through one window, to its end or to where it waits; None if nothing is to be done.
+
+        Once the witness is asked, nobody who wants this to stop comes between its word and what is drawn: a process that ended
+        there would lose the window.
+        """
         releases, part = self.releases, self.releases.part
         while True:
-            window = part.due(releases.now())
-            effect = part.next(releases.now(), releases.terms(window), releases.secrets(), hurry=hurry)
+            effect = part.next(releases.now(), version(), releases.secrets(), hurry=hurry)
             match effect:
                 case Freeze():
                     await releases.freeze(effect, tell)
                 case Ask(call, device):
+                    asking(device)
                     if said := await self.devices.ask(call, device):
                         reasons[device] = said
                         part.silent(device)
@@ -185,19 +206,25 @@ class Decider:
                         part.silent(witness)
                 case Seal(window, counted):
                     left.update({device: reasons.get(device, "") for device in releases.others() - counted})
+                    left.update(await releases.empty(window))
                     self._sealed[window] = await releases.seal(effect)
                 case Countersign(record, witness):
-                    answer = await self.devices.countersign(record, witness)
+                    asking(witness)
+                    with trio.CancelScope(shield=True):
+                        answer = await self.devices.countersign(record, witness)
                     if isinstance(answer, Seen):
                         part.countersigned(answer)
                     else:
                         reasons[witness] = answer
                         part.silent(witness)
                 case Keep():
-                    async with releases.lock:
-                        await releases.keep(effect)
+                    with trio.CancelScope(shield=True):
+                        async with releases.lock:
+                            await releases.keep(effect)
                 case Draw(spend):
-                    if await self._draw(effect):
+                    with trio.CancelScope(shield=True):
+                        drew = await self._draw(effect)
+                    if drew:
                         return spend.window
                 case Wait():
                     return effect
@@ -227,9 +254,8 @@ class Decider:
             budget.note_decision(connection, spend, blake2b(random + found), random, now)
             partstore.drawn(connection, spend.window.start, now)
 
-        with trio.CancelScope(shield=True):
-            await releases.mesh.database.write(store)
-            releases.part.drew(done)
+        await releases.mesh.database.write(store)
+        releases.part.drew(done)
         self._sealed.pop(spend.window, None)
         self._sampled.pop(spend.id, None)
         return True
@@ -253,4 +279,6 @@ def state_of(releases: Releases, window: Window, now: int) -> State:
         return State.NONE
     if not window.over(now):
         return State.OPEN
+    if part.hindered(window, now):
+        return State.NEVER
     return State.WAITING if plan.releaser == part.me else State.THERE

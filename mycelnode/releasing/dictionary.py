@@ -12,10 +12,11 @@ from mycelnode.encoding import blake2b, encode
 from mycelnode.errors import ValueRefused
 from mycelnode.mesh import Mesh
 from mycelnode.privacy.owner import Dictionary
+from mycelnode.protocols.release_frames import MAX_WORD_CHARS
 
 WORDS: Final = "mycel.dictionary"  # an observed-remove set of entries
 MAX_ENTRIES: Final = 10_000
-MAX_ENTRY_CHARS: Final = 120
+MAX_ENTRY_CHARS: Final = MAX_WORD_CHARS
 BATCH: Final = 500  # entries in one transaction
 
 

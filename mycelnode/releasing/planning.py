@@ -24,10 +24,13 @@ def first_plan(root: RootKey, device: DeviceId, now: int) -> Plan:
 
 
 async def let_decide(mesh: Mesh, root: RootKey, *, anyway: bool = False) -> Plan | None:
-    """If the device that decides is out of the mesh, or there is no other one: this one does, from the next window on.
+    """The plan that holds; if the device that decides is out of the mesh, a new one: this device does, from the next window on.
 
-    ``anyway``: also if nothing is wrong. On disk when this returns. Raises `PhraseError` if the phrase is another mesh's,
-    `BudgetBroken`, and what `Database.write` raises.
+    None if nobody here has heard who decides: whoever has only the phrase has not met the others yet, and one of them may well do
+    it, by terms that a plan of ours would end. ``anyway``: a new one in all cases.
+
+    On disk when this returns. Raises `PhraseError` if the phrase is another mesh's, `BudgetBroken`, and what `Database.write`
+    raises.
     """
     if root.public != mesh.root:
         raise PhraseError("this recovery phrase belongs to another mesh")
@@ -36,11 +39,8 @@ async def let_decide(mesh: Mesh, root: RootKey, *, anyway: bool = False) -> Plan
     part = Part(mesh.root, me.device, me.sign, verify, Ledger(mesh.root, records), Kept(), bytes)
     part.membership(frozenset(membership.members), frozenset(membership.enrolled))
     last = part.ledger.last_plan
-    others = frozenset(membership.members) - {me.device}
-    # Who has heard of no plan, and is not alone, has not met the others yet: one of them may well decide.
-    decided = others if last is None else last.releaser in membership.members
-    if decided and not anyway:
-        return None
+    if (last is None or last.releaser in membership.members) and not anyway:
+        return last
     now = mesh.clock.wall()
     plan = part.plan_of_root(now, root.sign, releaser=me.device)
     await mesh.database.write(partial(budget.keep, records=[plan], now=now))

@@ -50,6 +50,14 @@ class Sealed:
     salt: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Handing:
+    """Our part as it is handed over; ``said``: why there is nothing in it."""
+
+    turns: Sequence[Handed]
+    said: str = ""
+
+
 class Releases:
     """The releases of one data folder; made by `open_releases`."""
 
@@ -66,11 +74,9 @@ class Releases:
         """Unix ms."""
         return self.mesh.clock.wall()
 
-    def terms(self, window: Window | None = None) -> Terms:
-        """Under which this device reads turns now, in a window that has opened for it: by the dictionary of that time."""
-        begun = None if window is None else self.part.local.opened.get(window.start)
-        entries = dictionary.entries(self.mesh)
-        return Terms(version(), dictionary.digest(entries) if begun is None else begun.dictionary)
+    def terms(self) -> Terms:
+        """Under which a window opens now."""
+        return Terms(version(), dictionary.digest(dictionary.entries(self.mesh)))
 
     def secrets(self) -> bytes:
         """What stands for the secrets of the mesh that this device knows."""
@@ -140,9 +146,38 @@ class Releases:
         async with self.lock:
             await self.keep(Keep(records))
 
+    # --- one dictionary for a window --------------------------------------------------------------------------------------
+
+    async def terms_for(self, window: Window, caller: DeviceId) -> tuple[Terms, Sequence[str]] | str:
+        """By which terms we, who decide a window, read it, with the words of the dictionary; or why there are none."""
+        await self.refresh()
+        async with self.lock:
+            found = self.part.terms_for(window, caller)
+            if isinstance(found, No):
+                return found.said
+            words = await self.mesh.database.scan(lambda connection: partstore.entries(connection, window.start))
+            return found, words or []
+
+    def dictionary_of(self, window: Window) -> bytes:
+        """What stands for the dictionary by which we would read a window."""
+        return self.part.local.opened.get(window.start, self.terms()).dictionary
+
+    async def agree(self, window: Window, releaser: DeviceId, terms: Terms, words: Sequence[str]) -> None:
+        """Read a window as the device does which decides it. ``words``: of its dictionary, if that is not ours. On disk when this
+        returns. Raises `PeerMisbehaved` if they are others than it says."""
+        async with self.lock:
+            same = terms.dictionary == self.dictionary_of(window)
+            if not same and dictionary.digest(words) != terms.dictionary:
+                raise PeerMisbehaved("it sent another dictionary than it said")
+            if done := self.part.agree(window, releaser, terms):
+                entries = None if same else words
+                with trio.CancelScope(shield=True):
+                    await self.mesh.database.write(partial(partstore.agree, done=done, entries=entries))
+                    self.part.agreed(done)
+
     # --- answering --------------------------------------------------------------------------------------------------------
 
-    async def called(self, call: Call, caller: DeviceId) -> list[Handed] | str:
+    async def called(self, call: Call, caller: DeviceId) -> Handing | str:
         """Our part of a window for its releaser, taken now if it was not yet; or why there is none."""
         await self.refresh()
         async with self.lock:
@@ -155,14 +190,21 @@ class Releases:
                 return answer.said
             if not isinstance(answer, Give):
                 return "its part was not taken; ask again"
-            if answer.empty:
-                return []
-            _, key = await self.turns.ready()
             start, me = call.window.start, self.part.me
-            return await self.mesh.database.scan(lambda connection: list(partstore.parts(connection, key, start, me)))
+
+            def look(connection: sqlite3.Connection, key: bytes) -> list[Handed]:
+                return list(partstore.parts(connection, key, start, me))
+
+            if not answer.empty:
+                _, key = await self.turns.ready()
+                turns = await self.mesh.database.scan(partial(look, key=key))
+                if turns:
+                    return Handing(turns)
+            why = await self.mesh.database.scan(lambda connection: partstore.empty(connection, call.window, me))
+            return Handing([], answer.said or why.get(me, ""))
 
     def _call(self, call: Call, caller: DeviceId) -> Freeze | Give | No:
-        return self.part.call(call, caller, self.now(), self.terms(call.window), self.secrets())
+        return self.part.call(call, caller, self.now(), version(), self.secrets())
 
     async def given(self, window: Window) -> None:
         """Our part is on the releaser's disk."""
@@ -216,7 +258,8 @@ class Releases:
             read += turn.size
             trio.from_thread.run_sync(tell, read, total)  # also a place where this can be cancelled
             if (key := key_of(request, answer, owner)) is not None:
-                handed.append(Handed(tuple(marks), key.encode(), turn.facts.time // DAY_MS, turn.facts.dated))
+                known = (turn.mark, *(mark for mark in marks if mark != turn.mark))  # it is forgotten by the first
+                handed.append(Handed(known, key.encode(), turn.facts.time // DAY_MS, turn.facts.dated))
 
         return await self.turns.take(window, take), handed
 
@@ -234,14 +277,13 @@ class Releases:
     async def take_own(self) -> None:
         """Take our part of a window that has ended, so that an update that comes later does no harm."""
         await self.refresh()
-        done = self.part.own(self.now(), self.terms())
-        if done is not None:  # it is read by the dictionary of its time, whatever that is now
-            await self.freeze(self.part.own(self.now(), self.terms(done.window)) or done)
+        if done := self.part.own(self.now(), version()):
+            await self.freeze(done)
 
     # --- as the releaser --------------------------------------------------------------------------------------------------
 
-    async def put_part(self, window: Window, device: DeviceId, handed: Sequence[Handed]) -> bool:
-        """A device's part, on disk when this returns; False if it is too late for it.
+    async def put_part(self, window: Window, device: DeviceId, handed: Sequence[Handed], said: str = "") -> bool:
+        """A device's part, on disk when this returns; False if it is too late for it. ``said``: why there is nothing in it.
 
         Raises `PeerMisbehaved` if something in it is the key of no habit.
         """
@@ -257,7 +299,7 @@ class Releases:
             def store(connection: sqlite3.Connection) -> None:
                 partstore.put_parts(connection, key, window.start, device, handed)
                 partstore.hand(connection, marks)
-                partstore.got(connection, window.start, device)
+                partstore.got(connection, window.start, device, said)
 
             async with self.lock:
                 if self.part.sealing(window):
@@ -266,6 +308,10 @@ class Releases:
                     await self.mesh.database.write(store)
                     self.part.got(window, device)
                 return True
+
+    async def empty(self, window: Window) -> dict[DeviceId, str]:
+        """The devices of which nothing counts in a window, though they were asked, and why."""
+        return await self.mesh.database.scan(lambda connection: partstore.empty(connection, window, self.part.me))
 
     async def count(self, window: Window, devices: Iterable[DeviceId]) -> dict[bytes, int]:
         """key → days, of those devices' parts."""

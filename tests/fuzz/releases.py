@@ -54,7 +54,7 @@ def _ledger(data: bytes) -> None:
     for now in (0, mesh.NOW, mesh.OVER, 1 << 48):
         part.due(now)
         part.open(now, mesh.TERMS)
-        part.own(now, mesh.TERMS)
+        part.own(now, mesh.TERMS.version)
 
 
 def _reading(ledger: Ledger) -> object:

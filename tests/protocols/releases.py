@@ -16,6 +16,7 @@ from mycelnode.protocols.release_window import Window, quarter_begins
 
 TERMS = Terms(b"v" * 32, b"d" * 32)
 OTHER_TERMS = Terms(b"w" * 32, b"d" * 32)
+OTHER_WORDS = Terms(b"v" * 32, b"e" * 32)
 SECRETS = b"s" * 32
 FIRST = Window.called("2026-Q2")
 NOW = FIRST.opens + 1000
@@ -110,7 +111,7 @@ def call(plan: Plan, window: Window = FIRST, terms: Terms = TERMS) -> Call:
 
 def take(device: Part, releaser: Part, plan: Plan, window: Window = FIRST, at: int = OVER) -> None:
     """A device's part comes to the releaser."""
-    answer = device.call(call(plan, window), releaser.me, at, TERMS, SECRETS)
+    answer = device.call(call(plan, window), releaser.me, at, TERMS.version, SECRETS)
     if isinstance(answer, Freeze):
         device.froze(answer)
     releaser.got(window, device.me)

@@ -15,19 +15,14 @@ from mycelnode.protocols.release_steps import (
     Draw,
     Effect,
     Freeze,
-    Give,
     Keep,
-    Kept,
     No,
-    Open,
     Seal,
     Wait,
 )
 from mycelnode.protocols.release_window import Window
 from tests.protocols.releases import (
     FIRST,
-    NOW,
-    OTHER_TERMS,
     OVER,
     ROOT,
     SECRETS,
@@ -55,7 +50,7 @@ DIGEST = b"d" * 32
 
 
 def following(releaser: Part, at: int = OVER, *, hurry: bool = False) -> Effect | None:
-    return releaser.next(at, TERMS, SECRETS, hurry=hurry)
+    return releaser.next(at, TERMS.version, SECRETS, hurry=hurry)
 
 
 def gathered(releaser: Part, others: list[Part], plan: Plan = PLAN) -> None:
@@ -384,142 +379,3 @@ def test_a_year_is_decided_when_it_is_over() -> None:
     releaser = begun(A, [year], at=window.opens, mesh=[A])
     assert releaser.due(window.closes - 1) is None
     assert releaser.due(window.closes) == window
-
-
-# --- clocks and terms ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_clock_that_was_ahead_leaves_nothing_open_of_what_is_to_come() -> None:
-    device = begun(A, [LONE], mesh=[A])
-    ahead = Window.called("2036-Q4")
-    opened = device.open(ahead.opens, TERMS)
-    assert opened == Open(ahead, TERMS)
-    device.opened(opened)
-    own = device.own(ahead.opens, TERMS)
-    assert own is None, "what ended so long ago is not looked at"
-    right = device.open(NOW, OTHER_TERMS)
-    assert right == Open(FIRST, TERMS), "under the terms under which it began"
-    device.opened(right)
-    assert device.local.opened == {FIRST.start: TERMS}
-    assert device.open(NOW, TERMS) is None
-    assert device.due(OVER) == FIRST
-
-
-def test_what_was_taken_in_a_time_to_come_is_no_reason_for_anything_before_it() -> None:
-    kept = Kept(frozen={FIRST.start: (FIRST, A.public), FIRST.start + 9: (Window(FIRST.start + 9), A.public)})
-    assert kept.free(FIRST.start - 1) == FIRST.start - 1
-    assert kept.free(FIRST.start) == FIRST.start + 1
-    assert kept.free(FIRST.start + 9) == FIRST.start + 10
-    kept.frozen[FIRST.start + 1] = (Window(FIRST.start + 1), A.public)
-    assert kept.free(FIRST.start) == FIRST.start + 2
-
-
-def test_our_own_part_is_taken_when_the_window_is_over_for_whoever_decides() -> None:
-    device = begun(C, [PLAN])
-    assert device.own(FIRST.closes - 1, TERMS) is None
-    done = device.own(OVER, TERMS)
-    assert done == Freeze(FIRST, A.public)
-    device.froze(done)
-    assert device.own(OVER, TERMS) is None
-    assert device.call(call(PLAN), A.public, OVER, TERMS, SECRETS) == Give(FIRST)
-
-
-def test_what_was_read_under_other_terms_is_not_handed_over() -> None:
-    said = "it began the window with another version or another dictionary"
-    device = begun(C, [PLAN])
-    other = call(PLAN, terms=OTHER_TERMS)
-    assert device.call(other, A.public, OVER, TERMS, SECRETS) == Freeze(FIRST, A.public, said)
-    device.froze(Freeze(FIRST, A.public))
-    answer = device.call(other, A.public, OVER, TERMS, SECRETS)
-    assert answer == Give(FIRST, said)
-    assert isinstance(answer, Give)
-    assert answer.empty
-    late = begun(C, [PLAN]).own(OVER, OTHER_TERMS)
-    assert late == Freeze(FIRST, A.public, "its version or dictionary changed before its part was taken")
-    assert late is not None
-    assert late.empty
-
-
-def test_who_was_not_there_has_nothing_to_give() -> None:
-    device = part(C, [PLAN])
-    answer = device.call(call(PLAN), A.public, OVER, TERMS, SECRETS)
-    assert answer == Freeze(FIRST, A.public, "it was not there in that window")
-
-
-# --- every refusal ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("said", "changes"),
-    [
-        ("it is no member", {"caller": Author("stranger")}),
-        ("it goes by another plan", {"caller": B}),
-        ("it goes by another plan", {"plan": plan_of_root(A, C)}),
-        ("it goes by another plan", {"window": Window(FIRST.start - 1)}),
-        ("it goes by another plan", {"window": Window(FIRST.start, 2)}),
-        ("the window is not over by the clock there", {"at": FIRST.closes - 1}),
-        ("it has not heard yet of a secret of the mesh", {"secrets": b"x" * 32}),
-    ],
-)
-def test_a_part_is_refused_in_a_sentence(said: str, changes: dict[str, object]) -> None:
-    given = {"caller": A, "plan": PLAN, "window": FIRST, "at": OVER, "secrets": SECRETS, **changes}
-    device = begun(C, [PLAN])
-    asked = replace(call(given["plan"], given["window"]), secrets=given["secrets"])  # type: ignore[arg-type]
-    answer = device.call(asked, given["caller"].public, given["at"], TERMS, SECRETS)  # type: ignore[attr-defined, arg-type]
-    assert answer == No(said)
-    assert device.local == begun(C, [PLAN]).local
-
-
-def test_a_part_of_a_longer_window_is_not_given_for_a_shorter_one() -> None:
-    year, cut = Window.called("2026-Q2-Q4"), plan_of_root(A, B, number=1)
-    for frozen in ({FIRST.start: (year, A.public)}, {FIRST.start - 1: (Window(FIRST.start - 1, 3), A.public)}):
-        device = part(C, [PLAN, cut], Kept(frozen=dict(frozen)))
-        answer = device.call(call(cut), A.public, OVER, TERMS, SECRETS)
-        assert answer == No("it has given its part of a longer or a shorter window")
-
-
-@pytest.mark.parametrize(
-    ("said", "record", "changes"),
-    [
-        ("it is no member", spend(A), {"caller": Author("stranger")}),
-        ("it is no member", spend(A), {"caller": C}),
-        ("its signature is wrong", replace(spend(A), signature=bytes(64)), {}),
-        ("it goes by another plan", spend(B), {"caller": B}),
-        ("it goes by another plan", spend(A, choice="loose"), {}),
-        ("it goes by another plan", spend(A, Window(FIRST.start - 1)), {}),
-        ("the window is not over by the clock there", spend(A), {"at": FIRST.closes - 1}),
-        ("the window is not over by the clock there", spend(A, Window(FIRST.start, 2)), {}),
-        ("that window was spent before, or one after it", spend(A), {"records": [spend(A, nonce=b"1" * 16)]}),
-        ("that window was spent before, or one after it", spend(A), {"records": [spend(A, NEXT)]}),
-        ("it goes by another plan", plan_after(PLAN, C, releaser=C, witness=B, since=NEXT.start), {"caller": C}),
-        (
-            "it goes by another plan",
-            plan_after(plan_of_root(A, C), A, releaser=C, witness=B, since=NEXT.start),
-            {},
-        ),
-    ],
-)
-def test_a_word_is_refused_in_a_sentence(said: str, record: Spend | Plan, changes: dict[str, object]) -> None:
-    given = {"caller": A, "at": OVER, "records": [], **changes}
-    witness = begun(B, [PLAN, *given["records"]])  # type: ignore[misc]
-    before = len(witness.ledger)
-    assert witness.asked(record, given["caller"].public, given["at"]) == No(said)  # type: ignore[attr-defined, arg-type]
-    assert len(witness.ledger) == before
-
-
-def test_a_word_is_refused_once_the_budget_of_the_year_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mycelnode.protocols.release.WINDOWS_A_YEAR", 1)
-    early = plan_of_root(A, B, since=FIRST.start - 1)
-    witness = begun(B, [early, spend(A, Window(FIRST.start - 1))])
-    assert witness.asked(spend(A), A.public, OVER) == No("the budget of that year is spent")
-    assert begun(A, [early, spend(A, Window(FIRST.start - 1))]).due(OVER) is None
-
-
-def test_who_was_put_out_neither_gives_nor_decides_nor_sees() -> None:
-    for author in (A, B, C):
-        device = begun(author, [PLAN])
-        rest = frozenset(one.public for one in (A, B, C, D) if one is not author)
-        device.membership(rest, rest | {author.public})
-        assert device.due(OVER) is None
-        assert device.call(call(PLAN), A.public, OVER, TERMS, SECRETS) == No("it is no member")
-        assert device.asked(spend(A), A.public, OVER) == No("it is no member")

@@ -14,6 +14,7 @@ from mycelnode.errors import BudgetBroken, NetworkError, PeerMisbehaved, TurnsLo
 from mycelnode.node import Node
 from mycelnode.p2p.framing import FrameStream
 from mycelnode.privacy.interactions import DAY_MS
+from mycelnode.privacy.key import version
 from mycelnode.protocols.release_frames import MAX_FRAME, PROTOCOL
 from tests.node.nodes import SkewedClock, ask, founder, let_in, running, until
 from tests.releasing.persons import HABIT, RARE, linked, live, to_next_window
@@ -260,7 +261,7 @@ async def test_who_goes_away_while_a_part_is_taken_leaves_disk_and_memory_the_sa
         releases = (await node.releasing.decider()).releases
         await releases.refresh()
         window = to_next_window(clock)
-        done = releases.part.own(clock.wall(), releases.terms(window))
+        done = releases.part.own(clock.wall(), version())
         assert done is not None
         write = node.mesh.database.write
         with trio.CancelScope() as scope:
@@ -284,8 +285,8 @@ async def test_a_history_is_read_by_one_at_a_time(tmp_path: Path, monkeypatch: p
         await live(node.mesh, HABIT, 3, until=clock.wall())
         releases = (await node.releasing.decider()).releases
         await releases.refresh()
-        window = to_next_window(clock)
-        done = releases.part.own(clock.wall(), releases.terms(window))
+        to_next_window(clock)
+        done = releases.part.own(clock.wall(), version())
         assert done is not None
         read, reads = releases._read, []
 

@@ -67,6 +67,9 @@ class Device(Answering):
         self.at(other, lambda: other.take_marks(self.disk.marks))
         yield
         self.take_marks(self.at(other, lambda: dict(other.disk.marks)))
+        yield
+        self.hear_terms(other)
+        self.at(other, lambda: other.hear_terms(self))
 
     def _ask(self, call: Call, other: Device) -> Work:
         yield from self.meet(other)
@@ -124,7 +127,7 @@ class Device(Answering):
             yield from self.change_plan()
             while self.machine.begin(self.now) is not None or self.machine.drawing:
                 for _ in range(MAX_EFFECTS):
-                    effect = self.machine.next(self.now, self.terms, self.known_secrets(), hurry=hurry)
+                    effect = self.machine.next(self.now, self.terms.version, self.known_secrets(), hurry=hurry)
                     if effect is None or isinstance(effect, Wait):
                         return
                     yield

@@ -17,6 +17,7 @@ from mycelnode.protocols.release import Part
 from mycelnode.protocols.release_ledger import Ledger
 from mycelnode.protocols.release_records import Plan, Record, Seen, Spend
 from mycelnode.protocols.release_steps import (
+    Agree,
     Call,
     Freeze,
     Give,
@@ -149,11 +150,12 @@ class Answering:
                 for start in [start for start in disk.kept.opened if start > opened.window.start]:
                     if start not in disk.kept.frozen:
                         del disk.kept.opened[start]
+                        disk.kept.agreed.discard(start)
                 disk.kept.opened.setdefault(opened.window.start, opened.terms)
 
             self.commit(note)
             self.machine.opened(opened)
-        while (freeze := self.machine.own(self.now, self.terms)) is not None:
+        while (freeze := self.machine.own(self.now, self.terms.version)) is not None:
             self.freeze(freeze)
 
     # --- turns ------------------------------------------------------------------------------------------------------------------
@@ -201,7 +203,8 @@ class Answering:
             marks = self.marks_of(turn.number)
             earlier = any(found < label(start) for mark in marks for found in self.disk.labels(mark))
             if done.window.opens <= turn.ingested < done.window.closes and not earlier:
-                rows.append(Handed(marks, b"%d %s" % (turn.habit, self.terms.version[:4]), turn.day, turn.dated))
+                read_by = self.terms.version[:4] + self.machine.local.opened[start].dictionary[-4:]
+                rows.append(Handed(marks, b"%d %s" % (turn.habit, read_by), turn.day, turn.dated))
 
         def store(disk: Disk) -> None:
             disk.kept.frozen[start] = (done.window, done.releaser)
@@ -242,13 +245,30 @@ class Answering:
         if new:
             self.commit(lambda disk: disk.note(new))
 
+    def hear_terms(self, device: Answering) -> None:
+        """By which dictionary another device reads the windows that it decides."""
+        for window in self.machine.unagreed(device.me, self.now):
+            terms = device.machine.terms_for(window, self.me)
+            agree = None if isinstance(terms, No) else self.machine.agree(window, device.me, terms)
+            self.world.words["the window has not opened there" if isinstance(terms, No) else type(agree).__name__] += 1
+            if agree is not None:
+                self._agree(agree)
+
+    def _agree(self, done: Agree) -> None:
+        def store(disk: Disk) -> None:
+            disk.kept.opened[done.window.start] = done.terms
+            disk.kept.agreed.add(done.window.start)
+
+        self.commit(store)
+        self.machine.agreed(done)
+
     def called(self, call: Call, caller: DeviceId) -> Rows:
         """Our part. Raises `LineBroken` for a refusal."""
         self.refresh()
-        answer = self.machine.call(call, caller, self.now, self.terms, self.known_secrets())
+        answer = self.machine.call(call, caller, self.now, self.terms.version, self.known_secrets())
         if isinstance(answer, Freeze):
             self.freeze(answer)
-            answer = self.machine.call(call, caller, self.now, self.terms, self.known_secrets())
+            answer = self.machine.call(call, caller, self.now, self.terms.version, self.known_secrets())
         self.world.said(answer)
         if not isinstance(answer, Give):
             raise LineBroken

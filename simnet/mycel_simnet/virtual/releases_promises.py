@@ -80,9 +80,9 @@ class Promises:
         by_habit = Counter(key for key, _ in set(counted.turns.values()))
         if by_habit != Counter(counted.counts):
             raise Broken("count", f"{device.name} counts {counted.counts} in {window.id}")
-        version = device.disk.kept.opened[window.start].version
-        if any(not key.endswith(version[:4]) for key in by_habit):
-            raise Broken("versions mixed", f"{device.name} in {window.id}")
+        terms = device.disk.kept.opened[window.start]
+        if any(not key.endswith(terms.version[:4] + terms.dictionary[-4:]) for key in by_habit):
+            raise Broken("terms mixed", f"{device.name} in {window.id}")
         for whose, rows in counted.rows.items():
             self._was_taken(whose, window, rows, device)
 
