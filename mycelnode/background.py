@@ -6,10 +6,13 @@ Whoever opens a node, a mesh or a host shall see neither: their errors are promi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import trio
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -46,6 +49,26 @@ async def open_together() -> AsyncIterator[trio.Nursery]:
     except BaseExceptionGroup as group:
         bare = _bare(group)
         raise bare from bare.__cause__
+
+
+async def to_its_end(work: Callable[[], Awaitable[T]], grace: float) -> T:
+    """Do what should not be left half done: who is cancelled meanwhile waits for its end, ``grace`` seconds at most."""
+    done: list[T] = []
+    scope, ended = trio.CancelScope(shield=True), trio.Event()
+
+    async def run() -> None:
+        with scope:
+            done.append(await work())
+        ended.set()
+
+    async with open_together() as nursery:
+        nursery.start_soon(run)
+        try:
+            await ended.wait()
+        except trio.Cancelled:
+            scope.deadline = trio.current_time() + grace
+            raise
+    return done[0]
 
 
 def _bare(error: BaseException) -> BaseException:

@@ -106,7 +106,7 @@ class ReleaseCommands:
             candidates = await self._released(window)
         else:
             candidates = await self._possible(releases, window, tell)
-        waiting, left = decision.waiting, {**await releases.empty(window), **decision.left_out}
+        waiting, left = decision.waiting, await releases.left_out(window)
         return {
             "candidates": candidates,
             "window": self._described(releases, window, now),

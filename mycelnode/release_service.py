@@ -12,11 +12,13 @@ from typing import Final
 import trio
 
 from mycelnode.background import open_background
+from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import key_of_peer
 from mycelnode.errors import BudgetBroken, MycelError
 from mycelnode.mesh import Mesh
 from mycelnode.p2p.host import Host
 from mycelnode.p2p.release_driver import ReleaseDriver, open_release_driver
+from mycelnode.protocols.release_window import Window
 from mycelnode.releasing.deciding import Decider
 from mycelnode.releasing.releases import open_releases
 from mycelnode.turns import Turns
@@ -39,6 +41,9 @@ class Releasing:
         self._met: set[str] = set()  # with whom there is nothing to compare since the line came up
         self._linked: set[str] = set()
         self._untold: set[str] = set()  # who may not have the newest records
+        self._agreed: set[tuple[DeviceId, Window]] = (
+            set()
+        )  # of which windows' terms we have heard since the line came up
         self._changed = trio.Event()
         self._tried = -inf
         self.publish_due: Callable[[], Awaitable[object]] | None = None  # what is confirmed, and due
@@ -54,6 +59,7 @@ class Releasing:
         (self._linked.add if connected else self._linked.discard)(peer)
         for these in (self._met, self._untold):
             these.discard(peer)
+        self._agreed = {one for one in self._agreed if one[0] != key_of_peer(peer)}
         self._changed.set()
 
     def _kept(self) -> None:
@@ -97,8 +103,9 @@ class Releasing:
         if decider is None or driver is None:
             return
         for device in map(key_of_peer, sorted(self._linked)):
-            for window in decider.releases.part.unagreed(device, decider.releases.now()):
-                await driver.agree(device, window)
+            for window in decider.releases.part.untaken(device, decider.releases.now()):
+                if (device, window) not in self._agreed and await driver.agree(device, window):
+                    self._agreed.add((device, window))
 
     async def _publish(self) -> None:
         """Make public what is confirmed and due: no turn is read for that."""

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from mycelnode.background import open_background, open_together
+from mycelnode.background import open_background, open_together, to_its_end
 
 
 class Ours(Exception):
@@ -101,3 +101,34 @@ async def test_a_cancellation_passes_through() -> None:
             scope.cancel()
             await trio.sleep_forever()
     assert scope.cancelled_caught
+
+
+async def test_what_should_not_be_left_half_done_ends_although_its_caller_is_cancelled(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    done: list[str] = []
+
+    async def work() -> str:
+        await trio.sleep(5)
+        done.append("all of it")
+        return "done"
+
+    assert await to_its_end(work, 20) == "done"
+    with trio.move_on_after(1) as scope:
+        await to_its_end(work, 20)
+    assert scope.cancelled_caught
+    assert done == ["all of it"] * 2
+    started = trio.current_time()
+    with trio.move_on_after(1):
+        await to_its_end(work, 2)
+    assert len(done) == 2, "it is waited for so long, and no longer"
+    assert trio.current_time() == pytest.approx(started + 3)
+
+
+async def test_an_error_of_what_is_done_to_its_end_comes_bare() -> None:
+    async def fails() -> None:
+        await trio.lowlevel.checkpoint()
+        raise ValueError("bare")
+
+    with pytest.raises(ValueError, match="bare"):
+        await to_its_end(fails, 1)

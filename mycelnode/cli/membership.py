@@ -275,9 +275,8 @@ def _say_recovered(options: Options, answer: Mapping[str, Any]) -> None:
     if not answer["synced"]:
         print("What the other devices know comes as soon as they and this one run.")
     if answer["decides"] is None:
-        print(
-            "So does who decides releases; if no other device is left: `mycelnode budget plan --phrase` lets this one do it."
-        )
+        print("Who decides releases is not known here: others tell it when they and this device meet.")
+        print("If there are none left, `mycelnode budget plan --phrase` lets this one decide.")
     print(f"now: {options.program('run')}")
 
 

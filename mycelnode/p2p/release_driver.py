@@ -24,7 +24,7 @@ from mycelnode.releasing.releases import MAX_HEARD, Releases
 
 OPEN_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 60.0  # between two frames
-SIGNING_SECONDS: Final = 20.0  # until the witness has answered: a node that is to stop waits for that
+MEETING_SECONDS: Final = 600.0  # until two devices have the same
 READING_SECONDS: Final = 3_600.0  # until a device has read all its turns of a window, and answers with the first
 MAX_MARKS_HEARD: Final = 4_000_000
 
@@ -40,30 +40,24 @@ class ReleaseDriver:
     async def meet(self, device: DeviceId) -> bool:
         """See `mycelnode.releasing.deciding.Devices`."""
         try:
-            async with self._asking(device) as line:
-                await self._meet(line)
+            with trio.move_on_after(MEETING_SECONDS):
+                async with self._asking(device) as line:
+                    await self._meet(line)
+                return True
         except MycelError:
             return False
-        return True
+        return False
 
     async def agree(self, device: DeviceId, window: Window) -> bool:
         """Hear by which version and dictionary a device reads a window that it decides; False if that failed."""
         try:
-            async with self._asking(device) as line:
-                ours = self.releases.dictionary_of(window)
-                await line.send(frames.ask_terms(window, ours), deadline=IDLE_SECONDS)
-                answer = await _next(line)
-                if frames.refusal(answer):
-                    return False
-                terms, words = frames.read_terms(answer), list[str]()
-                while (frame := await _next(line)) != END:
-                    words += frames.read_words(frame)
-                    if len(words) > MAX_ENTRIES:
-                        raise PeerMisbehaved("it has more words in its dictionary than there can be")
-                await self.releases.agree(window, device, terms, words)
+            with trio.move_on_after(IDLE_SECONDS):
+                async with self._asking(device) as line:
+                    await self._hear_terms(line, window, device)
+                return True
         except MycelError:
             return False
-        return True
+        return False
 
     async def ask(self, call: Call, device: DeviceId) -> str:
         """See `mycelnode.releasing.deciding.Devices`."""
@@ -78,17 +72,15 @@ class ReleaseDriver:
     async def countersign(self, record: Spend | Plan, device: DeviceId) -> Seen | str:
         """See `mycelnode.releasing.deciding.Devices`."""
         try:
-            with trio.move_on_after(SIGNING_SECONDS):
-                async with self._asking(device) as line:
-                    await line.send(encode([SIGN, record.encoded]), deadline=IDLE_SECONDS)
-                    answer = await _next(line)
-                    if why := frames.refusal(answer):
-                        return why
-                    seen = read_record(frames.read(answer, "seen", 1)[0])
-                    return seen if isinstance(seen, Seen) else "it did not answer as a witness does"
+            async with self._asking(device) as line:
+                await line.send(encode([SIGN, record.encoded]), deadline=IDLE_SECONDS)
+                answer = await _next(line)
+                if why := frames.refusal(answer):
+                    return why
+                seen = read_record(frames.read(answer, "seen", 1)[0])
+                return seen if isinstance(seen, Seen) else "it did not answer as a witness does"
         except MycelError as error:
             return str(error)
-        return "it does not answer"
 
     @asynccontextmanager
     async def _asking(self, device: DeviceId) -> AsyncIterator[FrameStream]:
@@ -102,6 +94,18 @@ class ReleaseDriver:
             with trio.CancelScope(shield=True):
                 await line.aclose()
 
+    async def _hear_terms(self, line: FrameStream, window: Window, device: DeviceId) -> None:
+        await line.send(frames.ask_terms(window, self.releases.dictionary_of(window)), deadline=IDLE_SECONDS)
+        answer = await _next(line)
+        if why := frames.refusal(answer):
+            raise NetworkError(why)
+        terms, words = frames.read_terms(answer), list[str]()
+        while (frame := await _next(line)) != END:
+            words += frames.read_words(frame)
+            if len(words) > MAX_ENTRIES:
+                raise PeerMisbehaved("it has more words in its dictionary than there can be")
+        await self.releases.agree(window, device, terms, words)
+
     async def _fetch(self, line: FrameStream, call: Call, device: DeviceId) -> str:
         await line.send(frames.write_call(call), deadline=IDLE_SECONDS)
         handed: list[Handed] = []
@@ -112,6 +116,8 @@ class ReleaseDriver:
             frame = await _next(line)
         while frame != END:
             handed += frames.read_part(frame)
+            if nothing:
+                raise PeerMisbehaved("it has handed over turns after it said that there are none")
             if len(handed) > MAX_HANDED:
                 raise PeerMisbehaved("it has handed over more turns than a window can have")
             frame = await _next(line)
@@ -207,7 +213,7 @@ class ReleaseDriver:
         await _send(line, () if terms.dictionary == known else frames.write_words(words))
 
     async def _hand(self, line: FrameStream, call: Call, caller: DeviceId) -> None:
-        if self.releases.part.unheard(call):
+        if self.releases.part.unheard(call, caller, self.releases.now()):
             await self.agree(caller, call.window)
         answer = await self.releases.called(call, caller)
         if isinstance(answer, str):

@@ -7,7 +7,7 @@ window, which lies in a slot that is overwritten once they are of no use: then n
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from mycelnode.encoding import blake2b, decode, encode
@@ -35,11 +35,11 @@ def load_records(connection: sqlite3.Connection) -> list[tuple[bytes, bytes]]:
 def load(connection: sqlite3.Connection) -> Kept:
     """What the machine begins with."""
     kept = Kept()
-    rows = connection.execute("SELECT start, version, dictionary, agreed FROM release_opened")
-    for start, version, dictionary, agreed in rows:
+    rows = connection.execute("SELECT start, version, dictionary, told_by FROM release_opened")
+    for start, version, dictionary, told_by in rows:
         kept.opened[start] = Terms(version, dictionary)
-        if agreed:
-            kept.agreed.add(start)
+        if told_by is not None:
+            kept.agreed[start] = told_by
     for start, quarters, releaser in connection.execute("SELECT start, quarters, releaser FROM release_frozen"):
         kept.frozen[start] = (Window(start, quarters), releaser)
     for start, device in connection.execute("SELECT start, device FROM release_got"):
@@ -70,8 +70,8 @@ def agree(connection: sqlite3.Connection, done: Agree, entries: Sequence[str] | 
     """Keep the terms by which the device that decides a window reads it; see `Agree`. ``entries``: None if they are the same."""
     start = done.window.start
     connection.execute(
-        "UPDATE release_opened SET version = ?, dictionary = ?, agreed = 1 WHERE start = ?",
-        (done.terms.version, done.terms.dictionary, start),
+        "UPDATE release_opened SET version = ?, dictionary = ?, told_by = ? WHERE start = ?",
+        (done.terms.version, done.terms.dictionary, done.releaser, start),
     )
     if entries is not None:
         connection.execute("UPDATE release_opened SET entries = ? WHERE start = ?", (encode(list(entries)), start))
@@ -87,7 +87,7 @@ def forget_device(connection: sqlite3.Connection) -> None:
     """This folder's device begins anew, under another key: what was signed and what was handed over stays, all else goes."""
     for (start,) in connection.execute("SELECT start FROM release_keys").fetchall():
         erase(connection, start)
-    for table in ("release_opened", "release_frozen", "release_got", "release_drawn"):
+    for table in ("release_opened", "release_frozen", "release_got", "release_left_out", "release_drawn"):
         connection.execute(f"DELETE FROM {table}")
 
 
@@ -111,7 +111,9 @@ def freeze(
     hand(connection, marks)
     put_parts(connection, store_key, window.start, device, handed)
     if done.releaser == device:
-        got(connection, window.start, device, done.said)
+        got(connection, window.start, device)
+    if done.said:
+        leave_out(connection, window.start, {device: done.said})
 
 
 def put_parts(
@@ -129,20 +131,24 @@ def put_parts(
 
 def got(connection: sqlite3.Connection, start: int, device: bytes, said: str = "") -> None:
     """The part of a device is here, to be counted; ``said``: why there is nothing in it."""
-    connection.execute(
-        "INSERT OR IGNORE INTO release_got (start, device, said) VALUES (?, ?, ?)", (start, device, said)
+    connection.execute("INSERT OR IGNORE INTO release_got (start, device) VALUES (?, ?)", (start, device))
+    connection.execute("DELETE FROM release_left_out WHERE start = ? AND device = ?", (start, device))
+    if said:
+        leave_out(connection, start, {device: said})
+
+
+def leave_out(connection: sqlite3.Connection, start: int, devices: Mapping[bytes, str]) -> None:
+    """Nothing of these devices counts in a window, and why."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO release_left_out (start, device, said) VALUES (?, ?, ?)",
+        ((start, device, said) for device, said in devices.items()),
     )
 
 
-def empty(connection: sqlite3.Connection, window: Window, device: bytes) -> dict[bytes, str]:
-    """The devices of which nothing counts in a window, though they were asked, and why; ``device``: this one."""
-    found = dict(
-        connection.execute("SELECT device, said FROM release_got WHERE start = ? AND said != ''", (window.start,))
-    )
-    row = connection.execute(
-        "SELECT said FROM release_frozen WHERE start = ? AND said != ''", (window.start,)
-    ).fetchone()
-    return found if row is None else {**found, device: str(row[0])}
+def left_out(connection: sqlite3.Connection, start: int) -> dict[bytes, str]:
+    """The devices of which nothing counts in a window, as far as is known here, and why."""
+    rows = connection.execute("SELECT device, said FROM release_left_out WHERE start = ? ORDER BY device", (start,))
+    return dict(rows.fetchall())
 
 
 def parts(connection: sqlite3.Connection, store_key: bytes, start: int, device: bytes) -> Iterator[Handed]:

@@ -1,8 +1,9 @@
 """Release decisions over all devices of a person, as a machine: what a device may do about a window of time, and in which order.
 
-Each device notes under which terms a window opened for it. When the window is over, its *releaser* asks every device for its part
-(`Ask`, `Freeze`), compares what counts no more with the *witness* (`Compare`), counts (`Seal`), has the spend countersigned
-(`Countersign`), keeps it (`Keep`), and only then decides (`Draw`), once. docs/protocols/release.md has the states.
+Each device notes under which terms a window opened for it, and takes over the dictionary of the device that decides it. When the
+window is over, its *releaser* asks every device for its part (`Ask`, `Freeze`), compares what counts no more with the *witness*
+(`Compare`), counts (`Seal`), has the spend countersigned (`Countersign`), keeps it (`Keep`), and only then decides (`Draw`), once.
+docs/protocols/release.md has the states.
 
 The machine holds what is on disk (`Kept`, `Ledger`), and in memory the one attempt that this process makes. The driver does what
 `Part.next` says and tells what came of it; what it is told to keep is on disk before it says so. A crash forgets the attempt and

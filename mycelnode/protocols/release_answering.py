@@ -66,7 +66,7 @@ class Answering:
         """It is on the disk, and nothing of later windows is but of those of which our part was taken."""
         for start in self._later(done.window):
             del self.local.opened[start]
-            self.local.agreed.discard(start)
+            self.local.agreed.pop(start, None)
         self.local.opened.setdefault(done.window.start, done.terms)
 
     def _later(self, window: Window) -> list[int]:
@@ -132,8 +132,8 @@ class Answering:
     # Each device opens a window by itself, perhaps before it has heard of the newest words; what counts is read by one dictionary,
     # or it would not count together: that with which the window opened for the device that decides it.
 
-    def unagreed(self, releaser: DeviceId, now: int) -> list[Window]:
-        """The windows that another device decides and whose terms it has not told us yet, as long as our part is not taken."""
+    def untaken(self, releaser: DeviceId, now: int) -> list[Window]:
+        """The windows that another device decides, of which our part is not taken yet: by which terms is to be heard from it."""
         windows = [(self.ledger.window(now), self.ledger.plan(quarter_of(now))), *self._ended(0, now)]
         return [
             window
@@ -141,10 +141,9 @@ class Answering:
             if window is not None
             and plan is not None
             and plan.releaser == releaser != self.me
-            and window.start >= self.ledger.spent_until()
             and window.start in self.local.opened
-            and window.start not in self.local.agreed
             and not self._taken(window)
+            and not self.hindered(window, now)
         ]
 
     def terms_for(self, window: Window, caller: DeviceId) -> Terms | No:
@@ -163,18 +162,23 @@ class Answering:
             return None
         if begun is None or begun.version != terms.version or self._taken(window):
             return None
-        return Agree(window, terms)
+        known = begun == terms and self._agreed(window, plan)
+        return None if known else Agree(window, terms, releaser)
+
+    def _agreed(self, window: Window, plan: Plan) -> bool:
+        """Do we know by which terms a window is read? Those of a device that does not decide it any more say nothing."""
+        return plan.releaser == self.me or self.local.agreed.get(window.start) == plan.releaser
 
     def agreed(self, done: Agree) -> None:
         """It is on the disk."""
         self.local.opened[done.window.start] = done.terms
-        self.local.agreed.add(done.window.start)
+        self.local.agreed[done.window.start] = done.releaser
 
-    def unheard(self, call: Call) -> bool:
+    def unheard(self, call: Call, caller: DeviceId, now: int) -> bool:
         """Are we asked for our part by another dictionary than ours, and can still read by that? Then we need its words first."""
         begun = self.local.opened.get(call.window.start)
         other = begun is not None and begun != call.terms and begun.version == call.terms.version
-        return other and not self._taken(call.window)
+        return other and not self._taken(call.window) and not self._refused(call, caller, now)
 
     def _taken(self, window: Window) -> bool:
         return any(window.overlaps(taken) for taken, _ in self.local.frozen.values())
@@ -183,20 +187,11 @@ class Answering:
 
     def call(self, call: Call, caller: DeviceId, now: int, version: bytes, secrets: bytes) -> Freeze | Give | No:
         """What to do about a releaser's question. After `Freeze` and `froze`, the same question is answered with `Give`."""
-        window, plan = call.window, self.ledger.plan(call.window.start)
+        window = call.window
         frozen = self.local.frozen.get(window.start)
         begun = self.local.opened.get(window.start)
-        if caller not in self._members or self.me not in self._members:
-            return No("it is no member")
-        if (
-            plan is None
-            or plan.id != call.plan
-            or plan.releaser != caller
-            or self.ledger.window_of(window.start) != window
-        ):
-            return No("it goes by another plan")
-        if not window.over(now):
-            return No("the window is not over by the clock there")
+        if said := self._refused(call, caller, now):
+            return No(said)
         if frozen is not None:
             if frozen[0] != window:
                 return No(_OTHER_WINDOW)
@@ -205,18 +200,31 @@ class Answering:
             return No(_OTHER_WINDOW)
         if call.secrets != secrets:
             return No("it has not heard yet of a secret of the mesh")
-        if self.unheard(call):
+        if self.unheard(call, caller, now):
             return No(_UNHEARD)
         if begun is not None and begun != call.terms:
             return Freeze(window, caller, _OTHER_TERMS)
         return self._freeze(window, caller, version)
 
+    def _refused(self, call: Call, caller: DeviceId, now: int) -> str:
+        plan = self.ledger.plan(call.window.start)
+        if caller not in self._members or self.me not in self._members:
+            return "it is no member"
+        if (
+            plan is None
+            or plan.id != call.plan
+            or plan.releaser != caller
+            or self.ledger.window_of(call.window.start) != call.window
+        ):
+            return "it goes by another plan"
+        return "" if call.window.over(now) else "the window is not over by the clock there"
+
     def own(self, now: int, version: bytes) -> Freeze | None:
         """Our own part of a window that has ended, whether its releaser has asked for it or not: an update that comes later would
         read our turns in another way, and then none of them could count. By which dictionary it is read has to be heard before."""
         for window, plan in self._ended(0, now):
-            by_ours = plan.releaser == self.me or window.start in self.local.agreed or self._past(window)
-            if by_ours and window.start in self.local.opened and not self._taken(window):
+            known = self._agreed(window, plan) or self._past(window)
+            if known and window.start in self.local.opened and not self._taken(window):
                 return self._freeze(window, plan.releaser, version)
         return None
 
@@ -229,7 +237,12 @@ class Answering:
             return Freeze(window, releaser, "it was not there in that window")
         if self._past(window):
             return Freeze(window, releaser, _DECIDED)
-        return Freeze(window, releaser, "" if begun.version == version else _UPDATED)
+        return Freeze(window, releaser, "" if begun.version == version else _UPDATED, begun)
+
+    def stands(self, done: Freeze) -> bool:
+        """Is it still to be done? Reading takes long, and meanwhile we may hear of other terms, or that the window is decided."""
+        same = done.empty or (self.local.opened.get(done.window.start) == done.terms and not self._past(done.window))
+        return same and not self._taken(done.window)
 
     def froze(self, done: Freeze) -> None:
         """It is on the disk."""

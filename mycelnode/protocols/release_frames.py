@@ -84,7 +84,7 @@ def write_records(records: Sequence[bytes]) -> Iterator[bytes]:
 def read_records(frame: bytes) -> list[bytes]:
     """The records in a frame. Raises `EncodingError`."""
     (found,) = read(frame, "records", 1)
-    records = [as_bytes(one) for one in as_list(found)]
+    records = [as_bytes(one) for one in _some(found)]
     if any(len(one) > MAX_RECORD_BYTES for one in records):
         raise EncodingError("a record is too long")
     return records
@@ -116,7 +116,7 @@ def write_marks(marks: Iterable[Mark]) -> Iterator[bytes]:
 def read_marks(frame: bytes) -> list[Mark]:
     """The inverse. Raises `EncodingError`."""
     packed, size = as_bytes(read(frame, "some", 1)[0]), MARK_BYTES + LABEL_BYTES
-    if len(packed) % size:
+    if not packed or len(packed) % size:
         raise EncodingError("marks are cut")
     pieces = (packed[place : place + size] for place in range(0, len(packed), size))
     return [
@@ -157,7 +157,15 @@ def write_words(words: Sequence[str]) -> Iterator[bytes]:
 
 def read_words(frame: bytes) -> list[str]:
     """The inverse. Raises `EncodingError`."""
-    return [as_text(one, MAX_WORD_CHARS) for one in as_list(read(frame, "words", 1)[0])]
+    return [as_text(one, MAX_WORD_CHARS) for one in _some(read(frame, "words", 1)[0])]
+
+
+def _some(value: Any) -> Sequence[Any]:
+    """A list that is not empty: frames without an end would never be too many."""
+    found = as_list(value)
+    if not found:
+        raise EncodingError("a frame with nothing in it")
+    return found
 
 
 # --- parts --------------------------------------------------------------------------------------------------------------------
@@ -196,4 +204,4 @@ def write_part(handed: Iterable[Handed]) -> Iterator[bytes]:
 
 def read_part(frame: bytes) -> list[Handed]:
     """The inverse. Raises `EncodingError`."""
-    return [Handed.read(one) for one in as_list(read(frame, "turns", 1)[0])]
+    return [Handed.read(one) for one in _some(read(frame, "turns", 1)[0])]

@@ -23,12 +23,12 @@ class Terms:
 class Kept:
     """What a device keeps besides the ledger; windows are named by their first quarter.
 
-    ``opened``: the terms; ``agreed``: which of these the device that decides has told us; ``frozen``: for whom our own turns were
+    ``opened``: the terms; ``agreed``: which device has told us to read by these; ``frozen``: for whom our own turns were
     taken, with the window; ``got``: whose turns are here, to be counted; ``drawn``: what was decided, its outputs on disk.
     """
 
     opened: dict[int, Terms] = field(default_factory=dict)
-    agreed: set[int] = field(default_factory=set)
+    agreed: dict[int, DeviceId] = field(default_factory=dict)
     frozen: dict[int, tuple[Window, DeviceId]] = field(default_factory=dict)
     got: dict[int, set[DeviceId]] = field(default_factory=dict)
     drawn: set[int] = field(default_factory=set)
@@ -60,16 +60,21 @@ class Agree:
 
     window: Window
     terms: Terms
+    releaser: DeviceId
 
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
     """In one transaction: take the turns that came in within the window and may count, mark them and their days as handed in it,
-    and keep them for ``releaser``; then call `Part.froze`. With ``empty``, that is nothing: why is in ``said``."""
+    and keep them for ``releaser``; then call `Part.froze`. With ``empty``, that is nothing: why is in ``said``.
+
+    ``terms``: by which they are read. Nothing is kept if it does not stand any more (`Part.stands`) once they are.
+    """
 
     window: Window
     releaser: DeviceId
     said: str = ""
+    terms: Terms | None = field(default=None, compare=False)
 
     @property
     def empty(self) -> bool:

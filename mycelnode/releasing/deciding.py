@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import trio
 
+from mycelnode.background import to_its_end
 from mycelnode.crdt.changelog import DeviceId
 from mycelnode.encoding import blake2b
 from mycelnode.errors import ClockWrong, DatabaseDamaged
@@ -21,13 +22,14 @@ from mycelnode.privacy.accounting import CHOICES
 from mycelnode.privacy.key import version
 from mycelnode.privacy.release import decide
 from mycelnode.protocols.release_records import Plan, Seen, Spend
-from mycelnode.protocols.release_steps import Ask, Call, Compare, Countersign, Draw, Freeze, Keep, Seal, Wait
+from mycelnode.protocols.release_steps import Ask, Call, Compare, Countersign, Draw, Effect, Freeze, Keep, Seal, Wait
 from mycelnode.protocols.release_units import digest
 from mycelnode.protocols.release_window import Window
 from mycelnode.releasing.releases import Releases, Sealed, Telling
 
 Asking = Callable[[DeviceId], None]
 
+STOP_SECONDS: Final = 20.0  # so long may what is being spent keep a node from stopping
 RANDOM_BYTES: Final = 16  # in the note of a decision, so that nobody can guess it from the chain's hash
 
 
@@ -84,12 +86,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of the windows that are over: those that were decided now, and what the next one waits for; ``left_out``: the
-    devices without which they were decided, and why, where that is known."""
+    """What became of the windows that are over: those that were decided now, and what the next one waits for."""
 
     decided: tuple[Window, ...]
     waiting: Waiting | None
-    left_out: Mapping[DeviceId, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -130,21 +130,20 @@ class Decider:
                 "the clock of this device is more than a day off, by those of two others; set it and try again"
             )
         done: list[Window] = []
-        left: dict[DeviceId, str] = {}
         await releases.refresh()
         await self.tend()
         while releases.part.begin(releases.now()) is not None or releases.part.drawing:
             # before a witness is asked, for whom it is spent as soon as it has answered
             await releases.mesh.database.scan(partial(budget.check, root=releases.mesh.root, verify=verify))
             reasons: dict[DeviceId, str] = {}
-            found = await self._through(reasons, left, hurry=hurry, tell=tell, asking=asking)
+            found = await self._through(reasons, hurry=hurry, tell=tell, asking=asking)
             if found is None:
                 break
             if isinstance(found, Wait):
                 said = {device: reasons.get(device, "") for device in found.devices}
-                return Decision(tuple(done), Waiting(found.window, said, found.witness), left)
+                return Decision(tuple(done), Waiting(found.window, said, found.witness))
             done.append(found)
-        return Decision(tuple(done), None, left)
+        return Decision(tuple(done), None)
 
     async def tend(self) -> None:
         """Name a witness, if there is none and somebody who could be one; and get the word of the last one for a new plan.
@@ -175,19 +174,9 @@ class Decider:
         return said
 
     async def _through(
-        self,
-        reasons: dict[DeviceId, str],
-        left: dict[DeviceId, str],
-        *,
-        hurry: bool,
-        tell: Telling,
-        asking: Asking,
+        self, reasons: dict[DeviceId, str], *, hurry: bool, tell: Telling, asking: Asking
     ) -> Wait | Window | None:
-        """Through one window, to its end or to where it waits; None if nothing is to be done.
-
-        Once the witness is asked, nobody who wants this to stop comes between its word and what is drawn: a process that ended
-        there would lose the window.
-        """
+        """Through one window, to its end or to where it waits; None if nothing is to be done."""
         releases, part = self.releases, self.releases.part
         while True:
             effect = part.next(releases.now(), version(), releases.secrets(), hurry=hurry)
@@ -199,37 +188,53 @@ class Decider:
                     if said := await self.devices.ask(call, device):
                         reasons[device] = said
                         part.silent(device)
-                case Compare(_, witness):
-                    if await self.devices.meet(witness):
-                        part.compared(witness)
-                    else:
-                        part.silent(witness)
+                case Compare(_, device) if not part.drawing:
+                    asking(device)
+                    await self._compare(device)
                 case Seal(window, counted):
-                    left.update({device: reasons.get(device, "") for device in releases.others() - counted})
-                    left.update(await releases.empty(window))
+                    left = releases.others() - counted
+                    await releases.leave_out(window, {one: reasons.get(one) or "it did not answer" for one in left})
                     self._sealed[window] = await releases.seal(effect)
+                case Compare() | Countersign() | Keep() | Draw():
+                    # a process that ended between the witness's word and the draw would lose the window
+                    spending = partial(self._spend, effect, reasons, asking)
+                    if (drawn := await to_its_end(spending, STOP_SECONDS)) is not None:
+                        return drawn
+                case Wait():
+                    return effect
+                case _:
+                    return None
+
+    async def _spend(self, effect: Effect | None, reasons: dict[DeviceId, str], asking: Asking) -> Window | None:
+        """From the question to the witness to what is drawn; None if it does not come so far."""
+        releases, part = self.releases, self.releases.part
+        while True:
+            match effect:
                 case Countersign(record, witness):
                     asking(witness)
-                    with trio.CancelScope(shield=True):
-                        answer = await self.devices.countersign(record, witness)
+                    answer = await self.devices.countersign(record, witness)
                     if isinstance(answer, Seen):
                         part.countersigned(answer)
                     else:
                         reasons[witness] = answer
                         part.silent(witness)
                 case Keep():
-                    with trio.CancelScope(shield=True):
-                        async with releases.lock:
-                            await releases.keep(effect)
+                    async with releases.lock:
+                        await releases.keep(effect)
+                case Compare(_, device) if part.drawing:
+                    asking(device)
+                    await self._compare(device)
                 case Draw(spend):
-                    with trio.CancelScope(shield=True):
-                        drew = await self._draw(effect)
-                    if drew:
-                        return spend.window
-                case Wait():
-                    return effect
+                    return spend.window if await self._draw(effect) else None
                 case _:
                     return None
+            effect = part.next(releases.now(), version(), releases.secrets())
+
+    async def _compare(self, device: DeviceId) -> None:
+        if await self.devices.meet(device):
+            self.releases.part.compared(device)
+        else:
+            self.releases.part.silent(device)
 
     async def _draw(self, done: Draw) -> bool:
         """Sample once, and store what was sampled, in one transaction; a disk that is full makes nothing be sampled again.

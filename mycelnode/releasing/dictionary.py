@@ -1,6 +1,7 @@
 """The owner's dictionary, which all devices of a person share: what they, and nobody else, know to be private.
 
-A window goes by the entries that there were when it opened; what is added later counts from the next one on.
+A window goes by the entries that there were when it opened for the device that decides it; what is added later counts from the next
+one on.
 """
 
 from __future__ import annotations

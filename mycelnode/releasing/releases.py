@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -31,7 +31,7 @@ from mycelnode.protocols.release import Part
 from mycelnode.protocols.release_ledger import Ledger
 from mycelnode.protocols.release_records import MAX_RECORD_BYTES, Plan, Record, Seen, Spend, read_record
 from mycelnode.protocols.release_steps import Call, Freeze, Give, Keep, Kept, No, Seal, Terms
-from mycelnode.protocols.release_units import Handed, counts, digest, label
+from mycelnode.protocols.release_units import MAX_MARKS, Handed, counts, digest, label
 from mycelnode.protocols.release_window import Window
 from mycelnode.releasing import dictionary
 from mycelnode.turns import Turns
@@ -200,8 +200,7 @@ class Releases:
                 turns = await self.mesh.database.scan(partial(look, key=key))
                 if turns:
                     return Handing(turns)
-            why = await self.mesh.database.scan(lambda connection: partstore.empty(connection, call.window, me))
-            return Handing([], answer.said or why.get(me, ""))
+            return Handing([], answer.said or (await self.left_out(call.window)).get(me, ""))
 
     def _call(self, call: Call, caller: DeviceId) -> Freeze | Give | No:
         return self.part.call(call, caller, self.now(), version(), self.secrets())
@@ -226,7 +225,8 @@ class Releases:
     # --- our own part -----------------------------------------------------------------------------------------------------
 
     async def freeze(self, done: Freeze, tell: Telling = lambda here, total: None) -> None:
-        """Take our turns of a window, and keep what is to be handed over. Nothing is taken twice.
+        """Take our turns of a window, and keep what is to be handed over. Nothing is taken twice, and nothing at all if the machine
+        has heard of other terms meanwhile.
 
         Reading takes long, and others are answered meanwhile: what was read is compared with what is there when it is stored.
 
@@ -234,12 +234,14 @@ class Releases:
         """
         me, start = self.part.me, done.window.start
         async with self._reading:
-            while start not in self.part.local.frozen:
+            while self.part.stands(done):
                 numbers, handed = await self._read(done, tell)
                 with self.turns.using(), trio.CancelScope(shield=True):  # what is on the disk is known to the machine
                     known, key = await self.turns.ready()
                     marks = list(partstore.marks_of(handed, label(start), partial(_day_marks, known)))
                     async with self.lock:
+                        if not self.part.stands(done):
+                            return
                         if await self.mesh.database.write(partial(_freeze, key, done, me, numbers, handed, marks)):
                             self.part.froze(done)
 
@@ -259,7 +261,7 @@ class Releases:
             trio.from_thread.run_sync(tell, read, total)  # also a place where this can be cancelled
             if (key := key_of(request, answer, owner)) is not None:
                 known = (turn.mark, *(mark for mark in marks if mark != turn.mark))  # it is forgotten by the first
-                handed.append(Handed(known, key.encode(), turn.facts.time // DAY_MS, turn.facts.dated))
+                handed.append(Handed(known[:MAX_MARKS], key.encode(), turn.facts.time // DAY_MS, turn.facts.dated))
 
         return await self.turns.take(window, take), handed
 
@@ -309,9 +311,13 @@ class Releases:
                     self.part.got(window, device)
                 return True
 
-    async def empty(self, window: Window) -> dict[DeviceId, str]:
-        """The devices of which nothing counts in a window, though they were asked, and why."""
-        return await self.mesh.database.scan(lambda connection: partstore.empty(connection, window, self.part.me))
+    async def left_out(self, window: Window) -> dict[DeviceId, str]:
+        """The devices of which nothing counts in a window, as far as is known here, and why."""
+        return await self.mesh.database.scan(lambda connection: partstore.left_out(connection, window.start))
+
+    async def leave_out(self, window: Window, devices: Mapping[DeviceId, str]) -> None:
+        """A window is decided without these devices."""
+        await self.mesh.database.write(lambda connection: partstore.leave_out(connection, window.start, devices))
 
     async def count(self, window: Window, devices: Iterable[DeviceId]) -> dict[bytes, int]:
         """key → days, of those devices' parts."""

@@ -104,7 +104,7 @@ def test_what_was_read_under_other_terms_is_not_handed_over() -> None:
 def agreed(device: Part, terms: Terms = TERMS) -> Part:
     """It has heard from A by which terms that reads the window."""
     done = device.agree(FIRST, A.public, terms)
-    assert done == Agree(FIRST, terms)
+    assert done == Agree(FIRST, terms, A.public)
     device.agreed(done)
     return device
 
@@ -114,27 +114,71 @@ def test_a_window_is_read_by_the_dictionary_of_the_device_that_decides_it() -> N
     opened = releaser.open(NOW, OTHER_WORDS)
     assert opened is not None
     releaser.opened(opened)
-    assert device.unagreed(A.public, NOW) == [FIRST]
-    assert device.unagreed(B.public, NOW) == releaser.unagreed(A.public, NOW) == []
+    assert device.untaken(A.public, NOW) == [FIRST]
+    assert device.untaken(B.public, NOW) == releaser.untaken(A.public, NOW) == []
     assert device.own(OVER, TERMS.version) is None, "by which dictionary is not known yet"
     terms = releaser.terms_for(FIRST, C.public)
     assert isinstance(terms, Terms)
     agreed(device, terms)
-    assert device.unagreed(A.public, NOW) == []
+    assert device.agree(FIRST, A.public, terms) is None, "that is known"
     assert device.own(OVER, TERMS.version) == Freeze(FIRST, A.public)
     asked = call(PLAN, terms=OTHER_WORDS)
-    assert not device.unheard(asked)
+    assert not device.unheard(asked, A.public, OVER)
     assert device.call(asked, A.public, OVER, TERMS.version, SECRETS) == Freeze(FIRST, A.public)
 
 
 def test_who_is_asked_by_another_dictionary_hears_its_words_first() -> None:
     device, asked = begun(C, [PLAN]), call(PLAN, terms=OTHER_WORDS)
-    assert device.unheard(asked)
+    assert device.unheard(asked, A.public, OVER)
     answer = device.call(asked, A.public, OVER, TERMS.version, SECRETS)
     assert answer == No("it has not heard yet by which dictionary the window is read")
     agreed(device, OTHER_WORDS)
     device.froze(Freeze(FIRST, A.public))
     assert device.call(asked, A.public, OVER, TERMS.version, SECRETS) == Give(FIRST)
+
+
+def test_what_a_device_said_that_does_not_decide_any_more_is_asked_anew() -> None:
+    device = agreed(begun(C, [PLAN]))
+    other = plan_of_root(B, number=1)
+    device.kept(Keep((other,)))
+    assert device.own(OVER, TERMS.version) is None
+    assert device.untaken(B.public, NOW) == [FIRST]
+    done = device.agree(FIRST, B.public, OTHER_WORDS)
+    assert done is not None
+    device.agreed(done)
+    assert device.own(OVER, TERMS.version) == Freeze(FIRST, B.public)
+
+
+def test_what_was_read_by_other_terms_than_those_of_now_is_not_kept() -> None:
+    device = agreed(begun(C, [PLAN]))
+    done = device.own(OVER, TERMS.version)
+    assert done is not None
+    assert device.stands(done)
+    agreed(device, OTHER_WORDS)
+    assert not device.stands(done), "it was read by the words of before"
+    again = device.own(OVER, TERMS.version)
+    assert again is not None
+    assert device.stands(again)
+    device.kept(Keep((spend(A),)))
+    assert not device.stands(again), "the window is decided"
+
+
+def test_a_stranger_or_an_early_question_makes_nobody_dial_back() -> None:
+    device, asked = begun(C, [PLAN]), call(PLAN, terms=OTHER_WORDS)
+    assert not device.unheard(asked, B.public, OVER)
+    assert not device.unheard(asked, A.public, NOW)
+    assert not device.unheard(replace(asked, plan=bytes(32)), A.public, OVER)
+
+
+def test_a_clock_that_is_put_right_forgets_what_was_agreed_of_a_time_to_come() -> None:
+    device = begun(C, [PLAN], at=Window(FIRST.start + 1).opens)
+    done = device.agree(Window(FIRST.start + 1), A.public, OTHER_WORDS)
+    assert done is not None
+    device.agreed(done)
+    opened = device.open(NOW, TERMS)
+    assert opened is not None
+    device.opened(opened)
+    assert device.local.agreed == {}
 
 
 def test_terms_are_those_of_the_device_that_decides_and_of_our_version() -> None:
@@ -145,7 +189,7 @@ def test_terms_are_those_of_the_device_that_decides_and_of_our_version() -> None
     assert part(C, [PLAN]).agree(FIRST, A.public, OTHER_WORDS) is None, "it did not open for us"
     device.froze(Freeze(FIRST, A.public))
     assert device.agree(FIRST, A.public, OTHER_WORDS) is None, "our part is taken"
-    assert device.unagreed(A.public, NOW) == []
+    assert device.untaken(A.public, NOW) == []
 
 
 def test_terms_are_told_to_members_by_the_device_that_decides() -> None:

@@ -165,6 +165,55 @@ async def test_a_window_whose_witness_was_put_out_is_said_to_be_over_for_good(tm
         assert (answer["decided"], answer["candidates"]) == ([], [])
 
 
+async def test_what_was_read_by_words_that_were_replaced_meanwhile_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks = SkewedClock(), SkewedClock()
+    async with founder(tmp_path, clock=clocks[0]) as laptop:
+        data = await let_in(tmp_path, laptop, "phone", clocks[1])
+        async with running(data, clocks[1]) as phone:
+            await linked(laptop, phone)
+            releases = releases_of(phone)
+            await until(lambda: bool(releases.part.local.agreed), "the terms have come")
+            await secret_shared(laptop, phone)
+            await live(phone.mesh, HABIT, 1, until=clocks[1].wall())
+            window = releases.part.ledger.window(releases.now())
+            assert window is not None
+            terms = replace(releases.terms(), dictionary=dictionary.digest(WORDS))
+            read, owners = releases._read, []
+
+            async def overtaken(*arguments: Any) -> Any:
+                found = await read(*arguments)
+                await releases.agree(window, laptop.mesh.identity.device, terms, WORDS)
+                owners.append(releases.part.local.opened[window.start])
+                return found
+
+            monkeypatch.setattr(phone.releasing, "_take", trio.lowlevel.checkpoint)
+            monkeypatch.setattr(releases, "_read", overtaken)
+            to_next_window(*clocks)
+            await releases.take_own()
+            assert window.start not in releases.part.local.frozen, "it was read by the words of before"
+            await releases.take_own()
+            assert window.start in releases.part.local.frozen
+            assert len(owners) == 2
+
+
+async def test_who_is_left_out_of_one_window_is_not_said_to_be_of_another(tmp_path: Path) -> None:
+    clocks = SkewedClock(), SkewedClock()
+    async with founder(tmp_path, clock=clocks[0]) as laptop:
+        data = await let_in(tmp_path, laptop, "phone", clocks[1])
+        async with running(data, clocks[1]) as phone:
+            await linked(laptop, phone)
+            await live(laptop.mesh, HABIT, 1, until=clocks[0].wall())
+        window = to_next_window(*clocks)
+        done = await ask(laptop, "pattern.extract", without_missing=True)
+        assert done["decided"] == [window.id]
+        for answer in (done, await ask(laptop, "pattern.extract", window=window.id)):
+            assert [one["name"] for one in answer["left_out"]] == ["phone"]
+            assert answer["left_out"][0]["reason"]
+        assert (await ask(laptop, "pattern.extract", dry_run=True))["left_out"] == []
+
+
 # --- forgetting ----------------------------------------------------------------------------------------------------------------
 
 

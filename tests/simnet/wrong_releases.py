@@ -179,15 +179,15 @@ def a_part_is_handed_over_unmarked() -> Iterator[None]:
 
 
 @contextmanager
-def a_part_is_read_by_any_dictionary() -> Iterator[None]:
-    """What a device took is handed over, whatever it was read by."""
+def each_device_reads_by_its_own_dictionary() -> Iterator[None]:
+    """Whatever the device that decides reads by."""
     rightly = Part.call
 
     def lax(self: Part, call: Call, *more: Any) -> object:
-        begun = self.local.opened.get(call.window.start)
-        return rightly(self, call if begun is None else replace(call, terms=begun), *more)
+        begun = self.local.opened.get(call.window.start, call.terms)
+        return rightly(self, replace(call, terms=replace(call.terms, dictionary=begun.dictionary)), *more)
 
-    with mock.patch.object(Part, "call", lax):
+    with mock.patch.object(Part, "call", lax), mock.patch.object(Part, "agree", return_value=None):
         yield
 
 
@@ -205,5 +205,5 @@ WRONG_RELEASES: tuple[Callable[[], Any], ...] = (
     a_full_disk_has_it_sampled_anew,
     who_takes_over_asks_nobody_what_counts,
     a_part_is_handed_over_unmarked,
-    a_part_is_read_by_any_dictionary,
+    each_device_reads_by_its_own_dictionary,
 )

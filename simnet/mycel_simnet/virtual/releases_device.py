@@ -150,7 +150,7 @@ class Answering:
                 for start in [start for start in disk.kept.opened if start > opened.window.start]:
                     if start not in disk.kept.frozen:
                         del disk.kept.opened[start]
-                        disk.kept.agreed.discard(start)
+                        disk.kept.agreed.pop(start, None)
                 disk.kept.opened.setdefault(opened.window.start, opened.terms)
 
             self.commit(note)
@@ -247,7 +247,7 @@ class Answering:
 
     def hear_terms(self, device: Answering) -> None:
         """By which dictionary another device reads the windows that it decides."""
-        for window in self.machine.unagreed(device.me, self.now):
+        for window in self.machine.untaken(device.me, self.now):
             terms = device.machine.terms_for(window, self.me)
             agree = None if isinstance(terms, No) else self.machine.agree(window, device.me, terms)
             self.world.words["the window has not opened there" if isinstance(terms, No) else type(agree).__name__] += 1
@@ -257,7 +257,7 @@ class Answering:
     def _agree(self, done: Agree) -> None:
         def store(disk: Disk) -> None:
             disk.kept.opened[done.window.start] = done.terms
-            disk.kept.agreed.add(done.window.start)
+            disk.kept.agreed[done.window.start] = done.releaser
 
         self.commit(store)
         self.machine.agreed(done)

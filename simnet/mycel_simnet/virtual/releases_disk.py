@@ -61,7 +61,7 @@ class Disk:
 def read_kept(kept: Kept) -> Kept:
     """What a process reads when it begins: changes in its memory are none on the disk."""
     got = {start: set(devices) for start, devices in kept.got.items()}
-    return Kept(dict(kept.opened), set(kept.agreed), dict(kept.frozen), got, set(kept.drawn))
+    return Kept(dict(kept.opened), dict(kept.agreed), dict(kept.frozen), got, set(kept.drawn))
 
 
 def turn_mark(secret: bytes, number: int) -> bytes:

@@ -197,6 +197,7 @@ def step(rng: random.Random) -> Step:
         ("plan", a, n, rng.choice(DANGERS), rng.choice(DANGERS)): 8,
         ("phrase", a, n): 2,
         ("terms", a, n % 6): 2,
+        ("words", a, n % 3): 4,
         ("secret", a, n % 50): 1,
         decision(rng): 8,
     }

@@ -292,6 +292,11 @@ class Player:
         device.terms = Terms(b"%d%s" % (number % 3, b"v" * 31), device.terms.dictionary)
         self.world.boot(device)
 
+    def do_words(self, who: int | str, number: int) -> None:
+        """Other words in the owner's dictionary, of which not all devices have heard."""
+        device = self._at(who)
+        device.terms = Terms(device.terms.version, b"%032d" % number)
+
     def do_secret(self, who: int | str, number: int) -> None:
         """A second secret of the mesh, by a device that had not heard of the first."""
         device = self._at(who)
