@@ -7,23 +7,25 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import trio
 
 from mycelnode.adapters import minilm
 from mycelnode.adapters.ollama import make_client, open_ollama
 from mycelnode.errors import EmbedderUnavailable
+from mycelnode.lazy import np
 from mycelnode.ports import Clock, Embedder
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 RETRY_SECONDS: Final = 60.0  # until an embedder that is gone, or was never there, is looked for again
 QUERY_SECONDS: Final = 5.0  # that a search waits for the vector of its query
 MINILM: Final = "minilm"
 NONE: Final = "none (lexical only)"
 
-Array = npt.NDArray[np.float32]
+Array: TypeAlias = "npt.NDArray[np.float32]"
 Open = Callable[[], Awaitable[Embedder]]
 _log = logging.getLogger(__name__)
 

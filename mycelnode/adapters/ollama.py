@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import httpx
-import numpy as np
-import numpy.typing as npt
 import trio
 
 from mycelnode.errors import EmbedderUnavailable
+from mycelnode.lazy import np
 from mycelnode.patterns.vectors import MAX_DIM
 from mycelnode.tls import trusted
 
 # models whose purpose this is, the better ones first (https://ollama.com/search?c=embedding)
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 USUAL: Final = (
     "qwen3-embedding", "embeddinggemma", "bge-m3", "mxbai-embed-large", "snowflake-arctic-embed2", "nomic-embed-text-v2-moe",
     "nomic-embed-text", "snowflake-arctic-embed", "granite-embedding", "bge-large", "paraphrase-multilingual", "all-minilm",
@@ -36,7 +38,7 @@ _DIGEST: Final = re.compile(r"(sha256:)?[0-9a-f]{64}")
 _DIGEST_CHARS: Final = 12  # of it, in the name
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 
-Array = npt.NDArray[np.float32]
+Array: TypeAlias = "npt.NDArray[np.float32]"
 
 
 class OllamaEmbedder:

@@ -20,6 +20,7 @@ from mycelnode.patterns.cid import Cid
 from mycelnode.patterns.columns import Columns
 from mycelnode.patterns.search import Found, Outcomes, Query, search
 from mycelnode.patterns.vectors import Vectors
+from mycelnode.ports import Embedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,11 @@ class Searcher:
     ) -> None:
         self._database, self._embedders = database, embedders
         self.registry: RegistrySource = registry or NoRegistry()
-        self._columns = Columns()
+        self._columns: Columns | None = None  # before anything is searched for, none are held
 
     async def search(self, query: Query, outcomes: Outcomes) -> Searched:
         """The library as it is once the others were asked. Raises `ValueRefused`, and as `Database.scan` does."""
         asked = Asked("off")
-        vector: Vectors | None = None
-        name = NONE
 
         async def ask() -> None:
             nonlocal asked
@@ -55,13 +54,18 @@ class Searcher:
         async with open_together() as nursery:
             nursery.start_soon(ask)
             made = None if self._embedders is None else await self._embedders.embed_query(query.text)
-        if made is not None:
-            embedder, vector = made
-            name = embedder.name
-            if (self._columns.model, self._columns.dim) != (embedder.model_id, embedder.dim):
-                self._columns = Columns(embedder.model_id, embedder.dim)
-        found, said = await self._database.scan(partial(self._look, query, outcomes, vector, asked.copy, self._columns))
-        return Searched(found, said, asked, name)
+        embedder, vector = (None, None) if made is None else made
+        columns = self._columns_of(embedder)
+        found, said = await self._database.scan(partial(self._look, query, outcomes, vector, asked.copy, columns))
+        return Searched(found, said, asked, NONE if embedder is None else embedder.name)
+
+    def _columns_of(self, embedder: Embedder | None) -> Columns:
+        """Those with that model's vectors; without a model those that there are."""
+        held = self._columns
+        if held is None or (embedder is not None and (held.model, held.dim) != (embedder.model_id, embedder.dim)):
+            held = Columns() if embedder is None else Columns(embedder.model_id, embedder.dim)
+        self._columns = held
+        return held
 
     def price_now(self, no: int) -> int | None:
         """What a use of the pattern with that number in the library costs, in yoctoNEAR, as far as the registry is known here."""

@@ -9,14 +9,15 @@ import sqlite3
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
+from mycelnode.lazy import np
 from mycelnode.patterns.library import MAX_CHANGES
 from mycelnode.patterns.pattern import MAX_YOCTO
 from mycelnode.patterns.vectors import Vectors
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 MAX_CAUGHT_UP: Final = 5_000  # changes; with more, all is read anew, which is quicker
 GROWTH: Final = 1.25  # of the matrix: while it grows there are two of them
@@ -27,7 +28,7 @@ _ROWS: Final = (
     " LEFT JOIN pattern_vectors v ON v.model = ? AND v.dim = ? AND v.no = p.no"
 )
 
-Mask = npt.NDArray[np.bool_]
+Mask: TypeAlias = "npt.NDArray[np.bool_]"
 Accept = Callable[[int], bool]
 
 

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from mycelnode.errors import ValueRefused
+from mycelnode.lazy import np
 from mycelnode.patterns.library import MAX_PAGE, WORDS, trim
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 MAX_EMBEDDED_CHARS: Final = 2_000  # more than MiniLM reads, which is 256 pieces of words
 MAX_MODEL_CHARS: Final = 200
 MAX_DIM: Final = 8_192
 
-Vectors = npt.NDArray[np.float32]
+Vectors: TypeAlias = "npt.NDArray[np.float32]"
 
 
 def without_vector(connection: sqlite3.Connection, model: str, limit: int, after: int = 0) -> list[tuple[int, str]]:

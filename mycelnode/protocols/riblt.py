@@ -13,13 +13,14 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mycelnode.encoding import as_bytes
 from mycelnode.errors import EncodingError, PeerMisbehaved
+from mycelnode.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DIGEST_BYTES: Final = 32
 CHECK_BYTES: Final = 8
@@ -35,7 +36,7 @@ _MASK: Final = (1 << 64) - 1
 _WRAP: Final = 1 << 8 * COUNT_BYTES
 _PERSON: Final = b"mycel-cells"
 
-Rows = NDArray[np.uint64]
+Rows: TypeAlias = "NDArray[np.uint64]"
 Hash = Callable[[bytes], tuple[bytes, int]]
 
 
