@@ -52,22 +52,32 @@ async def open_together() -> AsyncIterator[trio.Nursery]:
 
 
 async def to_its_end(work: Callable[[], Awaitable[T]], grace: float) -> T:
-    """Do what should not be left half done: who is cancelled meanwhile waits for its end, ``grace`` seconds at most."""
+    """Do what should not be left half done: who is cancelled meanwhile waits for its end, ``grace`` seconds at most. What it raises
+    comes bare, and goes before the cancellation."""
+    await trio.lowlevel.checkpoint_if_cancelled()  # then it is not even begun
     done: list[T] = []
+    failed: list[Exception] = []
     scope, ended = trio.CancelScope(shield=True), trio.Event()
 
     async def run() -> None:
         with scope:
-            done.append(await work())
+            try:
+                done.append(await work())
+            except Exception as error:
+                failed.append(error)
         ended.set()
 
-    async with open_together() as nursery:
-        nursery.start_soon(run)
-        try:
-            await ended.wait()
-        except trio.Cancelled:
-            scope.deadline = trio.current_time() + grace
-            raise
+    try:
+        async with open_together() as nursery:
+            nursery.start_soon(run)
+            try:
+                await ended.wait()
+            except trio.Cancelled:
+                scope.deadline = trio.current_time() + grace
+                raise
+    finally:
+        if failed:
+            raise failed[0]
     return done[0]
 
 

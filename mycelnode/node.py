@@ -109,14 +109,14 @@ class Node:
         chain: Chain,
         turns: Turns,
         releasing: Releasing,
-        nursery: trio.Nursery,
+        sessions: trio.Nursery,
     ) -> None:
         self.mesh, self.host, self.collective, self.chain = mesh, host, collective, chain
         self.turns, self.releasing = turns, releasing
         self.syncing = SyncDriver(mesh, host, self._link_changed)
         self.pairing = PairingDriver(mesh, host)
         self.upkeep = Upkeep(mesh, host, self.syncing)
-        self.finder = Finder(mesh, host, self.syncing, nursery, self.upkeep.look)
+        self.finder = Finder(mesh, host, self.syncing, sessions, self.upkeep.look)
         self.confirming = Confirming(mesh, lambda: collective.patterns)
         self.last_seen: dict[str, int] = {}
         self.services: dict[str, Service] = {}
@@ -343,10 +343,11 @@ async def open_node(
         open_collective(mesh, host, swarm=swarm) as collective,
         open_chain(mesh) as chain,
         open_following(chain, collective),
+        open_background() as sessions,  # a session that ends takes its line along, which a release may still want
         open_releasing(mesh, turns := Turns(mesh), host) as releasing,
         open_background() as nursery,
     ):
-        node = Node(mesh, host, collective, chain, turns, releasing, nursery)
+        node = Node(mesh, host, collective, chain, turns, releasing, sessions)
         collective.trade_on(chain)
         releasing.publish_due = node.confirming.publish_due
         mesh.listeners.append(node._on_progress)

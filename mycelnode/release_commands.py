@@ -107,6 +107,8 @@ class ReleaseCommands:
         else:
             candidates = await self._possible(releases, window, tell)
         waiting, left = decision.waiting, await releases.left_out(window)
+        if waiting is not None and waiting.window == window:  # nothing is settled yet about whom it waits for
+            left = {device: said for device, said in left.items() if device not in waiting.devices}
         return {
             "candidates": candidates,
             "window": self._described(releases, window, now),

@@ -132,3 +132,35 @@ async def test_an_error_of_what_is_done_to_its_end_comes_bare() -> None:
 
     with pytest.raises(ValueError, match="bare"):
         await to_its_end(fails, 1)
+    begun, cancelled = trio.Event(), []
+
+    async def fails_late() -> None:
+        begun.set()
+        await trio.testing.wait_all_tasks_blocked()
+        raise ValueError("bare")
+
+    async def leave(scope: trio.CancelScope) -> None:
+        await begun.wait()
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(leave, scope)
+            try:
+                await to_its_end(fails_late, 5)
+            except ValueError as error:
+                cancelled.append(str(error))
+    assert cancelled == ["bare"], "it goes before the cancellation"
+
+
+async def test_what_is_cancelled_already_is_not_begun() -> None:
+    begun = False
+
+    async def work() -> None:
+        nonlocal begun
+        begun = True
+
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await to_its_end(work, 1)
+    assert not begun

@@ -18,10 +18,10 @@ from mycelnode.lazy import np
 from mycelnode.patterns.vectors import MAX_DIM
 from mycelnode.tls import trusted
 
-# models whose purpose this is, the better ones first (https://ollama.com/search?c=embedding)
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+# models whose purpose this is, the better ones first (https://ollama.com/search?c=embedding)
 USUAL: Final = (
     "qwen3-embedding", "embeddinggemma", "bge-m3", "mxbai-embed-large", "snowflake-arctic-embed2", "nomic-embed-text-v2-moe",
     "nomic-embed-text", "snowflake-arctic-embed", "granite-embedding", "bge-large", "paraphrase-multilingual", "all-minilm",

@@ -242,7 +242,7 @@ class Answering:
     def stands(self, done: Freeze) -> bool:
         """Is it still to be done? Reading takes long, and meanwhile we may hear of other terms, or that the window is decided."""
         same = done.empty or (self.local.opened.get(done.window.start) == done.terms and not self._past(done.window))
-        return same and not self._taken(done.window)
+        return same and done.window.start not in self.local.frozen
 
     def froze(self, done: Freeze) -> None:
         """It is on the disk."""

@@ -181,6 +181,17 @@ def test_a_clock_that_is_put_right_forgets_what_was_agreed_of_a_time_to_come() -
     assert device.local.agreed == {}
 
 
+def test_a_year_of_which_a_quarter_was_taken_is_taken_all_the_same() -> None:
+    """A clock that was a year ahead took a quarter; the year that a later plan made of it is decided without what is in that."""
+    year = plan_of_root(A, number=1, quarters=4, since=Window.called("2027").start)
+    device = begun(A, [LONE, year], at=quarter("2027-Q1"), mesh=(A,))
+    taken = Window.called("2027-Q2")
+    device.froze(Freeze(taken, A.public))
+    effect = device.next(quarter("2028-Q1"), TERMS.version, SECRETS)
+    assert isinstance(effect, Freeze)
+    assert device.stands(effect)
+
+
 def test_terms_are_those_of_the_device_that_decides_and_of_our_version() -> None:
     device = begun(C, [PLAN])
     assert device.agree(FIRST, B.public, OTHER_WORDS) is None, "B does not decide"

@@ -198,6 +198,8 @@ class Answering:
 
     def freeze(self, done: Freeze) -> None:
         """As `Freeze` says."""
+        if not self.machine.stands(done):
+            return
         start, rows = done.window.start, list[Handed]()
         for turn in [] if done.empty else sorted(self.disk.turns.values(), key=lambda turn: turn.number):
             marks = self.marks_of(turn.number)
