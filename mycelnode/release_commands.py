@@ -45,8 +45,10 @@ NOT_PROMISED: Final = (
     "Σε is the loss of someone with one counted day in every window; your habits are not hidden.",
     "Whoever looks can link all that your creator key and your NEAR account sign, with each other and with who funded them.",
     "A raw copy of the disk of a lone device cannot be told from the device, and could decide the same window again.",
+    "An old backup of a lone device knows nothing of what was decided after it: days may be counted a second time.",
     "Your own dictionary is not protected by ε.",
-    "What you withhold, or publish by hand, after looking is your own disclosure.",
+    "What you withhold, or publish by hand, after looking is your own disclosure; detectors miss things, and are a help there.",
+    "Your own devices are trusted: who has one unlocked reads your turns, and can spoil counts until it is put out.",
 )
 LENGTHS: Final = {"quarter": 1, "year": YEAR}
 PASSED: Final = "its count, with the noise, passed the threshold"

@@ -91,6 +91,7 @@ def _say_extracted(answer: Mapping[str, Any]) -> None:
         print("`mycelnode pattern publish KEY` shows one whole, and asks.")
     elif window["state"] == "decided":
         print("Nothing was released.")
+        print(f"A habit is released if it was seen on about {window['usual_days']} days, as a rule.")
 
 
 def _state(window: Mapping[str, Any]) -> str:

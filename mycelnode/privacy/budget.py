@@ -9,7 +9,7 @@ All functions take a connection; those that change something run inside `Databas
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -140,14 +140,26 @@ class Budget:
 
 def budget(ledger: Ledger, now: int) -> Budget:
     """How the budget stands at ``now`` (Unix ms)."""
-    plan = ledger.plan(quarter_of(now))
-    choice = CHOICES["standard" if plan is None else plan.choice]
     year = 1970 + quarter_of(now) // YEAR
     spent, ever = _sum(ledger, year), _sum(ledger, None)
-    possible = 1 if plan is not None and plan.quarters == YEAR else WINDOWS_A_YEAR
-    left = max(0, possible - spent.windows)
-    cap = Sum(spent.epsilon + left * choice.epsilon, spent.delta + left * choice.delta, spent.windows + left)
+    left = [CHOICES[choice] for choice in _to_come(ledger, year)][: max(0, WINDOWS_A_YEAR - spent.windows)]
+    cap = Sum(
+        spent.epsilon + sum((one.epsilon for one in left), Fraction(0)),
+        spent.delta + sum((one.delta for one in left), Decimal(0)),
+        spent.windows + len(left),
+    )
     return Budget(year, spent, cap, ever)
+
+
+def _to_come(ledger: Ledger, year: int) -> Iterator[str]:
+    """The choices of the windows of a calendar year that can still be spent: after the last one that was, and in a plan."""
+    first = (year - 1970) * YEAR
+    quarter = max(first, ledger.spent_until())
+    while quarter < first + YEAR:
+        window, plan = ledger.window_of(quarter), ledger.plan(quarter)
+        if window is not None and plan is not None and window.start >= quarter:
+            yield plan.choice
+        quarter = quarter + 1 if window is None else window.end
 
 
 def _sum(ledger: Ledger, year: int | None) -> Sum:

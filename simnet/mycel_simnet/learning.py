@@ -24,6 +24,7 @@ from mycel_simnet.process import NodeProcess
 from mycel_simnet.telling import Story
 
 DAYS, HABIT_DAYS = 40, 25
+NOISE: Final = 18  # at ε = 1 it is as much as that once in 50 million times
 STEP_SECONDS = 30.0
 POLL_SECONDS: Final = 0.1
 HOUR: Final = 3_600.0
@@ -113,7 +114,7 @@ async def learn(cluster: Cluster, story: Story, chance: random.Random, here: str
     story.promise(
         f"{here} decides, over both devices, and lets out that habit alone, counted once",
         [before["window"]["id"], 1, True],
-        [decided["window"]["id"], len(released), abs(released[0]["n"] - HABIT_DAYS) < HABIT_DAYS],
+        [decided["window"]["id"], len(released), abs(released[0]["n"] - HABIT_DAYS) < NOISE],
     )
     spent = await one.command("budget")
     story.say(
@@ -128,20 +129,23 @@ async def learn(cluster: Cluster, story: Story, chance: random.Random, here: str
         story.promise("then it is public, with the promise of that decision", "discrete-laplace-threshold", made["dp"])
         if register:
             story.promise("and in the registry of a chain", True, made["registered"])
-    async with strangers.open_stranger(cluster.folder, address, "reader", ahead + PUBLISHED_WITHIN) as reader:
+    ears = cluster.folder / "reader.heard"
+    async with strangers.open_stranger(cluster.folder, address, "reader", ahead + PUBLISHED_WITHIN, ears) as reader:
         title = released[0]["text"]
         story.promise("another person finds it", True, await strangers.found(reader, title, made["cid"], STEP_SECONDS))
         used = await reader.call("pattern.use", cid=made["cid"], variables={"material": "def area(r): ..."})
         story.promise("and uses it", True, "def area(r)" in used["output"])
         await reader.stop()
-    left = [*_files(reader.data), *heard]
+    said = list(_files(ears))
+    left = [*_files(reader.data), *said, *heard]
     called = f", and of {len(heard)} calls to the chain," if register else ""
-    told = f"the search of all that this person has on the disk{called} finds what was published"
+    told = f"the search of all that this person has on the disk, and heard on {len(said)} streams{called} finds what was published"
     story.promise(told, True, _found(left, {title.split(" (")[0]}) != set())
+    story.promise("on a stream, too", True, _found(said, {title.split(" (")[0]}) != set())
     if register:
         story.promise("in the calls its CID", True, _found(heard, {made["cid"]}) != set())
-    said = f"and none of {len(private)} private names, addresses, numbers and secrets"
-    story.promise(said, [], sorted(_found(left, private)))
+    none = f"and none of {len(private)} private names, addresses, numbers and secrets"
+    story.promise(none, [], sorted(_found(left, private)))
 
 
 @asynccontextmanager

@@ -32,12 +32,14 @@ class Conditions:
     ``skew``: seconds that the wall clock is ahead. ``slept``: seconds that the machine has been suspended. ``routes``: where a
     connection to ``host:port`` goes instead; whatever is not in it is refused, so that no connection gets past the wires by
     accident; None: the real network. ``history``: bytes of entries that are worth a snapshot, few, so that short stories have some.
+    ``heard``: a folder for all that comes in over streams, as it is once it was decrypted, a file for each.
     """
 
     skew: float = 0.0
     slept: float = 0.0
     routes: Mapping[str, str] | None = None
     history: int = 10_000
+    heard: str | None = None
 
     def write(self, path: Path) -> None:
         """Replace the file at once, so that a reader sees the old conditions or the new."""
@@ -102,6 +104,23 @@ def redirect_connections(world: World) -> None:
     socket.socket.connect = led  # type: ignore[assignment, method-assign]
 
 
+def keep_what_is_heard(folder: Path) -> None:
+    """From now on, all that other devices and strangers say is kept."""
+    from mycelnode.p2p import _stream
+
+    read = _stream.Stream._read
+    files: dict[_stream.Stream, Path] = {}
+
+    async def heard(self: _stream.Stream, max_bytes: int) -> bytes:
+        data = await read(self, max_bytes)
+        with files.setdefault(self, folder / str(len(files))).open("ab") as file:
+            file.write(data)
+        return data
+
+    folder.mkdir(exist_ok=True)
+    _stream.Stream._read = heard  # type: ignore[method-assign]
+
+
 def end_with_stdin() -> None:
     """End this process at once when its standard input ends."""
 
@@ -124,6 +143,8 @@ def main(arguments: list[str]) -> None:
     tending.LEAST_GROWTH = world.conditions().history
     clock.use(world)
     redirect_connections(world)
+    if (folder := world.conditions().heard) is not None:
+        keep_what_is_heard(Path(folder))
     if arguments[3] == "run":
         end_with_stdin()
     sys.argv = ["mycelnode", *arguments[3:]]

@@ -25,11 +25,14 @@ Cook {dish} for {{{{people}}}} people, of {{{{leftovers}}}}, and say how.
 
 @asynccontextmanager
 async def open_stranger(
-    folder: Path, bootstrap: str, name: str = "stranger", skew: float = 0.0
+    folder: Path, bootstrap: str, name: str = "stranger", skew: float = 0.0, heard: Path | None = None
 ) -> AsyncIterator[NodeProcess]:
-    """A node with a mesh of its own, which knows of one address in the swarm, and of nobody else; its clock ``skew`` s ahead."""
+    """A node with a mesh of its own, which knows of one address in the swarm, and of nobody else; its clock ``skew`` s ahead.
+
+    ``heard``: where all is kept that comes in there, decrypted.
+    """
     node = NodeProcess(folder, name, settings={**SETTINGS, **COLLECTIVE, "MYCEL_SWARM_BOOTSTRAP": bootstrap})
-    node.change(routes=None, skew=skew)
+    node.change(routes=None, skew=skew, heard=None if heard is None else str(heard))
     await node.command("init", "--name", name)
     await node.start()
     try:

@@ -25,8 +25,9 @@ FIRST = Window.called("2026-Q1").start
 NOW = Window.called("2027-Q4").closes
 
 
-def plan(quarters: int = 1, choice: str = "standard", device: DeviceId = ME.device) -> Plan:
-    return Plan(ROOT.public, 1, FIRST, quarters, choice, device, None).signed(ROOT.public, ROOT.sign)
+def plan(quarters: int = 1, choice: str = "standard", device: DeviceId = ME.device, since: str | None = None) -> Plan:
+    first = FIRST if since is None else Window.called(since).start
+    return Plan(ROOT.public, 1, first, quarters, choice, device, None).signed(ROOT.public, ROOT.sign)
 
 
 def spend(window: str, choice: str = "standard", nonce: int = 0) -> Spend:
@@ -76,6 +77,17 @@ def test_a_year_has_four_windows(connection: sqlite3.Connection) -> None:
     stands = budget.budget(Ledger(ROOT.public, checked(connection)), Window.called("2026-Q4").closes - 1)
     assert (stands.spent.windows, stands.left.windows, stands.left.epsilon) == (4, 0, 0)
     assert (stands.spent.epsilon, stands.spent.delta) == (4, Decimal("4e-6"))
+
+
+def test_what_is_left_are_the_windows_that_can_still_be_decided() -> None:
+    def stands(records: list[Record], at: str) -> tuple[int, int]:
+        found = budget.budget(Ledger(ROOT.public, records), Window.called(at).opens)
+        return found.spent.windows, found.left.windows
+
+    assert stands([plan(since="2026-Q4")], "2026-Q4") == (0, 1), "the mesh began in autumn"
+    assert stands([plan()], "2026-Q3") == (0, 4), "those that are over are not decided yet, and may be"
+    assert stands([plan(), spend("2026-Q3")], "2026-Q4") == (1, 1), "nothing before the third is decided any more"
+    assert stands([plan(), spend("2026-Q4")], "2026-Q4") == (1, 0)
 
 
 def test_a_year_that_is_one_window_may_cost_one(connection: sqlite3.Connection) -> None:
