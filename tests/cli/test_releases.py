@@ -18,6 +18,7 @@ from mycelnode.identity import KeyPair
 from mycelnode.paths import DataDir
 from mycelnode.privacy.key import Key
 from tests.cli.conftest import Program
+from tests.cli.test_terminal import on_terminal
 from tests.releasing.persons import note_as_decided
 
 Make = Callable[[str], Program]
@@ -361,3 +362,16 @@ def test_the_statement_has_the_figures_of_the_plan(fox: Timed) -> None:
     assert fox("budget", "plan", "--choice", "loose", "--json").json["holds"]
     fox.skew = QUARTER
     assert fox("privacy", "statement", "--json").json["usual_days"] == 13
+
+
+def test_a_bar_shows_how_far_the_reading_of_the_turns_is_and_ctrl_c_decides_nothing(fox: Timed, tmp_path: Path) -> None:
+    file = history(tmp_path / "long", HABIT, 800, datetime.now(UTC))
+    assert fox("interactions", "import", str(file), "--json").json["new"] == 800
+    assert fox("pattern", "extract", "--dry-run", "--json").json["window"]["state"] == "open"
+    fox.skew = QUARTER
+    with on_terminal(fox, "pattern", "extract") as terminal:
+        terminal.wait_for("reading your turns: [")
+        terminal.interrupt()
+        assert terminal.ended() == 130
+    assert fox("budget", "--json").json["ever"]["windows"] == 0
+    assert len(fox("pattern", "extract", "--json").json["candidates"]) == 1
