@@ -305,6 +305,10 @@ class PassphraseWanted(TurnsLocked):
     """The private turns are to be locked by a passphrase; set MYCEL_TURNS_PASSPHRASE, or choose one on a terminal."""
 
 
+class ContactsRefused(MycelError):
+    """The file is an address book that cannot be read; the sentence says why."""
+
+
 class TextRefused(MycelError):
     """That text is too long to be one turn."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from mycelnode.cli._common import BadInput, Options, command, group, plural
-from mycelnode.cli.releases import dictionary, statement
+from mycelnode.cli.releases import dictionary, read_entries, statement
 from mycelnode.errors import MycelError, TextRefused
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES = (
     12_000_000  # of JSONL: each character of the longest text may be written as \u1234, and twice if it is a rare one
 )
-MAX_DICTIONARY_BYTES = 4 << 20
 CODE = ("python", "sql", "json", "shell")
 NO_KEY = {
     "long": "of no habit, as it is too long",
@@ -52,7 +51,7 @@ privacy.add_command(statement)
     "--dictionary",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Names and words that are yours, one a line: they go as well.",
+    help="Names and words that are yours, one a line, or an address book (.vcf, CSV): they go as well.",
 )
 @click.option("--code", type=click.Choice(CODE), help="The text is code in this language; in a text, fences say so.")
 def preview(options: Options, file: Path, dictionary: Path | None, code: str | None) -> None:
@@ -81,20 +80,14 @@ def preview(options: Options, file: Path, dictionary: Path | None, code: str | N
 def _dictionary(file: Path | None) -> Dictionary:
     from mycelnode.privacy.owner import Dictionary
 
-    if file is None:
-        return Dictionary()
-    with file.open("rb") as stream:
-        content = stream.read(MAX_DICTIONARY_BYTES + 1)
-    if len(content) > MAX_DICTIONARY_BYTES:
-        raise BadInput(f"the dictionary has more than {MAX_DICTIONARY_BYTES:,} bytes")
-    return Dictionary(_text(content, "the dictionary").splitlines())
+    return Dictionary(read_entries(file) if file else ())
 
 
-def _text(content: bytes, name: str = "the text") -> str:
+def _text(content: bytes) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise BadInput(f"{name} is not UTF-8: byte {error.start + 1} is wrong") from None
+        raise BadInput(f"the text is not UTF-8: byte {error.start + 1} is wrong") from None
 
 
 def _generalised(text: str, owner: Dictionary, code: str) -> Generalised:

@@ -29,7 +29,7 @@ from mycelnode.cli._common import (
 from mycelnode.cli._progress import ask_with_progress
 from mycelnode.cli.interactions import unlocked
 
-MAX_DICTIONARY_BYTES = 1 << 20
+MAX_DICTIONARY_BYTES = 64 << 20  # an address book may hold a photo of everybody
 PLOT_CHARS = 32
 WIDTH = 100
 SENTENCE = "Σε is the loss of someone with one counted day in every window; your habits are not hidden."
@@ -229,28 +229,50 @@ def _say_statement(answer: Mapping[str, Any]) -> None:
     "--import",
     "file",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
-    help="Entries, one a line, such as from your address book.",
+    help="Entries, one a line, or an address book: vCard (.vcf) or CSV.",
 )
 def dictionary(options: Options, added: Sequence[str], removed: Sequence[str], file: Path | None) -> None:
     """Names and words that are yours: friends, clients, projects, pets. They are taken out of all that may leave, whatever the
     vocabulary says of them. The same on all your devices; a window goes by those that there were when it opened.
     """
-    words = [*added, *_lines(file)]
+    words = [*added, *(read_entries(file) if file else ())]
     show(options, ask(options, "privacy.dictionary", add=words, remove=list(removed)), _say_dictionary)
 
 
-def _lines(file: Path | None) -> list[str]:
-    if file is None:
-        return []
+def read_entries(file: Path) -> list[str]:
+    """Entries out of a file: one a line, or the names in an address book. Raises `BadInput` and `ContactsRefused`."""
+    from mycelnode.privacy.contacts import names
+
+    text = _text(file)
+    found = names(text)
+    return text.removeprefix("\ufeff").splitlines() if found is None else _fitting(found)
+
+
+def _text(file: Path) -> str:
     stream = sys.stdin.buffer if str(file) == "-" else file.open("rb")
     with stream:
         content = stream.read(MAX_DICTIONARY_BYTES + 1)
     if len(content) > MAX_DICTIONARY_BYTES:
         raise BadInput(f"the dictionary has more than {MAX_DICTIONARY_BYTES:,} bytes")
     try:
-        return content.decode().splitlines()
+        text = content.decode()
     except UnicodeDecodeError as error:
         raise BadInput(f"the dictionary is not UTF-8: byte {error.start + 1} is wrong") from None
+    if "\0" in text:  # no text has it; what is UTF-16 has it at each other byte
+        raise BadInput("the dictionary is no text in UTF-8")
+    return text
+
+
+def _fitting(found: Sequence[str]) -> list[str]:
+    """Those names of an address book that can be entries; who has one that is too long hears it, and has the others."""
+    from mycelnode.releasing.dictionary import MAX_ENTRIES, MAX_ENTRY_CHARS
+
+    fitting = [one for one in found if len(one) <= MAX_ENTRY_CHARS]
+    if len(fitting) > MAX_ENTRIES:
+        raise BadInput(f"the address book makes {len(fitting):,} entries; the dictionary has at most {MAX_ENTRIES:,}")
+    if left := len(found) - len(fitting):
+        click.echo(f"left out: {plural(left, 'name')} of more than {MAX_ENTRY_CHARS} characters", err=True)
+    return fitting
 
 
 def _say_dictionary(answer: Mapping[str, Any]) -> None:

@@ -162,6 +162,58 @@ def test_the_owners_dictionary(fox: Timed, tmp_path: Path) -> None:
     assert (everyday.code, everyday.err.count("requests are understood by")) == (0, 2)
 
 
+def test_an_address_book_is_taken_in_as_names(fox: Timed, tmp_path: Path) -> None:
+    book, asked = tmp_path / "book.vcf", "please ask summer garden about the plan"
+    photo = "A" * 74 + "\n " + "A" * 74
+    book.write_text(
+        "BEGIN:VCARD\nVERSION:3.0\nN:Garden;Summer;;Dr.;\nFN:Dr. Summer Garden\nTEL:+44 7700 900123\n"
+        f"ORG:{'very ' * 30}long\nPHOTO;ENCODING=b:{photo}\nEND:VCARD\n"
+    )
+    assert fox("privacy", "preview", "--json", says=asked).json["output"] == asked
+    told = fox("privacy", "dictionary", "--import", str(book))
+    assert told.out == "4 added, 0 removed, 4 entries now\n"
+    assert told.err.startswith("left out: 1 name of more than 120 characters\n")
+    mine = fox("privacy", "dictionary").out
+    assert mine == "Dr. Summer Garden\nGarden\nSummer\nSummer Garden\n"
+    (tmp_path / "mine.txt").write_text(mine)
+    for file in ("mine.txt", "book.vcf"):
+        seen = fox("privacy", "preview", "--json", "--dictionary", str(tmp_path / file), says=asked).json
+        assert seen["output"] == "please ask [TEXT] about the plan"
+    (tmp_path / "plan.json").write_text(
+        json.dumps({"title": "Plan the summer garden", "domain": "home", "template": "x"})
+    )
+    slots = fox("pattern", "publish", str(tmp_path / "plan.json"), "--dry-run", "--json").json["private"]["slots"]
+    assert "in your dictionary" in {slot["reason"] for slot in slots}
+    assert (
+        fox("privacy", "dictionary", "--import", "-", "--json", says="Name,Company\nRohan,Nightjar\n").json["added"]
+        == 2
+    )
+
+
+def test_what_is_no_address_book_and_no_text_adds_nothing(fox: Timed, tmp_path: Path) -> None:
+    file = tmp_path / "book.vcf"
+    for content, said in (
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "the dictionary is not UTF-8: byte 1 is wrong"),
+        (b"BEGIN:VCARD\nFN:J\xf6rg\n", "the dictionary is not UTF-8: byte 17 is wrong"),
+        ("FN:Rohan\n".encode("utf-16-le"), "the dictionary is no text in UTF-8"),
+        (b"BEGIN:VCARD\nTEL:1\nEND:VCARD\n", "the address book holds no names"),
+        (
+            b"Vorname,Nachname\nRohan,Patel\n",
+            "the file looks like a CSV, and has none of the columns first name, given name",
+        ),
+        (
+            b"NICKNAME:x\nBEGIN:VCARD\n" + b"".join(b"FN:Rohan %d\n" % one for one in range(10_001)),
+            "makes 10,001 entries",
+        ),
+    ):
+        file.write_bytes(content)
+        assert said in fox("privacy", "dictionary", "--import", str(file)).sentence
+    with file.open("wb") as stream:
+        stream.truncate((64 << 20) + 1)
+    assert "more than 67,108,864 bytes" in fox("privacy", "dictionary", "--import", str(file)).sentence
+    assert fox("privacy", "dictionary").out == ""
+
+
 @pytest.mark.parametrize("running", [False, True])
 def test_what_was_released_is_published_once_a_person_says_so_and_it_is_due(
     fox: Timed, tmp_path: Path, running: bool
