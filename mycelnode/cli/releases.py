@@ -236,7 +236,8 @@ def dictionary(options: Options, added: Sequence[str], removed: Sequence[str], f
     vocabulary says of them. The same on all your devices; a window goes by those that there were when it opened.
     """
     words = [*added, *(read_entries(file) if file else ())]
-    show(options, ask(options, "privacy.dictionary", add=words, remove=list(removed)), _say_dictionary)
+    answer = ask(options, "privacy.dictionary", add=words, remove=list(removed))
+    show(options, answer, partial(_say_dictionary, changed=bool(words or removed)))
 
 
 def read_entries(file: Path) -> list[str]:
@@ -275,8 +276,8 @@ def _fitting(found: Sequence[str]) -> list[str]:
     return fitting
 
 
-def _say_dictionary(answer: Mapping[str, Any]) -> None:
-    if answer["added"] or answer["removed"]:
+def _say_dictionary(answer: Mapping[str, Any], *, changed: bool) -> None:
+    if changed:
         print(f"{answer['added']} added, {answer['removed']} removed, {plural(len(answer['entries']), 'entry')} now")
         for word in answer["common"]:
             click.echo(
