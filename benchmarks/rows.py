@@ -209,6 +209,7 @@ def _release() -> list[Spec]:
             (its, "decisions_per_s"),
             more=True,
         ),
+        Spec("privacy, windows decided on the disk", "/s", ("release", "windows_per_s"), more=True),
     ]
 
 
