@@ -10,6 +10,7 @@ import pytest
 from benchmarks import install
 from benchmarks.ours import detectors, windows
 from mycelnode.privacy.accounting import CHOICES
+from mycelnode.privacy.detectors import DETECTORS
 
 
 def test_days_are_binomial() -> None:
@@ -49,6 +50,15 @@ def test_what_is_marked_in_part_is_not_found() -> None:
 def test_our_tools_say_what_they_mark() -> None:
     assert detectors.measure(SENTENCES, detectors.detectors, lower=True)[0] == {"ip": 1.0, "name": 0.0}
     assert detectors.measure(SENTENCES, detectors.generaliser, lower=True)[0] == {"ip": 1.0, "name": 1.0}
+
+
+def test_the_slowest_detector_is_named_with_the_text_that_is_worst_for_it() -> None:
+    def careless(text: str) -> list[int]:
+        return [text[:at].count("a") for at in range(len(text))]
+
+    ms, name, text = detectors.slowest({"b": "b" * 100, "a": "a" * 20_000}, [*DETECTORS, careless])  # type: ignore[list-item]
+    assert (name, text) == ("careless", "a")
+    assert ms > 0
 
 
 def test_large_peers_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
