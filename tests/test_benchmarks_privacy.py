@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import install
 from benchmarks.ours import detectors, windows
+from benchmarks.ours.keys import Turn
+from benchmarks.ours.year import LABELS, Year
 from mycelnode.privacy.accounting import CHOICES
 from mycelnode.privacy.detectors import DETECTORS
 
@@ -31,6 +33,24 @@ def test_scattering_is_as_bad_as_fewer_days() -> None:
     choice = CHOICES["standard"]
     assert windows.expected(choice, 4, 3, 50) == windows.expected(choice, 4, 1.5, 100)
     assert windows.expected(choice, 4, 2, 100).at_all > windows.expected(choice, 4, 2, 67).at_all
+
+
+def test_a_simulated_year_is_that_of_the_formulas_if_each_habit_is_known() -> None:
+    habits = {f"{number}": [Turn("a", "", None)] for number in range(100)}
+    found = windows.simulated(habits, 1.0, people=5)
+    for window, many in windows.WINDOWS.items():
+        wanted = 100 * windows.expected(CHOICES["standard"], many, 1, 100).at_all
+        assert found[window, "perfect"] == pytest.approx(wanted, abs=5)
+        assert found[window, "key"] == 0, "what has no key is not released"
+        assert found[window, "text"] == pytest.approx(1), "what is said alike is one thing"
+
+
+def test_habits_that_scatter_are_released_less() -> None:
+    said = Year({"mine": [Turn(text, "", None) for text in ("A", "a", "b")]}, 2, seed=1)
+    assert said.said == Year({"mine": [Turn(text, "", None) for text in ("A", "a", "b")]}, 2, seed=1).said
+    choice = CHOICES["standard"]
+    perfect, text = (said.released(LABELS[name], 4, choice) for name in ("perfect", "text"))
+    assert 0 < text < perfect <= 1
 
 
 SENTENCES = [
