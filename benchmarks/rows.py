@@ -191,7 +191,9 @@ def _release() -> list[Spec]:
         ),
         Spec("… and by all rules", "%", ("detectors", "hidden_recall"), more=True, scale=100, aim=95.0, aim_of="ours"),
         Spec("detectors, a sentence", "ms", ("detectors", "ms"), "presidio", ("detectors.presidio", "ms")),
+        Spec("slowest detector, 100 kB", "ms", ("detectors", "slowest_ms"), aim=50.0, aim_of="ours"),
         Spec("generalising a sentence", "ms", ("detectors", "hidden_ms"), aim=1.0, aim_of="ours"),
+        Spec("ordinary words lost, requests of others", "%", ("ordinary", "lost"), scale=100, aim=20.0, aim_of="ours"),
         Spec(
             "habits of one day a week, released in a year by quarters",
             "%",
@@ -209,6 +211,7 @@ def _release() -> list[Spec]:
             (its, "decisions_per_s"),
             more=True,
         ),
+        Spec("privacy, windows decided on the disk", "/s", ("release", "windows_per_s"), more=True),
     ]
 
 

@@ -24,6 +24,7 @@ from benchmarks.ours import (
     idle,
     keys,
     log,
+    ordinary,
     publish,
     registry,
     release,
@@ -79,6 +80,7 @@ async def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]
     await once("cids", cids.measure, 1, (1 << 20) + 1)
     await once("blocks", blocks.measure, 2 << 20, 100)
     await once("keys", keys.measure)
+    await once("ordinary", ordinary.measure)
     await once("windows", windows.measure)
     await once("release", release.measure, 100)
     await once("idle", idle.measure, 0, 1)

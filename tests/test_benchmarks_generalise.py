@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.ours import generalise as measured
+from benchmarks.ours import ordinary
 from mycelnode.privacy.generalise import generalise
 
 
@@ -38,3 +41,16 @@ def test_what_is_left_is_what_no_slot_covers() -> None:
         "ask",
         "now",
     ]
+
+
+def test_ordinary_words_are_those_of_letters_outside_of_fences(tmp_path: Path) -> None:
+    one = ordinary.Lost()
+    one.add("Please ask Rohan about 3x blorptank now\n```python\nblorp = rohan\n```\nthanks\n")
+    assert one.words == 7  # not "x", which stands at a digit
+    assert {word for _, word in one.taken} == {"rohan", "blorptank"}
+    assert one.share == pytest.approx(2 / 7)
+    assert sum(many for _, many, _ in one.most()) == 2
+    file = tmp_path / "habits.jsonl"
+    file.write_text('{"split": "tuned", "request": "no"}\n{"split": "unseen", "request": "write it to Rohan"}\n')
+    assert {split: one.share for split, one in ordinary.lost(file).items()} == {"unseen": 1 / 4}
+    assert ordinary.Lost().share == 0

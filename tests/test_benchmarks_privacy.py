@@ -9,7 +9,10 @@ import pytest
 
 from benchmarks import install
 from benchmarks.ours import detectors, windows
+from benchmarks.ours.keys import Turn
+from benchmarks.ours.year import LABELS, Year
 from mycelnode.privacy.accounting import CHOICES
+from mycelnode.privacy.detectors import DETECTORS
 
 
 def test_days_are_binomial() -> None:
@@ -32,6 +35,24 @@ def test_scattering_is_as_bad_as_fewer_days() -> None:
     assert windows.expected(choice, 4, 2, 100).at_all > windows.expected(choice, 4, 2, 67).at_all
 
 
+def test_a_simulated_year_is_that_of_the_formulas_if_each_habit_is_known() -> None:
+    habits = {f"{number}": [Turn("a", "", None)] for number in range(100)}
+    found = windows.simulated(habits, 1.0, people=5)
+    for window, many in windows.WINDOWS.items():
+        wanted = 100 * windows.expected(CHOICES["standard"], many, 1, 100).at_all
+        assert found[window, "perfect"] == pytest.approx(wanted, abs=5)
+        assert found[window, "key"] == 0, "what has no key is not released"
+        assert found[window, "text"] == pytest.approx(1), "what is said alike is one thing"
+
+
+def test_habits_that_scatter_are_released_less() -> None:
+    said = Year({"mine": [Turn(text, "", None) for text in ("A", "a", "b")]}, 2, seed=1)
+    assert said.said == Year({"mine": [Turn(text, "", None) for text in ("A", "a", "b")]}, 2, seed=1).said
+    choice = CHOICES["standard"]
+    perfect, text = (said.released(LABELS[name], 4, choice) for name in ("perfect", "text"))
+    assert 0 < text < perfect <= 1
+
+
 SENTENCES = [
     {"text": "Ask 10.0.0.1 now.", "type": "ip", "start": 4, "end": 12},
     {"text": "Ask 10.0.0.2 now.", "type": "ip", "start": 4, "end": 12},
@@ -49,6 +70,15 @@ def test_what_is_marked_in_part_is_not_found() -> None:
 def test_our_tools_say_what_they_mark() -> None:
     assert detectors.measure(SENTENCES, detectors.detectors, lower=True)[0] == {"ip": 1.0, "name": 0.0}
     assert detectors.measure(SENTENCES, detectors.generaliser, lower=True)[0] == {"ip": 1.0, "name": 1.0}
+
+
+def test_the_slowest_detector_is_named_with_the_text_that_is_worst_for_it() -> None:
+    def careless(text: str) -> list[int]:
+        return [text[:at].count("a") for at in range(len(text))]
+
+    ms, name, text = detectors.slowest({"b": "b" * 100, "a": "a" * 20_000}, [*DETECTORS, careless])  # type: ignore[list-item]
+    assert (name, text) == ("careless", "a")
+    assert ms > 0
 
 
 def test_large_peers_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

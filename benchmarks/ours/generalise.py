@@ -2,6 +2,7 @@
 
 ``python -m benchmarks.ours.generalise [COUNT] [SEED] [--show TYPE]`` asks the peers' environment for invented sentences
 (`benchmarks.peers.invented`), and prints per type how many entities were caught: none of their words is left, but for `GENERIC`.
+Below is what is lost of requests that others wrote (`benchmarks.ours.ordinary`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks import install
+from benchmarks.ours import ordinary
 from mycelnode.privacy.generalise import generalise
 from mycelnode.privacy.lists import GENERIC
 
@@ -88,6 +90,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{'mean':<14}{sum(cased.values()) / len(cased):>10.1%}{sum(lowered.values()) / len(lowered):>12.1%}")
     print(f"{'words lost':<14}{lost:>10.1%}{lost_lower:>12.1%}")
     print(f"{'ms a sentence':<14}{ms:>10.2f}{ms_lower:>12.2f}")
+    ordinary.show()
     for line in (*missed[show], "— lower case —", *missed_lower[show]) if show else ():
         print(line)
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 
 from mycelnode.privacy.accounting import CHOICES, DEFAULT, USUAL, Choice
+from tests.privacy.table import TABLE, Line
 
 TAIL = 400  # beyond which what is left of the noise is less than any digit here
 
@@ -53,6 +54,18 @@ def test_the_figures_of_the_docs() -> None:
         "loose": (Fraction(2), Decimal("1e-9"), 11, 13),
     }
     assert CHOICES[DEFAULT].support == 17
+
+
+@pytest.mark.parametrize("line", TABLE, ids=lambda line: str(line.choice.epsilon))
+def test_the_figures_of_an_independent_table(line: Line) -> None:
+    assert (line.choice.threshold, line.choice.support) == (line.threshold, line.support)
+
+
+def test_the_probabilities_of_two_and_a_millionth() -> None:
+    """By hand: a = e^-2; P(1) = a^7/(1 + a), P(8) = 1 - a/(1 + a), P(9) = 1 - a²/(1 + a)."""
+    choice = TABLE[-1].choice
+    found = [round(choice.probability(days), 10) for days in (1, 8, 9)]
+    assert found == [Decimal("7.324E-7"), Decimal("0.8807970780"), Decimal("0.9838676388")]
 
 
 def test_below_its_support_it_is_not_usual(choice: Choice) -> None:

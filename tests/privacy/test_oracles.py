@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 import pytest
 
 from mycelnode.privacy.accounting import CHOICES
 from tests import needs
+from tests.privacy.table import TABLE, Line
 
 
 @pytest.mark.parametrize("name", CHOICES)
@@ -26,3 +28,18 @@ def test_no_decision_keeps_more_than_the_best_there_is(name: str) -> None:
     assert least <= choice.support <= least + 3
     if name == "standard":
         assert (least, choice.support) == (16, 17)
+
+
+@pytest.mark.parametrize("line", TABLE, ids=lambda line: str(line.choice.epsilon))
+def test_the_best_there_is_has_the_figures_of_an_independent_table(line: Line) -> None:
+    """And is the optimum of Desfontaines et al., by its own recursion: so both are asked about the same thing."""
+    needs.need_pydp()
+    from pydp.algorithms import partition_selection as theirs
+
+    epsilon, delta = float(line.choice.epsilon), float(line.choice.delta)
+    best = theirs.create_truncated_geometric_partition_strategy(epsilon, delta, 1)
+    kept = 0.0
+    for days in range(1, 60):
+        kept = min(math.exp(epsilon) * kept + delta, 1 - math.exp(-epsilon) * (1 - kept - delta), 1)
+        assert best.probability_of_keep(days) == pytest.approx(kept, rel=1e-13), days
+    assert next(days for days in range(1, 60) if best.probability_of_keep(days) >= 0.95) == line.best
