@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,11 @@ def folder(tmp_path: Path, name: str) -> DataDir:
 
 
 @asynccontextmanager
-async def running(data: DataDir, clock: SkewedClock | None = None) -> AsyncIterator[Node]:
-    """The node of an initialised folder."""
-    async with open_node(data, clock=clock or SkewedClock(), listen=LOOPBACK, control=False) as node:
+async def running(
+    data: DataDir, clock: SkewedClock | None = None, *, listen: Sequence[str] = LOOPBACK
+) -> AsyncIterator[Node]:
+    """The node of an initialised folder; one that listens nowhere only dials."""
+    async with open_node(data, clock=clock or SkewedClock(), listen=listen, control=False) as node:
         yield node
 
 

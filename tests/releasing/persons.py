@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from mycelnode import audit
 from mycelnode.encoding import blake2b
@@ -13,7 +16,7 @@ from mycelnode.privacy.interactions import DAY_MS, Turn
 from mycelnode.privacy.key import Key, version
 from mycelnode.protocols.release_window import Window
 from mycelnode.turns import Turns
-from tests.node.nodes import SkewedClock, until
+from tests.node.nodes import SkewedClock, founder, let_in, running, until
 
 HABIT = "Please write a unit test for this function."
 RARE = "Plan a dinner for my guests."
@@ -59,3 +62,14 @@ async def linked(*nodes: Node) -> None:
     for node in nodes:
         others = {other.device for other in nodes} - {node.device}
         await until(lambda node=node, others=others: node.syncing.links.keys() >= others, "the devices are linked")  # type: ignore[misc]
+
+
+@asynccontextmanager
+async def laptop_and_phone(tmp_path: Path) -> AsyncIterator[tuple[Node, Node, tuple[SkewedClock, SkewedClock]]]:
+    """Two linked devices of one person, and their clocks; the laptop decides."""
+    clocks = SkewedClock(), SkewedClock()
+    async with founder(tmp_path, clock=clocks[0]) as laptop:
+        data = await let_in(tmp_path, laptop, "phone", clocks[1])
+        async with running(data, clocks[1]) as phone:
+            await linked(laptop, phone)
+            yield laptop, phone, clocks

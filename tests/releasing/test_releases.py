@@ -17,7 +17,7 @@ from mycelnode.privacy.interactions import DAY_MS
 from mycelnode.privacy.key import version
 from mycelnode.protocols.release_frames import MAX_FRAME, PROTOCOL
 from tests.node.nodes import SkewedClock, ask, founder, let_in, running, until
-from tests.releasing.persons import HABIT, RARE, linked, live, to_next_window
+from tests.releasing.persons import HABIT, RARE, laptop_and_phone, linked, live, to_next_window
 
 
 async def extract(node: Node, **fields: Any) -> dict[str, Any]:
@@ -49,36 +49,32 @@ async def test_a_lone_device_decides_once_when_the_window_is_over(tmp_path: Path
 
 
 async def test_two_devices_count_together_what_neither_has_alone(tmp_path: Path) -> None:
-    clocks = SkewedClock(), SkewedClock()
-    async with founder(tmp_path, clock=clocks[0]) as laptop:
-        data = await let_in(tmp_path, laptop, "phone", clocks[1])
-        async with running(data, clocks[1]) as phone:
-            await linked(laptop, phone)
-            today = clocks[0].wall()
-            await live(laptop.mesh, HABIT, 15, until=today)
-            await until(lambda: bool(phone.mesh.replica.document.map("mycel.secrets")), "the secret has come")
-            await live(phone.mesh, HABIT, 50, until=today - 10 * DAY_MS)
-            await live(phone.mesh, HABIT, 15, until=today)  # the same turns as on the laptop
-            to_next_window(*clocks)
-            answer = await extract(laptop)
-            assert answer["waiting"] == []
-            assert len(answer["candidates"]) == 1
-            n = answer["candidates"][0]["n"]
-            assert abs(n - 60) < 40  # the noise is beyond that with a probability of 1e-17
-            seen = await extract(phone)
-            assert seen["window"]["state"] in ("open", "elsewhere")
-            # the next window has a witness, which is the phone
-            plan = (await ask(laptop, "budget"))["plan"]
-            assert plan["witness"]["name"] == "phone"
-            await live(laptop.mesh, HABIT, 60, until=today, word="again")
-            window = to_next_window(*clocks)
-            answer = await extract(laptop)
-            assert answer["decided"] == [window.id]
-            assert answer["candidates"] == []  # other turns, but the same days of the same habit
-            with trio.fail_after(5):
-                assert {one.window.id for one in (await phone.releasing.decider()).releases.part.ledger.spends()} >= {
-                    window.id
-                }
+    async with laptop_and_phone(tmp_path) as (laptop, phone, clocks):
+        today = clocks[0].wall()
+        await live(laptop.mesh, HABIT, 15, until=today)
+        await until(lambda: bool(phone.mesh.replica.document.map("mycel.secrets")), "the secret has come")
+        await live(phone.mesh, HABIT, 50, until=today - 10 * DAY_MS)
+        await live(phone.mesh, HABIT, 15, until=today)  # the same turns as on the laptop
+        to_next_window(*clocks)
+        answer = await extract(laptop)
+        assert answer["waiting"] == []
+        assert len(answer["candidates"]) == 1
+        n = answer["candidates"][0]["n"]
+        assert abs(n - 60) < 40  # the noise is beyond that with a probability of 1e-17
+        seen = await extract(phone)
+        assert seen["window"]["state"] in ("open", "elsewhere")
+        # the next window has a witness, which is the phone
+        plan = (await ask(laptop, "budget"))["plan"]
+        assert plan["witness"]["name"] == "phone"
+        await live(laptop.mesh, HABIT, 60, until=today, word="again")
+        window = to_next_window(*clocks)
+        answer = await extract(laptop)
+        assert answer["decided"] == [window.id]
+        assert answer["candidates"] == []  # other turns, but the same days of the same habit
+        with trio.fail_after(5):
+            assert {one.window.id for one in (await phone.releasing.decider()).releases.part.ledger.spends()} >= {
+                window.id
+            }
 
 
 async def test_a_device_that_is_away_is_waited_for_unless_the_person_goes_on_without_it(tmp_path: Path) -> None:
@@ -135,20 +131,16 @@ async def test_a_witness_that_is_away_is_waited_for_whatever_the_person_says(tmp
 
 
 async def test_a_new_plan_travels_while_the_line_stays_up(tmp_path: Path) -> None:
-    clocks = SkewedClock(), SkewedClock()
-    async with founder(tmp_path, clock=clocks[0]) as laptop:
-        data = await let_in(tmp_path, laptop, "phone", clocks[1])
-        async with running(data, clocks[1]) as phone:
-            await linked(laptop, phone)
-            await until(lambda: named_witness(laptop) and named_witness(phone), "both know of the witness")
-            await ask(laptop, "budget.plan", choice="strict")
+    async with laptop_and_phone(tmp_path) as (laptop, phone, _):
+        await until(lambda: named_witness(laptop) and named_witness(phone), "both know of the witness")
+        await ask(laptop, "budget.plan", choice="strict")
 
-            def choices() -> set[str]:
-                found = (node.releasing._decider for node in (laptop, phone))
-                plans = [None if one is None else one.releases.part.ledger.last_plan for one in found]
-                return {"" if plan is None else plan.choice for plan in plans}
+        def choices() -> set[str]:
+            found = (node.releasing._decider for node in (laptop, phone))
+            plans = [None if one is None else one.releases.part.ledger.last_plan for one in found]
+            return {"" if plan is None else plan.choice for plan in plans}
 
-            await until(lambda: choices() == {"strict"}, "both know of the plan")
+        await until(lambda: choices() == {"strict"}, "both know of the plan")
 
 
 def named_witness(node: Node) -> bool:
@@ -172,22 +164,18 @@ async def test_a_schedule_decides_by_itself_and_publishes_nothing(tmp_path: Path
 
 
 async def test_another_device_takes_over_with_the_word_of_the_witness(tmp_path: Path) -> None:
-    clocks = SkewedClock(), SkewedClock()
-    async with founder(tmp_path, clock=clocks[0]) as laptop:
-        data = await let_in(tmp_path, laptop, "phone", clocks[1])
-        async with running(data, clocks[1]) as phone:
-            await linked(laptop, phone)
-            await until(lambda: named_witness(laptop), "a witness is named")
-            answer = await ask(laptop, "budget.plan", decides="phone", witness="laptop")
-            assert (answer["holds"], answer["plan"]["decides"]["name"]) == (True, "phone")
-            to_next_window(*clocks)
-            await extract(laptop)  # the window of now is the last that the laptop decides
-            await until(lambda: named_witness(phone), "the phone has heard of it")
-            await live(phone.mesh, HABIT, 60, until=clocks[1].wall())
-            await ask(phone, "budget")
-            window = to_next_window(*clocks)
-            assert (await extract(laptop))["decided"] == []
-            assert (await extract(phone))["decided"] == [window.id]
+    async with laptop_and_phone(tmp_path) as (laptop, phone, clocks):
+        await until(lambda: named_witness(laptop), "a witness is named")
+        answer = await ask(laptop, "budget.plan", decides="phone", witness="laptop")
+        assert (answer["holds"], answer["plan"]["decides"]["name"]) == (True, "phone")
+        to_next_window(*clocks)
+        await extract(laptop)  # the window of now is the last that the laptop decides
+        await until(lambda: named_witness(phone), "the phone has heard of it")
+        await live(phone.mesh, HABIT, 60, until=clocks[1].wall())
+        await ask(phone, "budget")
+        window = to_next_window(*clocks)
+        assert (await extract(laptop))["decided"] == []
+        assert (await extract(phone))["decided"] == [window.id]
 
 
 @pytest.mark.parametrize(
@@ -302,22 +290,18 @@ async def test_a_history_is_read_by_one_at_a_time(tmp_path: Path, monkeypatch: p
 
 
 async def test_an_edited_audit_log_is_seen_before_the_witness_is_asked(tmp_path: Path) -> None:
-    clocks = SkewedClock(), SkewedClock()
-    async with founder(tmp_path, clock=clocks[0]) as laptop:
-        data = await let_in(tmp_path, laptop, "phone", clocks[1])
-        async with running(data, clocks[1]) as phone:
-            await linked(laptop, phone)
-            await until(lambda: named_witness(laptop), "a witness is named")
-            to_next_window(*clocks)
+    async with laptop_and_phone(tmp_path) as (laptop, phone, clocks):
+        await until(lambda: named_witness(laptop), "a witness is named")
+        to_next_window(*clocks)
+        await extract(laptop)
+        await live(laptop.mesh, HABIT, 3, until=clocks[0].wall())
+        to_next_window(*clocks)
+        cut = "UPDATE audit SET event = zeroblob(9) WHERE seq = 1"
+        await laptop.mesh.database.write(lambda connection: connection.execute(cut).rowcount)
+        spent = (await ask(phone, "budget"))["ever"]["windows"]
+        with pytest.raises(BudgetBroken):
             await extract(laptop)
-            await live(laptop.mesh, HABIT, 3, until=clocks[0].wall())
-            to_next_window(*clocks)
-            cut = "UPDATE audit SET event = zeroblob(9) WHERE seq = 1"
-            await laptop.mesh.database.write(lambda connection: connection.execute(cut).rowcount)
-            spent = (await ask(phone, "budget"))["ever"]["windows"]
-            with pytest.raises(BudgetBroken):
-                await extract(laptop)
-            assert (await ask(phone, "budget"))["ever"]["windows"] == spent, "the phone has seen no spend of it"
+        assert (await ask(phone, "budget"))["ever"]["windows"] == spent, "the phone has seen no spend of it"
 
 
 async def test_what_is_confirmed_goes_out_while_the_turns_are_locked(

@@ -18,7 +18,7 @@ from mycelnode.releasing.deciding import State, state_of
 from mycelnode.releasing.releases import Releases
 from mycelnode.turns import PLACE, Turns
 from tests.node.nodes import SkewedClock, ask, founder, let_in, running, until
-from tests.releasing.persons import HABIT, linked, live, to_next_window
+from tests.releasing.persons import HABIT, laptop_and_phone, linked, live, to_next_window
 
 WORDS = ("Nightjar", "Aunt Petunia", "Größenwahn & Söhne")
 
@@ -99,53 +99,45 @@ async def test_a_part_is_read_by_the_words_that_were_told(tmp_path: Path, monkey
 
 
 async def test_why_nothing_of_a_device_counts_is_told_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clocks = SkewedClock(), SkewedClock()
-    async with founder(tmp_path, clock=clocks[0]) as laptop:
-        data = await let_in(tmp_path, laptop, "phone", clocks[1])
-        async with running(data, clocks[1]) as phone:
-            await linked(laptop, phone)
-            await secret_shared(laptop, phone)
-            part = releases_of(phone).part
-            await until(lambda: bool(part.local.agreed), "the terms have come")
-            for start, terms in list(part.local.opened.items()):  # an older program opened the window
-                part.local.opened[start] = replace(terms, version=b"o" * 32)
-            part.local.agreed.clear()
-            await live(phone.mesh, HABIT, 30, until=clocks[1].wall())
-            window = to_next_window(*clocks)
-            answer = await ask(laptop, "pattern.extract")
-            said = [("phone", "it began the window with another version or another dictionary")]
-            assert [(one["name"], one["reason"]) for one in answer["left_out"]] == said
-            assert answer["candidates"] == []
-            later = await ask(laptop, "pattern.extract", window=window.id)
-            assert [(one["name"], one["reason"]) for one in later["left_out"]] == said
+    async with laptop_and_phone(tmp_path) as (laptop, phone, clocks):
+        await secret_shared(laptop, phone)
+        part = releases_of(phone).part
+        await until(lambda: bool(part.local.agreed), "the terms have come")
+        for start, terms in list(part.local.opened.items()):  # an older program opened the window
+            part.local.opened[start] = replace(terms, version=b"o" * 32)
+        part.local.agreed.clear()
+        await live(phone.mesh, HABIT, 30, until=clocks[1].wall())
+        window = to_next_window(*clocks)
+        answer = await ask(laptop, "pattern.extract")
+        said = [("phone", "it began the window with another version or another dictionary")]
+        assert [(one["name"], one["reason"]) for one in answer["left_out"]] == said
+        assert answer["candidates"] == []
+        later = await ask(laptop, "pattern.extract", window=window.id)
+        assert [(one["name"], one["reason"]) for one in later["left_out"]] == said
 
 
 async def test_a_stop_after_the_word_of_the_witness_loses_no_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clocks = SkewedClock(), SkewedClock()
-    async with founder(tmp_path, clock=clocks[0]) as laptop:
-        data = await let_in(tmp_path, laptop, "phone", clocks[1])
-        async with running(data, clocks[1]) as phone:
-            await linked(laptop, phone)
-            await until(lambda: releases_of(laptop).part.ledger.last_plan.witness is not None, "a witness")  # type: ignore[union-attr]
-            to_next_window(*clocks)
-            await ask(laptop, "pattern.extract")
-            window = to_next_window(*clocks)
-            decider = await laptop.releasing.decider()
-            countersign = decider.devices.countersign
-            with trio.CancelScope() as scope:
+    async with laptop_and_phone(tmp_path) as (laptop, _, clocks):
+        await until(lambda: releases_of(laptop).part.ledger.last_plan.witness is not None, "a witness")  # type: ignore[union-attr]
+        to_next_window(*clocks)
+        await ask(laptop, "pattern.extract")
+        window = to_next_window(*clocks)
+        decider = await laptop.releasing.decider()
+        countersign = decider.devices.countersign
+        with trio.CancelScope() as scope:
 
-                async def stopped(*arguments: Any) -> Any:
-                    word = await countersign(*arguments)
-                    scope.cancel()
-                    return word
+            async def stopped(*arguments: Any) -> Any:
+                word = await countersign(*arguments)
+                scope.cancel()
+                return word
 
-                monkeypatch.setattr(decider.devices, "countersign", stopped)
-                await decider.decide()
-            assert scope.cancelled_caught
-            assert window.start in releases_of(laptop).part.local.drawn
-            assert state_of(decider.releases, window, clocks[0].wall()) is State.DECIDED
+            monkeypatch.setattr(decider.devices, "countersign", stopped)
+            await decider.decide()
+        assert scope.cancelled_caught
+        assert window.start in releases_of(laptop).part.local.drawn
+        assert state_of(decider.releases, window, clocks[0].wall()) is State.DECIDED
 
 
 async def test_a_window_whose_witness_was_put_out_is_said_to_be_over_for_good(tmp_path: Path) -> None:
@@ -168,34 +160,30 @@ async def test_a_window_whose_witness_was_put_out_is_said_to_be_over_for_good(tm
 async def test_what_was_read_by_words_that_were_replaced_meanwhile_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clocks = SkewedClock(), SkewedClock()
-    async with founder(tmp_path, clock=clocks[0]) as laptop:
-        data = await let_in(tmp_path, laptop, "phone", clocks[1])
-        async with running(data, clocks[1]) as phone:
-            await linked(laptop, phone)
-            releases = releases_of(phone)
-            await until(lambda: bool(releases.part.local.agreed), "the terms have come")
-            await secret_shared(laptop, phone)
-            await live(phone.mesh, HABIT, 1, until=clocks[1].wall())
-            window = releases.part.ledger.window(releases.now())
-            assert window is not None
-            terms = replace(releases.terms(), dictionary=dictionary.digest(WORDS))
-            read, owners = releases._read, []
+    async with laptop_and_phone(tmp_path) as (laptop, phone, clocks):
+        releases = releases_of(phone)
+        await until(lambda: bool(releases.part.local.agreed), "the terms have come")
+        await secret_shared(laptop, phone)
+        await live(phone.mesh, HABIT, 1, until=clocks[1].wall())
+        window = releases.part.ledger.window(releases.now())
+        assert window is not None
+        terms = replace(releases.terms(), dictionary=dictionary.digest(WORDS))
+        read, owners = releases._read, []
 
-            async def overtaken(*arguments: Any) -> Any:
-                found = await read(*arguments)
-                await releases.agree(window, laptop.mesh.identity.device, terms, WORDS)
-                owners.append(releases.part.local.opened[window.start])
-                return found
+        async def overtaken(*arguments: Any) -> Any:
+            found = await read(*arguments)
+            await releases.agree(window, laptop.mesh.identity.device, terms, WORDS)
+            owners.append(releases.part.local.opened[window.start])
+            return found
 
-            monkeypatch.setattr(phone.releasing, "_take", trio.lowlevel.checkpoint)
-            monkeypatch.setattr(releases, "_read", overtaken)
-            to_next_window(*clocks)
-            await releases.take_own()
-            assert window.start not in releases.part.local.frozen, "it was read by the words of before"
-            await releases.take_own()
-            assert window.start in releases.part.local.frozen
-            assert len(owners) == 2
+        monkeypatch.setattr(phone.releasing, "_take", trio.lowlevel.checkpoint)
+        monkeypatch.setattr(releases, "_read", overtaken)
+        to_next_window(*clocks)
+        await releases.take_own()
+        assert window.start not in releases.part.local.frozen, "it was read by the words of before"
+        await releases.take_own()
+        assert window.start in releases.part.local.frozen
+        assert len(owners) == 2
 
 
 async def test_who_is_left_out_of_one_window_is_not_said_to_be_of_another(tmp_path: Path) -> None:
