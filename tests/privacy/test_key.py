@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import locale
 import os
+import random
 import subprocess
 import sys
 import time
@@ -240,6 +241,7 @@ def test_bytes_that_are_no_key_are_refused() -> None:
             Key.decode(bad)
 
 
+HABITS = Path(__file__).parent.parent.parent / "benchmarks" / "habits.jsonl"
 PROGRAM = """
 import sys, json
 from mycelnode.privacy.key import key_of, version
@@ -250,6 +252,8 @@ print(json.dumps([[key.encode().hex() if key else None for key in found], versio
 
 def test_another_process_locale_clock_and_order_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [text for texts in SAME.values() for text in texts]
+    texts += random.sample([json.loads(line)["request"] for line in HABITS.read_text().splitlines()], 300)
+    random.shuffle(texts)  # and so other turns come before each one
     wanted = [_hex(text) for text in texts]
     for seed, language, zone in (("0", "tr_TR.UTF-8", "Asia/Tokyo"), ("17", "C", "America/New_York")):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "LANG": language, "LC_ALL": language, "TZ": zone}
