@@ -149,9 +149,8 @@ class Engine:
 
         interfaces, waiting = _interfaces()
         own = self._own
-        network = await _open_network(interfaces)
+        network = await _open_network(interfaces, self._hear)
         try:
-            network.zeroconf.async_add_listener(_listener(self._hear), None)
             browser = AsyncServiceBrowser(network.zeroconf, SERVICE, [_ignore])  # it asks, the listener hears
             try:
                 if own:  # "cooperating": nobody can keep us silent by claiming our name first
@@ -217,8 +216,11 @@ def _listener(hear: Callable[[bytes], None]) -> Any:
     return Listener()
 
 
-async def _open_network(interfaces: Sequence[str]) -> AsyncZeroconf:
-    """zeroconf on these interfaces, or on those with IPv4 if that is all it can do. Raises what zeroconf raises."""
+async def _open_network(interfaces: Sequence[str], hear: Callable[[bytes], None]) -> AsyncZeroconf:
+    """zeroconf on these interfaces, or on those with IPv4 if that is all it can do. Raises what zeroconf raises.
+
+    ``hear`` is called from the first packet on: zeroconf asks nobody again for what it has in its cache already.
+    """
     from zeroconf import Zeroconf
     from zeroconf.asyncio import AsyncZeroconf
 
@@ -232,6 +234,7 @@ async def _open_network(interfaces: Sequence[str]) -> AsyncZeroconf:
             _close_sockets_of(error)
             failure = error
             continue
+        network.zeroconf.async_add_listener(_listener(hear), None)  # nothing was awaited, thus nothing read yet
         await network.zeroconf.async_wait_for_start()
         if network.zeroconf.engine.senders:
             return network

@@ -133,6 +133,30 @@ async def test_a_device_that_is_not_there_is_not_found_and_the_trio_loop_is_neve
         assert answer["slowest"] < 0.5  # libp2p's own discovery takes 1.6 s of the loop
 
 
+async def test_what_is_heard_while_the_network_is_being_opened_is_heard(lan: Lan) -> None:
+    """zeroconf reads before it says that it has started; nobody is asked again for what it has kept by then."""
+    one = await lan.add_host("10.77.0.1/24")
+    two = await lan.add_host("10.77.0.2/24")
+    slow_start = """
+import asyncio
+from zeroconf import Zeroconf
+start = Zeroconf.async_wait_for_start
+async def held_up(self):
+    Zeroconf.async_wait_for_start = start
+    await start(self)
+    say(open=True)
+    while not self.cache.names():
+        await asyncio.sleep(0.001)
+Zeroconf.async_wait_for_start = held_up
+"""
+    async with child(one, slow_start + FINDER, CAROL, "5") as finder:
+        await finder.hear(START_SECONDS)
+        once = packet(text_of(f"id={CAROL}", "a0=/ip4/10.77.0.3/tcp/4001"))
+        async with child(two, NEIGHBOUR, "10.77.0.2", once.hex()) as neighbour:
+            await neighbour.hear(START_SECONDS)
+        assert (await finder.hear(START_SECONDS))["addrs"] == ["/ip4/10.77.0.3/tcp/4001"]
+
+
 async def test_after_a_change_of_address_the_new_one_is_announced(lan: Lan) -> None:
     one = await lan.add_host("10.77.0.1/24")
     two = await lan.add_host("10.77.0.2/24")
