@@ -86,6 +86,7 @@ def jobs(scale: Scale) -> list[Job]:
         Job("blocks", ["benchmarks.ours.blocks", str(PUT_BYTES), str(OPENED)], rounds=3),
         Job("keys", ["benchmarks.ours.keys", "--job"]),
         Job("ordinary", ["benchmarks.ours.ordinary", "--job"], rounds=1),
+        Job("labelled", ["benchmarks.ours.labelled", "--job"], rounds=1),
         Job("windows", ["benchmarks.ours.windows", "--job"], rounds=1),
         Job("detectors", ["benchmarks.ours.detectors", "--job"], beside="python", rounds=3),
         Job("detectors.presidio", ["benchmarks.ours.detectors", "--presidio"], beside=install.PRIVACY, rounds=3),

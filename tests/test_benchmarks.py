@@ -23,6 +23,7 @@ from benchmarks.ours import (
     finding,
     idle,
     keys,
+    labelled,
     log,
     ordinary,
     publish,
@@ -81,6 +82,7 @@ async def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Row]
     await once("blocks", blocks.measure, 2 << 20, 100)
     await once("keys", keys.measure)
     await once("ordinary", ordinary.measure)
+    await once("labelled", labelled.measure)
     await once("windows", windows.measure)
     await once("release", release.measure, 100)
     await once("idle", idle.measure, 0, 1)

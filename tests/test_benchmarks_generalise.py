@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.ours import generalise as measured
-from benchmarks.ours import ordinary
+from benchmarks.ours import labelled, ordinary
 from mycelnode.privacy.generalise import generalise
 
 
@@ -54,3 +54,32 @@ def test_ordinary_words_are_those_of_letters_outside_of_fences(tmp_path: Path) -
     file.write_text('{"split": "tuned", "request": "no"}\n{"split": "unseen", "request": "write it to Rohan"}\n')
     assert {split: one.share for split, one in ordinary.lost(file).items()} == {"unseen": 1 / 4}
     assert ordinary.Lost().share == 0
+
+
+def test_marks_are_read_and_taken_out() -> None:
+    text, pieces = labelled.parse(r"Ask [[name|Rohan]] at [[path|C:\Work]]:\n[[key|a]]")
+    assert text == "Ask Rohan at C:\\Work:\na"
+    assert [(kind, text[start:end]) for kind, start, end in pieces] == [
+        ("name", "Rohan"),
+        ("path", "C:\\Work"),
+        ("key", "a"),
+    ]
+
+
+def test_what_is_left_of_a_marked_piece_and_what_was_lost_beside_it_are_counted() -> None:
+    one = labelled.Hidden()
+    one.add(*labelled.parse("my blorptank and [[name|Rohan]] or [[organisation|the little house]]"))
+    assert one.pieces == {"name": [True], "organisation": [False]}
+    assert one.mean == 0.5
+    assert "the, little, house" in one.missed[0]
+    assert one.lost.share == pytest.approx(1 / 4)
+    one.add(*labelled.parse("for [[health|this illness]]"))
+    assert one.mean == 0.5, "an illness is shown, and has no say"
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in labelled.TEXTS.glob("*.txt")))
+def test_what_others_marked_is_hidden_and_most_of_the_rest_stays(name: str) -> None:
+    one = dict(labelled.measured())[name]
+    assert sum(map(len, one.pieces.values())) > 250
+    assert one.mean >= 0.95, one.missed
+    assert one.lost.share <= 0.20

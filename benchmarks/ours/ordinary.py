@@ -37,13 +37,13 @@ class Lost:
         """Of the words."""
         return self.taken.total() / self.words if self.words else 0.0
 
-    def add(self, text: str) -> None:
-        """Count one text."""
-        code = [match.span() for match in _FENCED.finditer(text)]
+    def add(self, text: str, private: Iterable[tuple[int, int]] = ()) -> None:
+        """Count one text, but for what is ``private`` in it (half-open spans)."""
+        apart = [*private, *(match.span() for match in _FENCED.finditer(text))]
         slots = generalise(text).slots
         for match in _WORD.finditer(text):
             at = match.start()
-            if match[0].isalpha() and not any(start <= at < end for start, end in code):
+            if match[0].isalpha() and not any(start <= at < end for start, end in apart):
                 self.words += 1
                 reason = next((slot.reason for slot in slots if slot.start <= at < slot.end), None)
                 if reason is not None:

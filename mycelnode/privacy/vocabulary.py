@@ -1,6 +1,7 @@
 """The closed public vocabulary: which words may stay in a text. Loaded when it is first asked for.
 
-What ships in ``data/`` is made by `make vocabulary` from public lists (sources and licences: ``data/LICENCES.md``).
+What ships in ``data/`` is made by `make vocabulary` from public lists (sources and licences: ``data/LICENCES.md``), but for
+``modern.txt``, which is written for this project.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 from mycelnode.privacy.lists import FUNCTION, PARTICLES, TITLES, TOOLS
 
 WORDS: Final = "words.xz"
+MODERN: Final = "modern.txt"
 PYTHON: Final = "python.xz"
 # Of what the shipped lists unpack to: they come with the program, and a damaged file is told instead of filling the memory.
 MAX_BYTES: Final = 8 << 20
@@ -41,10 +43,19 @@ def _lists(name: str) -> list[set[str]]:
     return [set(part.split("\n")) for part in text.split("\n\n")]
 
 
+def _modern() -> set[str]:
+    lines = (files("mycelnode.privacy") / "data" / MODERN).read_text(encoding="utf-8").splitlines()
+    return {word for line in lines if not line.startswith("#") for word in line.split()}
+
+
 @cache
 def vocabulary() -> Vocabulary:
     """The words that ship, read once."""
     plain, family, given, names = _lists(WORDS)
+    modern = _modern() - plain - family - given
+    family.update(modern & names)  # somebody in the world has that name; beside a slot the word goes
+    plain.update(modern - names)
+    names.difference_update(modern)
     tools = {word for word in TOOLS if word.islower()}
     around = (TITLES | PARTICLES | {tool for tool in tools if tool in names}) - FUNCTION
     # In place: the lists are long, and to copy one takes longer than all of this.

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mycelnode.privacy import lists
+from mycelnode.privacy.generalise import generalise
 from mycelnode.privacy.vocabulary import python_names, vocabulary
 from vocabulary.words import Sources, sections, write
 
@@ -26,6 +27,14 @@ def test_ordinary_words_are_public_and_names_are_not() -> None:
     assert {"rohan", "patel", "paris", "maria", "siemens", "berlin"}.isdisjoint(known.words)
     assert known.plain >= lists.FUNCTION
     assert all(word == word.lower() for word in known.words)
+
+
+def test_words_of_today_are_public_and_go_beside_a_slot_if_somebody_is_called_so() -> None:
+    known = vocabulary()
+    assert {"pls", "dont", "docstring", "flashcards"} <= known.plain
+    assert {"ok", "im"} <= known.family, "family names, in parts of the world"
+    assert generalise("ok pls do it").output == "ok pls do it"
+    assert generalise("tell Rohan Im about it").output == "tell [NAME] about it"
 
 
 def test_python_is_public() -> None:
