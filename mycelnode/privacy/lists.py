@@ -54,6 +54,11 @@ SPELLING: Final = words("""
     sierra tango uniform victor whiskey whisky xray yankee zulu dash hyphen underscore dot slash capital uppercase lowercase
 """)
 
+SIGNS: Final = words("dot underscore hyphen dash minus plus slash colon at")  # as they are said between the parts of an address
+DOMAINS: Final = words(
+    "com org net edu gov info io ai app dev co uk eu de at ch fr es it nl be pl se no dk ca us au nz in br jp"
+)
+
 TITLES: Final = words("""
     mr mrs ms miss mx dr prof professor sir madam lady lord herr frau monsieur madame signor signora señor señora don doña
     doctor captain father sister brother uncle aunt jr sr phd md dds dvm esq
@@ -104,7 +109,10 @@ GENERIC: Final = (
     | words("com org net www http https home users user mail country code date number id and und et y e i s")
 )  # fmt: skip
 
-PASSWORDS: Final = words("password passwords passwd pwd passphrase passcode pin pins pincode pw pass passwort login")
+PASSWORDS: Final = words("""
+    password passwords passwd pwd passphrase passphrases passcode passcodes codeword codewords pin pins pincode pw pass passwort
+    login
+""")
 SECRETS: Final = words("secret token tokens key keys credential credentials otp code codes seed mnemonic")
 ASSIGNED: Final = words("is was are be = : to as -> => equals")
 NOT_A_VALUE: Final = words("""

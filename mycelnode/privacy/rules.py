@@ -26,6 +26,7 @@ _SPREADING: Final = frozenset(("NAME", "ORG", "ADDRESS", "TEXT"))  # beside whic
 def apply(row: list[Unit], text: str) -> None:
     """All of them, in order; they turn words into slots and never the other way."""
     _passwords(row, text)
+    _said_aloud(row)
     _spelled(row)
     _word_salad(row)
     _passwords(row, text)  # again: some of what follows is a slot now
@@ -73,6 +74,32 @@ def _value(row: Sequence[Unit], at: int, text: str, *, sure: bool) -> None:
         ):
             break
         unit.slot("PASSWORD", "after a word for a secret")
+
+
+def _said_aloud(row: Sequence[Unit]) -> None:
+    """``john dot smith at example dot com``: words with the signs of an address between them, and what says that it is one."""
+    first = 0
+    while first < len(row):
+        last = first
+        while _goes_on(row[last : last + 3]):
+            last += 2
+        signs = [unit.word for unit in row[first + 1 : last : 2]]
+        dotted = [part.word for sign, part in zip(signs, row[first + 2 : last + 1 : 2], strict=True) if sign == "dot"]
+        domain = not lists.DOMAINS.isdisjoint(dotted)
+        if "underscore" in signs or len(dotted) > 1 or domain or (dotted and "at" in signs):
+            while last + 1 < len(row) and row[last + 1].word in lists.NUMBERS and _only(row[last + 1].space, _TIGHT):
+                last += 1
+            for unit in row[first : last + 1]:
+                if unit.type in ("", "NAME", "TEXT", "CODE", "NUMBER"):
+                    unit.type, unit.reason = "EMAIL" if "at" in signs else "TEXT", "an address said aloud"
+        first = last + 1 if last > first else first + 1
+
+
+def _goes_on(three: Sequence[Unit]) -> bool:
+    """A part of an address, a sign, and the next part."""
+    if len(three) < 3 or three[1].word not in lists.SIGNS or not all(_only(unit.space, _TIGHT) for unit in three[1:]):
+        return False
+    return all(part.type or part.word not in FUNCTION | lists.SIGNS for part in three[::2])
 
 
 def _spelled(row: Sequence[Unit]) -> None:

@@ -41,6 +41,11 @@ def left(text: str, *own: str) -> str:
         ("write a Python script that reads a CSV file", "write a Python script that reads a CSV file"),
         ("a state-of-the-art and/or well-known way", "a state-of-the-art and/or well-known way"),
         ("that is **important** (really)", "that is **important** (really)"),
+        ("ask m underscore rowan at example hyphen foods dot co dot uk today", "ask [EMAIL] today"),
+        ("i am bookworm underscore ladder ninety one there", "i am [TEXT] there"),
+        ("it is on little shop dot com slash sale", "it is on [NAME] [TEXT]"),
+        ("compute the dot product at each step", "compute the dot product at each step"),
+        ("put an underscore at the end, a dot and a dash", "put an underscore at the end, a dot and a dash"),
     ],
 )
 def test_what_is_left(text: str, expected: str) -> None:
@@ -51,6 +56,7 @@ def test_what_is_left(text: str, expected: str) -> None:
     "text",
     [
         "my password is umbrella",
+        "the spoken codeword, mine is umbrella ladder",
         'my password is "umbrella and ladder"',
         "password: umbrella",
         "the wifi password at home is umbrella",
