@@ -19,6 +19,7 @@ _LOOSE: Final = frozenset(" \t,-–.\n")
 _TIGHT: Final = frozenset(" \t")
 _LISTED: Final = frozenset(("and", "or"))
 _DAYS: Final = lists.MONTHS | lists.WEEKDAYS
+_NO_PART: Final = FUNCTION | lists.SIGNS  # of an address
 _BEFORE: Final = lists.TITLES | lists.PARTICLES
 _SPREADING: Final = frozenset(("NAME", "ORG", "ADDRESS", "TEXT"))  # beside which an ambiguous word is taken for a name
 
@@ -99,7 +100,7 @@ def _goes_on(three: Sequence[Unit]) -> bool:
     """A part of an address, a sign, and the next part."""
     if len(three) < 3 or three[1].word not in lists.SIGNS or not all(_only(unit.space, _TIGHT) for unit in three[1:]):
         return False
-    return all(part.type or part.word not in FUNCTION | lists.SIGNS for part in three[::2])
+    return all(part.type or part.word not in _NO_PART for part in three[::2])
 
 
 def _spelled(row: Sequence[Unit]) -> None:
