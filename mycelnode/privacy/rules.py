@@ -86,13 +86,13 @@ def _said_aloud(row: Sequence[Unit]) -> None:
             last += 2
         signs = [unit.word for unit in row[first + 1 : last : 2]]
         dotted = [part.word for sign, part in zip(signs, row[first + 2 : last + 1 : 2], strict=True) if sign == "dot"]
-        domain = not lists.DOMAINS.isdisjoint(dotted)
-        if "underscore" in signs or len(dotted) > 1 or domain or (dotted and "at" in signs):
+        at = "at" in signs
+        if "underscore" in signs or len(dotted) > 1 or (dotted and at) or not lists.DOMAINS.isdisjoint(dotted):
             while last + 1 < len(row) and row[last + 1].word in lists.NUMBERS and _only(row[last + 1].space, _TIGHT):
                 last += 1
             for unit in row[first : last + 1]:
                 if unit.type in ("", "NAME", "TEXT", "CODE", "NUMBER"):
-                    unit.type, unit.reason = "EMAIL" if "at" in signs else "TEXT", "an address said aloud"
+                    unit.type, unit.reason = "EMAIL" if at else "TEXT", "an address said aloud"
         first = last + 1 if last > first else first + 1
 
 

@@ -10,8 +10,8 @@ SIZE: Final = 100_000
 _REPEATED: Final = (
     "a", "1", "1 ", "a.", "a@", "@", ":", "a:", "1.", "/a", "a/", "ab ", "a at b dot ", "- ", "[", "-----BEGIN ", "DE89 ", "DE89",
     "+49 30 1234567 ", "4111 1111 1111 1111 ", "A1", "A1 ", "may 5 ", "1 of ", "sk-", "eyJ", "a://", "www.", "~", "\\", "(", "+(",
-    "ff:", "-a", "a-", "1-", "1()", "\u200b", " ", "a.com ", "_", "a dot ", "password is ", "rue ", "1 rue ", "robert mark ",
-    "\u202e", "😀", "é", "abandon ", "aban able ", "```python\n", "```python\nx=1\n```\n", "word and ",
+    "ff:", "-a", "a-", "1-", "1()", "\u200b", " ", "a.com ", "_", "a dot ", "x dot ", "dot com ", "password is ", "rue ", "1 rue ",
+    "robert mark ", "\u202e", "😀", "é", "abandon ", "aban able ", "```python\n", "```python\nx=1\n```\n", "word and ",
 )  # fmt: skip
 _NESTED: Final = ("```python\n" + "(" * 40_000, "```json\n" + "[" * 40_000, "```python\n" + "-" * 40_000 + "1")
 
