@@ -32,7 +32,7 @@ class Found(NamedTuple):
 Detector = Callable[[str], Iterable[Found]]
 
 ASKED: Final = 32  # times that a library is asked about one text: what is beyond that is a slot without its type
-MAX_DATES: Final = 2_000  # of one form in one text: the others are a number and a month
+MAX_FINDS: Final = 2_000  # of dates and hosts of one form in one text: the others are slots without their type
 MAX_PHONE_CHARS: Final = 32
 IBAN_CHARS: Final = 15  # of the shortest
 CARD_DIGITS: Final = 13
@@ -70,11 +70,6 @@ MAX_HOST_CHARS: Final = 253
 _AT = re.compile(r"(?<=[^\s<>()\[\]{}\"'`,;:=|@])@[^\s<>()\[\]{}\"'`,;:=|]{1,255}+")
 _NOT_MAIL = frozenset(" \t\r\n\f\v<>()[]{}\"'`,;:=|@")
 MAX_MAILBOX_CHARS: Final = 64
-_SPELLED = re.compile(
-    r"(?<![\w-])[\w-]{1,40}+(?: (?:dot|\[dot\]|\(dot\)) [\w-]{1,40}+){0,3}+ (?:at|\[at\]|\(at\)) "
-    r"[\w-]{1,40}+(?: (?:dot|\[dot\]|\(dot\)) [\w-]{1,20}+){1,3}+(?![\w-])",
-    re.IGNORECASE,
-)
 _PATH = re.compile(r"(?<![\w./~\\-])(?:[a-zA-Z]:[\\/]|\\\\|~[\w.-]{0,40}/|\.{0,2}/(?=[\w.~-]))[^\s\"'`<>|,;]*")
 _FILE = re.compile(
     r"(?<![\w./-])[\w-]{1,64}(?:[\\/][\w.-]{1,64}){1,20}(?![\w/\\])|(?<![\w./-])[\w-]{1,64}\.(?:py|js|ts|go|rs|java|txt|md|csv|json|ya?ml|toml|ini|cfg|env|log|pdf|docx?|xlsx?|pptx?|png|jpe?g|zip|tar|gz|sql|db|sh|html?|css|key|pem|crt)\b"
@@ -122,19 +117,17 @@ def urls(text: str) -> Iterator[Found]:
     """Addresses on the web, with all that hangs on them, and names of hosts."""
     for match in _URL.finditer(text):
         yield Found(match.start(), _trimmed(text, match), "URL", "an address on the net")
-    for match in _HOST.finditer(text):
+    for match in islice(_HOST.finditer(text), MAX_FINDS):
         head = text[max(0, match.start() - MAX_HOST_CHARS) : match.start()]
         start = match.start() - len(head) + len(head.rstrip(_HOST_CHARS))
         yield Found(start, _trimmed(text, match), "URL", "the name of a host")
 
 
 def emails(text: str) -> Iterator[Found]:
-    """Mail addresses: whatever has an @ between two parts; and those that are spelled out."""
+    """Mail addresses: whatever has an @ between two parts."""
     for match in _AT.finditer(text):
         start = _back(text, match.start(), MAX_MAILBOX_CHARS, lambda char: char not in _NOT_MAIL and not char.isspace())
         yield Found(start, _trimmed(text, match), "EMAIL", "has an @")
-    for match in _SPELLED.finditer(text):
-        yield Found(*match.span(), "EMAIL", "a mail address in words")
 
 
 def paths(text: str) -> Iterator[Found]:
@@ -158,7 +151,7 @@ def addresses(text: str) -> Iterator[Found]:
 def dates(text: str) -> Iterator[Found]:
     """Days, and days with a time."""
     for pattern in _DATES:
-        for match in islice(pattern.finditer(text), MAX_DATES):
+        for match in islice(pattern.finditer(text), MAX_FINDS):
             yield Found(*match.span(), "DATE", "a date")
 
 

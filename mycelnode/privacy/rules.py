@@ -17,6 +17,9 @@ MAX_PASSPHRASE: Final = 24
 
 _LOOSE: Final = frozenset(" \t,-–.\n")
 _TIGHT: Final = frozenset(" \t")
+_BRACKETS: Final = _TIGHT | frozenset(
+    "()[]{}<>"
+)  # around what is no sign by itself, as in "rowan [at] example (dot) com"
 _LISTED: Final = frozenset(("and", "or"))
 _DAYS: Final = lists.MONTHS | lists.WEEKDAYS
 _NO_PART: Final = FUNCTION | lists.SIGNS  # of an address
@@ -98,7 +101,11 @@ def _said_aloud(row: Sequence[Unit]) -> None:
 
 def _goes_on(three: Sequence[Unit]) -> bool:
     """A part of an address, a sign, and the next part."""
-    if len(three) < 3 or three[1].word not in lists.SIGNS or not all(_only(unit.space, _TIGHT) for unit in three[1:]):
+    if (
+        len(three) < 3
+        or three[1].word not in lists.SIGNS
+        or not all(_only(unit.space, _BRACKETS) for unit in three[1:])
+    ):
         return False
     return all(part.type or part.word not in _NO_PART for part in three[::2])
 

@@ -42,6 +42,7 @@ def left(text: str, *own: str) -> str:
         ("a state-of-the-art and/or well-known way", "a state-of-the-art and/or well-known way"),
         ("that is **important** (really)", "that is **important** (really)"),
         ("ask m underscore rowan at example hyphen foods dot co dot uk today", "ask [EMAIL] today"),
+        ("mail jo at example dot com", "mail [EMAIL]"),
         ("i am bookworm underscore ladder ninety one there", "i am [TEXT] there"),
         ("it is on little shop dot com slash sale", "it is on [NAME] [TEXT]"),
         ("compute the dot product at each step", "compute the dot product at each step"),
@@ -67,6 +68,7 @@ def test_what_is_left(text: str, expected: str) -> None:
         "it is U-M-B-R-E-L-L-A or u.m.b.r.e.l.l.a",
         "it is one zero nine",
         "token = umbrella",
+        "mail ladder [at] window (dot) com now",
     ],
 )
 def test_secrets_in_words_go(text: str) -> None:
