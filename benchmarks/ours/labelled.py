@@ -1,7 +1,7 @@
-"""What generalising hides of texts in which other people marked what is private, and what it takes of the rest.
+"""What generalising hides of texts in which others marked what is private, and what it takes of the rest.
 
 ``python -m benchmarks.ours.labelled [--show]`` reads `benchmarks/labelled`: a text in each line, ``\\n`` for a line break, with
-``[[type|what is private]]`` in it, by authors who saw neither rules nor lists. ``--show`` also prints what was missed.
+``[[type|what is private]]`` in it, by language models that saw neither rules nor lists. ``--show`` also prints what was missed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from mycelnode.privacy.generalise import generalise
 from mycelnode.privacy.lists import GENERIC
 
 TEXTS: Final = Path(__file__).parent.parent / "labelled"
-WHAT_NOT_WHO: Final = {
-    "health"
-}  # shown, and no part of the mean: an illness is a public word, and says of nobody who it is
+# Shown, and no part of the mean: an illness is a public word, and says of nobody who it is.
+WHAT_NOT_WHO: Final = {"health"}
 
 _MARK = re.compile(r"\[\[([a-z -]+)\|(.*?)\]\]", re.DOTALL)
 

@@ -70,6 +70,11 @@ MAX_HOST_CHARS: Final = 253
 _AT = re.compile(r"(?<=[^\s<>()\[\]{}\"'`,;:=|@])@[^\s<>()\[\]{}\"'`,;:=|]{1,255}+")
 _NOT_MAIL = frozenset(" \t\r\n\f\v<>()[]{}\"'`,;:=|@")
 MAX_MAILBOX_CHARS: Final = 64
+_SPELLED = re.compile(
+    r"(?<![\w-])[\w-]{1,40}+(?: (?:dot|\[dot\]|\(dot\)) [\w-]{1,40}+){0,3}+ (?:at|\[at\]|\(at\)) "
+    r"[\w-]{1,40}+(?: (?:dot|\[dot\]|\(dot\)) [\w-]{1,20}+){1,3}+(?![\w-])",
+    re.IGNORECASE,
+)
 _PATH = re.compile(r"(?<![\w./~\\-])(?:[a-zA-Z]:[\\/]|\\\\|~[\w.-]{0,40}/|\.{0,2}/(?=[\w.~-]))[^\s\"'`<>|,;]*")
 _FILE = re.compile(
     r"(?<![\w./-])[\w-]{1,64}(?:[\\/][\w.-]{1,64}){1,20}(?![\w/\\])|(?<![\w./-])[\w-]{1,64}\.(?:py|js|ts|go|rs|java|txt|md|csv|json|ya?ml|toml|ini|cfg|env|log|pdf|docx?|xlsx?|pptx?|png|jpe?g|zip|tar|gz|sql|db|sh|html?|css|key|pem|crt)\b"
@@ -124,10 +129,12 @@ def urls(text: str) -> Iterator[Found]:
 
 
 def emails(text: str) -> Iterator[Found]:
-    """Mail addresses: whatever has an @ between two parts."""
+    """Mail addresses: whatever has an @ between two parts; and those that are spelled out."""
     for match in _AT.finditer(text):
         start = _back(text, match.start(), MAX_MAILBOX_CHARS, lambda char: char not in _NOT_MAIL and not char.isspace())
         yield Found(start, _trimmed(text, match), "EMAIL", "has an @")
+    for match in _SPELLED.finditer(text):
+        yield Found(*match.span(), "EMAIL", "a mail address in words")
 
 
 def paths(text: str) -> Iterator[Found]:
@@ -145,7 +152,10 @@ def addresses(text: str) -> Iterator[Found]:
             ipaddress.ip_interface(match[0].rsplit(":", 1)[0] if match[0].count(".") == 3 else match[0].strip("."))
         except ValueError:
             continue
-        yield Found(match.start(), _trimmed(text, match), "IP", "an IP address")
+        end = (
+            match.end() if match[0].endswith("::") else _trimmed(text, match)
+        )  # zeros at the end of one are no punctuation
+        yield Found(match.start(), end, "IP", "an IP address")
 
 
 def dates(text: str) -> Iterator[Found]:

@@ -54,9 +54,8 @@ SPELLING: Final = words("""
     sierra tango uniform victor whiskey whisky xray yankee zulu dash hyphen underscore dot slash capital uppercase lowercase
 """)
 
-SIGNS: Final = words(
-    "dot underscore hyphen dash minus plus slash colon at"
-)  # as they are said between the parts of an address
+# As they are said between the parts of an address, and at its end.
+SIGNS: Final = words("dot underscore hyphen dash minus plus slash colon at")
 DOMAINS: Final = words(
     "com org net edu gov info io ai app dev co uk eu de at ch fr es it nl be pl se no dk ca us au nz in br jp"
 )

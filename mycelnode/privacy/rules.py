@@ -14,12 +14,11 @@ SPELLED: Final = 3  # number words, letters or words that spell letters, in a ro
 AHEAD: Final = 6  # units between the word password and what assigns it, an address's number and its street
 ORGANISATION: Final = 4  # words of a name before its legal form
 MAX_PASSPHRASE: Final = 24
+ROUNDS: Final = 16  # of the rules about neighbours: two are usual, and a text made for it could want thousands
 
 _LOOSE: Final = frozenset(" \t,-–.\n")
 _TIGHT: Final = frozenset(" \t")
-_BRACKETS: Final = _TIGHT | frozenset(
-    "()[]{}<>"
-)  # around what is no sign by itself, as in "rowan [at] example (dot) com"
+_BRACKETS: Final = _TIGHT | frozenset("()[]{}<>")  # as in "rowan [at] example (dot) com"
 _LISTED: Final = frozenset(("and", "or"))
 _DAYS: Final = lists.MONTHS | lists.WEEKDAYS
 _NO_PART: Final = FUNCTION | lists.SIGNS  # of an address
@@ -33,11 +32,15 @@ def apply(row: list[Unit], text: str) -> None:
     _said_aloud(row)
     _spelled(row)
     _word_salad(row)
-    _passwords(row, text)  # again: some of what follows is a slot now
-    _dates(row)
-    _addresses(row)
-    _organisations(row)
-    _beside(row)
+    for _ in range(ROUNDS):  # what became a slot may be beside a word of another rule
+        before = [unit.type for unit in row]
+        _passwords(row, text)
+        _dates(row)
+        _addresses(row)
+        _organisations(row)
+        _beside(row)
+        if before == [unit.type for unit in row]:
+            break
 
 
 def _only(space: str, allowed: frozenset[str]) -> bool:
@@ -81,7 +84,11 @@ def _value(row: Sequence[Unit], at: int, text: str, *, sure: bool) -> None:
 
 
 def _said_aloud(row: Sequence[Unit]) -> None:
-    """``john dot smith at example dot com``: words with the signs of an address between them, and what says that it is one."""
+    """Words with the signs of an address between them, and what says that it is one: ``little underscore shop dot com slash sale``.
+
+    Mail addresses with no other signs than "dot" and "at" are slots already, whatever words are in them (`detectors.emails`); here
+    words that bind a sentence are no parts, or "put an underscore in the name" would be an address.
+    """
     first = 0
     while first < len(row):
         last = first
@@ -101,13 +108,10 @@ def _said_aloud(row: Sequence[Unit]) -> None:
 
 def _goes_on(three: Sequence[Unit]) -> bool:
     """A part of an address, a sign, and the next part."""
-    if (
-        len(three) < 3
-        or three[1].word not in lists.SIGNS
-        or not all(_only(unit.space, _BRACKETS) for unit in three[1:])
-    ):
-        return False
-    return all(part.type or part.word not in _NO_PART for part in three[::2])
+    joined = (
+        len(three) == 3 and three[1].word in lists.SIGNS and all(_only(unit.space, _BRACKETS) for unit in three[1:])
+    )
+    return joined and all(part.type or part.word not in _NO_PART for part in three[::2])
 
 
 def _spelled(row: Sequence[Unit]) -> None:

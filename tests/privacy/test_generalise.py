@@ -34,6 +34,7 @@ def left(text: str, *own: str) -> str:
         ("He lives at 742 Evergreen Terrace, Springfield.", "He lives at [ADDRESS], [NAME]."),
         ("the flat at 12 old mill lane is cold", "the flat at [ADDRESS] is cold"),
         ("I work at blue river coffee ltd now", "I work at [ORG] now"),
+        ("a a a or abate group", "[TEXT] or [ORG]"),  # a name beside what is spelled, and only then before a group
         ("She joined Blue River Holdings.", "She joined [ORG]."),
         ("It costs 3,50 on day 2b", "It costs [NUMBER] on day [CODE]"),
         ("see you on Friday in March", "see you on [DATE] in [DATE]"),
@@ -43,6 +44,8 @@ def left(text: str, *own: str) -> str:
         ("that is **important** (really)", "that is **important** (really)"),
         ("ask m underscore rowan at example hyphen foods dot co dot uk today", "ask [EMAIL] today"),
         ("mail jo at example dot com", "mail [EMAIL]"),
+        ("reach may dot rose at home dot it today", "reach [EMAIL] today"),
+        ("reach john dot will at home dot me today", "reach [EMAIL] today"),
         ("i am bookworm underscore ladder ninety one there", "i am [TEXT] there"),
         ("it is on little shop dot com slash sale", "it is on [NAME] [TEXT]"),
         ("compute the dot product at each step", "compute the dot product at each step"),
